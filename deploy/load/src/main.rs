@@ -1,0 +1,2 @@
+//! The load test that Moim grew from, as a tool.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The chat server of Moim.
+pub mod stomp;

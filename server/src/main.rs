@@ -1,0 +1,2 @@
+//! The `moim-server` command.
+fn main() {}
