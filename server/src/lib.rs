@@ -1,2 +1,23 @@
-//! The chat server of Moim.
+//! The chat server of Moim: STOMP over WebSocket, one actor per room.
+//!
+//! The life of a SEND, in file names: [`http`] upgrades the connection, [`session`] turns bytes
+//! into frames ([`stomp`]) and frames into what they ask for, [`hub`] finds the [`room`], which
+//! places it through the broker and hands it to the queue; the broker's feed comes back through
+//! [`relay`] to the room, which puts it into each subscriber's [`outbox`]. [`reaper`] looks after
+//! sessions from outside. [`app`] is the only place that knows which adapters are behind it.
+//!
+//! **Invariant**: nothing here knows SQL, a Redis key or an AMQP name, and imports go one way:
+//! `stomp, outbox ← room ← hub ← session, relay, reaper ← http ← app ← main`.
+
+pub mod app;
+pub mod http;
+pub mod hub;
+pub mod metrics;
+pub mod outbox;
+pub mod reaper;
+pub mod refusal;
+pub mod relay;
+pub mod room;
+pub mod session;
 pub mod stomp;
+pub mod token;

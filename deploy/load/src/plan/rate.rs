@@ -1,0 +1,165 @@
+//! `moim-load rate`: all connections first, then sends on a clock (or as fast as RECEIPTs come back),
+//! then a bounded wait for what is still under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::origin::database;
+use super::rate_member::{Member, Phase, Plan, Turn};
+use super::room::{self, Room};
+use crate::Verdict;
+use crate::args;
+use crate::progress::Progress;
+use crate::report::{self, RunReport, table};
+use crate::stats::{Recorder, Step};
+use crate::system;
+
+/// Sends that the ledgers of one test hold together.
+const MAX_SENDS: u64 = 5_000_000;
+const OPENING: usize = 64;
+/// How long late RECEIPTs and messages are waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Runs the test.
+pub async fn run(args: args::Rate) -> Result<Verdict, String> {
+    let mint = args.server.mint()?;
+    let (rooms, members) = (args.rooms as usize, args.members as usize);
+    let connections = rooms * members;
+    system::allow_files(connections)?;
+    if !args.max && u64::from(args.rate) * u64::from(args.seconds) > MAX_SENDS {
+        return Err(format!(
+            "that is more than {MAX_SENDS} SENDs: fewer --seconds, or less --rate"
+        ));
+    }
+    let run = crate::run_name();
+    let stats = Recorder::new();
+    let (phase, watching) = watch::channel(Phase::Gathering);
+    let gathered = Arc::new(Semaphore::new(0));
+    let plan = Arc::new(Plan {
+        target: args.server.url.clone(),
+        body: vec![b'm'; args.body as usize],
+        room_sends: MAX_SENDS as usize / rooms,
+        stats: stats.clone(),
+        opening: Semaphore::new(OPENING),
+    });
+    let _progress = Progress::show(line(stats.clone()));
+    let all: Vec<_> = (0..rooms).map(|n| Arc::new(Room::new(&run, n, members, members))).collect();
+    let mut tasks = JoinSet::new();
+    for index in 0..connections {
+        // Neighbours in time are in different rooms.
+        let (member, number) = (index / rooms, index % rooms);
+        let Some(room) = all.get(number) else { continue };
+        let member = Member {
+            plan: Arc::clone(&plan),
+            room: Arc::clone(room),
+            member,
+            index,
+            token: mint.token(&format!("{run}-u{index}"), &room.name)?,
+            turn: turn(&args, index, connections),
+            phase: watching.clone(),
+            gathered: Arc::clone(&gathered),
+        };
+        tasks.spawn(member.run());
+    }
+    let _all_here = gathered.acquire_many(connections as u32).await;
+    let reached = send(&args, &phase, &stats).await;
+    settle(&all).await;
+    phase.send_replace(Phase::Over);
+    while let Some(ended) = tasks.join_next().await {
+        ended.map_err(|error| format!("a connection's task failed: {error}"))?;
+    }
+    let everyone = || all.iter().map(Arc::as_ref);
+    let rows = database(args.database.as_ref(), args.server.data_dir.as_ref())
+        .map(|file| room::check_rows(&file, &run, everyone(), true));
+    let report = RunReport {
+        title: title(&args),
+        notes: notes(&args, reached),
+        receipts: true,
+        account: room::account(everyone(), true),
+        rows,
+        stats,
+    };
+    print!("{}", table::print(&report));
+    if let Some(file) = &args.html {
+        report::html::write(file, std::slice::from_ref(&report))?;
+    }
+    Ok(Verdict::of(report.is_clean()))
+}
+
+fn turn(args: &args::Rate, index: usize, connections: usize) -> Turn {
+    if args.max {
+        return Turn::Window(args.window as usize);
+    }
+    let rate = f64::from(args.rate);
+    Turn::Clock {
+        first: Duration::from_secs_f64(index as f64 / rate),
+        every: Duration::from_secs_f64(connections as f64 / rate),
+    }
+}
+
+/// Lets the sends begin and waits for their end; gives back the RECEIPTs per second in between,
+/// without a first part in which connections and caches warm up.
+async fn send(args: &args::Rate, phase: &watch::Sender<Phase>, stats: &Recorder) -> f64 {
+    let length = Duration::from_secs(args.seconds.into());
+    let from = Instant::now() + LOOK;
+    let until = from + length;
+    let warm = from + (length / 5).min(Duration::from_secs(5));
+    phase.send_replace(Phase::Sending(from, until));
+    let receipts = || {
+        let stats = stats.lock();
+        let samples = stats.of(Step::Send);
+        (samples.micros.len() - samples.errors) as f64
+    };
+    sleep_until(warm).await;
+    let (before, began) = (receipts(), Instant::now());
+    sleep_until(until).await;
+    (receipts() - before) / began.elapsed().as_secs_f64()
+}
+
+async fn settle(rooms: &[Arc<Room>]) {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline && !rooms.iter().all(|room| room.ledger().is_complete()) {
+        sleep(LOOK).await;
+    }
+}
+
+fn title(args: &args::Rate) -> String {
+    let rooms = format!("{} rooms of {}", args.rooms, args.members);
+    if args.max {
+        format!("durable SENDs, {rooms}, window {}", args.window)
+    } else {
+        format!("{} SENDs/s over {rooms}", args.rate)
+    }
+}
+
+fn notes(args: &args::Rate, reached: f64) -> Vec<String> {
+    let from = if args.max { "when they went out" } else { "when they were due" };
+    vec![
+        format!(
+            "{} s; body {} bytes; SEND and DELIVERY are timed from {from}",
+            args.seconds, args.body
+        ),
+        format!("durable SENDs/s: {reached:.0} (RECEIPTs per second, without the warm-up)"),
+    ]
+}
+
+fn line(stats: Recorder) -> impl Fn() -> String {
+    move || {
+        let stats = stats.lock();
+        let (send, delivery) = (stats.of(Step::Send), stats.of(Step::Delivery));
+        format!(
+            "{} connected, {} receipts (p99 {:.1} ms), {} deliveries (p99 {:.1} ms), {} errors",
+            stats.of(Step::Subscribe).micros.len(),
+            send.micros.len(),
+            send.micros.value_at_quantile(0.99) as f64 / 1000.0,
+            delivery.micros.len(),
+            delivery.micros.value_at_quantile(0.99) as f64 / 1000.0,
+            stats.failures.total(),
+        )
+    }
+}

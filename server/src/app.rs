@@ -1,0 +1,276 @@
+//! The composition root: the only place that knows all concrete types and the mode.
+
+mod standalone;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use actix_web::{App, HttpServer, web};
+use moim_shared::broker::Broker;
+use moim_shared::config::{Config, Mode, Secret};
+use moim_shared::ids::NodeId;
+use moim_shared::presence::Presence;
+use moim_shared::queue::Queue;
+use moim_shared::store::{Store, StoreError};
+use moim_worker::runner::Running;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::http::{self, Health, Routes};
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::outbox::{self, CloseReason};
+use crate::reaper::Reaper;
+use crate::relay::Relay;
+use crate::room::{self, History, RoomContext};
+use crate::session::SessionContext;
+use crate::token::Verifier;
+
+/// Why the server does not run, by exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// 1: it is our fault.
+    #[error("{0}")]
+    Internal(String),
+    /// 2: what it was told does not work.
+    #[error("{0}")]
+    Usage(String),
+    /// 3: something that it needs is away.
+    #[error("{0}")]
+    Away(String),
+    /// 4: the database has another schema.
+    #[error("{0}")]
+    Migration(String),
+    /// 5: the data cannot be used as it is.
+    #[error("{0}")]
+    Data(String),
+}
+
+impl StartError {
+    /// The exit code of the process.
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::Internal(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Away(_) => 3,
+            Self::Migration(_) => 4,
+            Self::Data(_) => 5,
+        }
+    }
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Unavailable(_) => Self::Away(error.to_string()),
+            StoreError::Migration(_) => Self::Migration(error.to_string()),
+            StoreError::Unusable(_) => Self::Data(error.to_string()),
+            StoreError::Refused(_) => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+/// What stands behind a node: the seams, with their adapters chosen.
+struct Backends {
+    broker: Arc<dyn Broker>,
+    queue: Arc<dyn Queue>,
+    presence: Arc<dyn Presence>,
+    store: Arc<dyn Store>,
+    secret: Secret,
+    /// Jobs that run inside this process.
+    jobs: Vec<Running>,
+}
+
+/// Runs the server until it is told to stop (SIGTERM, SIGINT).
+pub async fn serve(config: Config) -> Result<(), StartError> {
+    let relay = Arc::new(Relay::default());
+    let backends = match config.mode {
+        Mode::Standalone => standalone::backends(&config, relay.clone())?,
+    };
+    let node = config.node_id.clone().unwrap_or_else(NodeId::random);
+    let metrics = Arc::new(Metrics::new());
+    let health = Arc::new(Health::default());
+    watch(&health, &backends);
+
+    let limits = &config.limits;
+    let rooms = Arc::new(RoomContext {
+        history: History { broker: backends.broker.clone(), store: backends.store.clone() },
+        queue: backends.queue.clone(),
+        bounds: room::Bounds {
+            batch_bytes: 1 << 20,
+            batch: 1_024,
+            page_bytes: 256 << 10,
+            deadline: limits.send_deadline.get(),
+        },
+        idle: limits.room_idle.get(),
+        metrics: metrics.clone(),
+    });
+    let hub = Hub::new(
+        rooms,
+        limits.room_pending_bytes.get(),
+        limits.node_pending_bytes.get(),
+        actix_rt::Arbiter::current(),
+    );
+    relay.connect(hub.clone());
+    let reaper = Reaper::start(metrics.clone())
+        .map_err(|error| StartError::Internal(format!("a thread cannot be started: {error}")))?;
+    let secrets = [&backends.secret].into_iter().chain(config.jwt_secret_previous.as_ref());
+    let sessions = Arc::new(SessionContext {
+        node: node.clone(),
+        hub: hub.clone(),
+        presence: backends.presence.clone(),
+        verifier: Verifier::new(secrets, &config.auth),
+        limits: limits.into(),
+        outbox: outbox::Bounds {
+            bytes: limits.outbox_bytes.get(),
+            age: limits.outbox_age.get(),
+            connect: limits.connect_timeout.get(),
+        },
+        reaper,
+        metrics: metrics.clone(),
+        close_on_exp: config.auth.close_on_exp.then(|| config.auth.skew.get()),
+        sessions: AtomicU64::new(1),
+    });
+    let routes = web::Data::new(Routes {
+        sessions: sessions.clone(),
+        origins: config.origins.clone(),
+        connections_max: limits.connections_max,
+        health: health.clone(),
+        metrics: metrics.clone(),
+    });
+    let lease = renew_presence(backends.presence.clone(), node.clone());
+
+    let servers = listen(&config, &routes)?;
+    let handles: Vec<_> = servers.iter().map(actix_web::dev::Server::handle).collect();
+    for server in servers {
+        actix_rt::spawn(server);
+    }
+    tracing::info!(node.id = %node, data = %config.data_dir.display(),
+        "moim {} listens on http://{} (WebSocket at /ws)", env!("CARGO_PKG_VERSION"),
+        config.listen);
+
+    stop_signal().await?;
+    tracing::info!(connections = metrics.connections.get(), "stopping");
+    health.drain();
+    sessions.reaper.close_all(CloseReason::COME_BACK);
+    let quiet = || metrics.connections.get() == 0 && hub.pending_bytes() == 0;
+    wait_until(Duration::from_secs(5), quiet).await;
+    lease.abort();
+    hub.close();
+    backends.queue.close();
+    for job in backends.jobs {
+        if !job.ended(Duration::from_secs(10)).await {
+            tracing::error!("a job did not end in time; what it held was not acknowledged");
+        }
+    }
+    for handle in handles {
+        handle.stop(false).await;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn listen(
+    config: &Config,
+    routes: &web::Data<Routes>,
+) -> Result<Vec<actix_web::dev::Server>, StartError> {
+    let limits = &config.limits;
+    let (user_timeout, keepalive) = (limits.tcp_user_timeout.get(), limits.tcp_keepalive.get());
+    let workers = config
+        .workers
+        .or_else(|| std::thread::available_parallelism().ok().map(std::num::NonZero::get))
+        .unwrap_or(1);
+    let admin_too = config.admin_listen.is_none();
+    let shared = routes.clone();
+    let public = HttpServer::new(move || {
+        let app = App::new().app_data(shared.clone()).configure(http::public);
+        if admin_too { app.configure(http::admin) } else { app }
+    })
+    .workers(workers)
+    .backlog(4_096)
+    .max_connection_rate(4_096)
+    .on_connect(http::prepare(user_timeout, keepalive))
+    .disable_signals()
+    .bind(config.listen)
+    .map_err(|error| cannot_listen(config.listen, "MOIM_LISTEN", &error))?;
+    let mut servers = vec![public.run()];
+    if let Some(address) = config.admin_listen {
+        let shared = routes.clone();
+        let admin =
+            HttpServer::new(move || App::new().app_data(shared.clone()).configure(http::admin))
+                .workers(1)
+                .disable_signals()
+                .bind(address)
+                .map_err(|error| cannot_listen(address, "MOIM_ADMIN_LISTEN", &error))?;
+        servers.push(admin.run());
+    }
+    Ok(servers)
+}
+
+fn cannot_listen(address: SocketAddr, key: &str, error: &std::io::Error) -> StartError {
+    StartError::Usage(format!("cannot listen on {address}: {error}; choose another with {key}"))
+}
+
+/// What `/readyz` looks at.
+fn watch(health: &Health, backends: &Backends) {
+    let store = backends.store.clone();
+    health.watch(
+        "store",
+        Box::new(move || {
+            let store = store.clone();
+            Box::pin(async move { store.ping().await.map_err(|error| error.to_string()) })
+        }),
+    );
+    for job in &backends.jobs {
+        let trouble = job.trouble();
+        health.watch(
+            "jobs",
+            Box::new(move || {
+                let trouble = trouble.borrow().clone();
+                Box::pin(std::future::ready(trouble.map_or(Ok(()), Err)))
+            }),
+        );
+    }
+}
+
+/// How long entries of this node stay when it is gone.
+pub(crate) const PRESENCE_LEASE: Duration = Duration::from_secs(10);
+
+fn renew_presence(presence: Arc<dyn Presence>, node: NodeId) -> actix_rt::task::JoinHandle<()> {
+    actix_rt::spawn(async move {
+        loop {
+            if let Err(error) = presence.renew(&node).await {
+                tracing::warn!(%error, "presence was not told that this node lives");
+            }
+            tokio::time::sleep(PRESENCE_LEASE / 4).await;
+        }
+    })
+}
+
+async fn stop_signal() -> Result<(), StartError> {
+    let no_signal = |error| StartError::Internal(format!("signals cannot be heard: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signal)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    // A second one ends it at once.
+    actix_rt::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::warn!("told to stop twice, ending at once");
+        std::process::exit(0);
+    });
+    Ok(())
+}
+
+async fn wait_until(bound: Duration, done: impl Fn() -> bool) {
+    let end = Instant::now() + bound;
+    while !done() && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,114 @@
+//! The command line: `serve` (also without an argument), `config`, `token`.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use moim_server::app::{self, StartError};
+use moim_server::token::{Grant, MintRequest, mint, standalone_secret};
+use moim_shared::clock::now_ms;
+use moim_shared::config::{Config, LogFormat, ProcessEnv, Span};
+use moim_shared::ids::{RoomId, UserId};
+use tracing_subscriber::EnvFilter;
+
+/// A chat server: STOMP over WebSocket, one binary, nothing acknowledged is ever lost.
+///
+/// Configured by MOIM_* variables and the TOML file that MOIM_CONFIG names; `config` prints all
+/// keys. Exit codes: 0 clean, 1 internal, 2 usage or configuration, 3 a dependency is away,
+/// 4 migration needed, 5 data unusable.
+#[derive(Parser)]
+#[command(name = "moim-server", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the server; the same as no argument.
+    Serve,
+    /// Prints the default configuration with comments, as a file for MOIM_CONFIG.
+    Config,
+    /// Prints a token for development, signed with the configured secret.
+    Token {
+        /// The user id (`sub`).
+        #[arg(long)]
+        user: String,
+        /// The name to be shown.
+        #[arg(long)]
+        name: Option<String>,
+        /// Rooms that it opens without membership: ids with commas between, or `*`.
+        #[arg(long, default_value = "*")]
+        rooms: String,
+        /// For how long it is valid, such as `24h`.
+        #[arg(long, default_value = "24h")]
+        ttl: Span,
+    },
+}
+
+/// Parses, runs, and says why when it does not work.
+pub fn run() -> ExitCode {
+    let command = Arguments::parse().command.unwrap_or(Command::Serve);
+    let done = match command {
+        Command::Config => print(&Config::commented_default()),
+        Command::Serve => load().and_then(serve),
+        Command::Token { user, name, rooms, ttl } => load().and_then(|config| {
+            let token = token(&config, &user, name.as_deref(), &rooms, ttl)?;
+            print(&format!("{token}\n"))
+        }),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error may be closed; the exit code still tells.
+            let _ = writeln!(std::io::stderr(), "moim-server: {error}");
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+fn load() -> Result<Config, StartError> {
+    Config::load(&ProcessEnv).map_err(|error| StartError::Usage(error.to_string()))
+}
+
+fn print(text: &str) -> Result<(), StartError> {
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| StartError::Internal(format!("cannot print: {error}")))
+}
+
+fn serve(config: Config) -> Result<(), StartError> {
+    let filter = EnvFilter::try_new(&config.log.filter)
+        .map_err(|error| StartError::Usage(format!("MOIM_LOG: {error}")))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Pretty => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    actix_rt::System::new().block_on(app::serve(config))
+}
+
+fn token(
+    config: &Config,
+    user: &str,
+    name: Option<&str>,
+    rooms: &str,
+    ttl: Span,
+) -> Result<String, StartError> {
+    let usage = |error: &dyn std::fmt::Display| StartError::Usage(error.to_string());
+    let user = UserId::parse(user).map_err(|error| usage(&error))?;
+    let rooms = if rooms == "*" {
+        Grant::All
+    } else {
+        let ids = rooms.split(',').map(str::trim).filter(|id| !id.is_empty()).map(RoomId::parse);
+        Grant::rooms(ids.collect::<Result<Vec<_>, _>>().map_err(|error| usage(&error))?)
+    };
+    let secret = match &config.jwt_secret {
+        Some(secret) => secret.clone(),
+        None => standalone_secret(&config.data_dir).map_err(|error| {
+            StartError::Data(format!("the secret in {}: {error}", config.data_dir.display()))
+        })?,
+    };
+    let request = MintRequest { user: &user, name, rooms: &rooms, ttl: ttl.get() };
+    mint(&secret, &config.auth, &request, now_ms()).map_err(|error| usage(&error))
+}

@@ -1,0 +1,195 @@
+//! The rooms of this node: finds them, makes them, and makes them again when they died.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context};
+use moim_shared::ids::RoomId;
+use parking_lot::RwLock;
+
+use crate::outbox::CloseReason;
+use crate::room::{Ask, Gate, Notice, Owner, Room, RoomContext, Survivor};
+
+/// A room's way in. Shared, not cloned: a cloned address starts with a free slot in the mailbox,
+/// so cloning one for each message would have no bound.
+pub struct Handle {
+    addr: Addr<Room>,
+    /// Bytes that wait in the room.
+    pub gate: Arc<Gate>,
+    missed: Arc<AtomicBool>,
+    life: u64,
+}
+
+/// The mailbox is full or its room is gone; here is the message back.
+pub struct Undelivered(pub Ask);
+
+impl Handle {
+    /// Puts into the room's mailbox.
+    pub fn ask(&self, ask: impl Into<Ask>) -> Result<(), Undelivered> {
+        self.addr.try_send(ask.into()).map_err(|error| Undelivered(error.into_inner()))
+    }
+
+    /// Tells the room; one that has no room for it finds out by reading its log.
+    pub fn tell(&self, notice: Notice) {
+        if self.addr.try_send(notice).is_err() {
+            self.missed.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+const SHARDS: usize = 16;
+
+/// A room that died this often in a row without a quiet moment is not born again with its
+/// subscribers: something that they read kills it.
+const LIVES: u32 = 3;
+
+type Shard = RwLock<HashMap<RoomId, Arc<Handle>>>;
+
+/// See the module.
+pub struct Hub {
+    rooms: [Shard; SHARDS],
+    hasher: RandomState,
+    context: Arc<RoomContext>,
+    node_gate: Arc<Gate>,
+    room_pending: usize,
+    lives: AtomicU64,
+    deaths: RwLock<HashMap<RoomId, u32>>,
+    /// Rooms that are born again outside of a session's thread live here.
+    home: ArbiterHandle,
+    closing: AtomicBool,
+    me: OnceLock<Weak<Hub>>,
+}
+
+impl Hub {
+    /// A hub without rooms. Bytes that wait are bounded for each room and for the node.
+    pub fn new(
+        context: Arc<RoomContext>,
+        room_pending: usize,
+        node_pending: usize,
+        home: ArbiterHandle,
+    ) -> Arc<Self> {
+        let hub = Arc::new(Self {
+            rooms: std::array::from_fn(|_| Shard::default()),
+            hasher: RandomState::new(),
+            context,
+            node_gate: Arc::new(Gate::new(node_pending)),
+            room_pending,
+            lives: AtomicU64::new(0),
+            deaths: RwLock::default(),
+            home,
+            closing: AtomicBool::new(false),
+            me: OnceLock::new(),
+        });
+        // Set once, right here.
+        let _ = hub.me.set(Arc::downgrade(&hub));
+        hub
+    }
+
+    /// The room, made on the calling session's thread when this node does not have it yet: where
+    /// its first user is, so that most of its work needs no other thread.
+    pub fn room(&self, id: &RoomId) -> Option<Arc<Handle>> {
+        if let Some(handle) = self.find(id) {
+            return Some(handle);
+        }
+        let home = Arbiter::try_current().unwrap_or_else(|| self.home.clone());
+        let mut shard = self.shard(id).write();
+        match shard.get(id).filter(|handle| handle.addr.connected()) {
+            Some(handle) => Some(handle.clone()),
+            None => {
+                let handle = Arc::new(self.give_birth(id, &home, Vec::new())?);
+                shard.insert(id.clone(), handle.clone());
+                Some(handle)
+            }
+        }
+    }
+
+    /// The room, if this node has it.
+    pub fn find(&self, id: &RoomId) -> Option<Arc<Handle>> {
+        self.shard(id).read().get(id).filter(|handle| handle.addr.connected()).cloned()
+    }
+
+    /// Bytes that wait in all rooms.
+    pub fn pending_bytes(&self) -> usize {
+        self.node_gate.used()
+    }
+
+    /// The process ends: who dies now is not born again.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    fn shard(&self, id: &RoomId) -> &Shard {
+        &self.rooms[self.hasher.hash_one(id) as usize % SHARDS]
+    }
+
+    fn give_birth(
+        &self,
+        id: &RoomId,
+        home: &ArbiterHandle,
+        survivors: Vec<Survivor>,
+    ) -> Option<Handle> {
+        let owner: Arc<dyn Owner> = self.me.get()?.upgrade()?;
+        let life = self.lives.fetch_add(1, Ordering::Relaxed);
+        let missed = Arc::new(AtomicBool::new(false));
+        let gate = Arc::new(Gate::inside(self.node_gate.clone(), self.room_pending));
+        let room =
+            Room::new(id.clone(), life, self.context.clone(), owner, missed.clone(), survivors);
+        let addr = Room::start_in_arbiter(home, move |_: &mut Context<Room>| room);
+        Some(Handle { addr, gate, missed, life })
+    }
+}
+
+impl Owner for Hub {
+    fn retire(&self, room: &RoomId, life: u64) {
+        let mut shard = self.shard(room).write();
+        if shard.get(room).is_some_and(|handle| handle.life == life) {
+            shard.remove(room);
+            // Under the lock: a new life cannot open the room before this one has closed it.
+            self.context.history.broker.close(room);
+            self.deaths.write().remove(room);
+        }
+    }
+
+    fn died(&self, room: &RoomId, life: u64, survivors: Vec<Survivor>) {
+        if self.closing.load(Ordering::Relaxed) {
+            return;
+        }
+        let deaths = {
+            let mut deaths = self.deaths.write();
+            let count = deaths.entry(room.clone()).or_default();
+            *count += 1;
+            *count
+        };
+        self.context.metrics.dropped("room_died");
+        tracing::error!(room.id = %room, subscribers = survivors.len(), deaths,
+            "room `{room}` died and is born again");
+        let survivors = if deaths > LIVES {
+            for survivor in survivors {
+                survivor.outbox.close(CloseReason::COME_BACK);
+            }
+            Vec::new()
+        } else {
+            survivors
+        };
+        let mut shard = self.shard(room).write();
+        if shard.get(room).is_some_and(|handle| handle.life == life) {
+            shard.remove(room);
+        }
+        if survivors.is_empty() {
+            return;
+        }
+        if let Some(handle) = self.give_birth(room, &self.home, survivors) {
+            shard.insert(room.clone(), Arc::new(handle));
+        }
+    }
+
+    fn forward(&self, room: &RoomId, ask: Ask) {
+        let Some(handle) = self.room(room) else { return };
+        // Dropped, a SEND answers for itself that nobody knows; a SUBSCRIBE has to be refused.
+        if let Err(Undelivered(ask)) = handle.ask(ask) {
+            ask.refuse(&crate::refusal::Refusal::busy());
+        }
+    }
+}

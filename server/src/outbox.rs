@@ -1,0 +1,392 @@
+//! The one bounded path to a session.
+//!
+//! Everything that a client reads goes through its [`Outbox`], from any thread: fan-out, replies,
+//! heart-beats, the close. It is bounded in bytes here and in age by the reaper; whoever overflows
+//! it ends the session with "too slow, resume" and costs nobody else anything. The socket's side
+//! is [`Drain`], which turns items into WebSocket messages, one whole STOMP frame in each.
+
+mod close;
+mod drain;
+mod item;
+mod vitals;
+
+use std::collections::VecDeque;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+pub use self::close::CloseReason;
+pub use self::drain::Drain;
+pub use self::item::{AckMode, Subscription, Tail};
+use self::item::{Entry, Item};
+pub use self::vitals::{Beats, Verdict, Vitals};
+use crate::refusal::{Code, Refusal};
+use crate::stomp::{Command, FrameWriter, Version};
+
+/// How much may wait for one session, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Bytes.
+    pub bytes: usize,
+    /// Age of the oldest.
+    pub age: Duration,
+    /// How long a session may be open before it said CONNECT.
+    pub connect: Duration,
+}
+
+/// See the module.
+pub struct Outbox {
+    session: u64,
+    bounds: Bounds,
+    opened: Instant,
+    state: Mutex<State>,
+    /// Bytes queued or taken by the drain and not yet written.
+    bytes: AtomicUsize,
+    /// ms after `opened` at which the client was last heard, and something last written to it.
+    heard: AtomicU64,
+    written: AtomicU64,
+    version: AtomicU8,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Entry>,
+    /// When the oldest entry that the drain took was queued, until it has written them all.
+    taken: Option<u64>,
+    drain: Option<Waker>,
+    /// Those who wait for the outbox to have room.
+    waiters: Vec<Waker>,
+    errors: Option<Arc<Subscription>>,
+    beats: Beats,
+    connected: bool,
+    closing: Option<Closing>,
+    socket: Option<RawFd>,
+    errors_told: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Closing {
+    at: u64,
+    /// The close frame was written.
+    sent: bool,
+    /// The client said close, or its side of the socket ended.
+    heard: bool,
+    /// Nothing is to be written any more.
+    over: bool,
+}
+
+/// Nothing can be put into an outbox that closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed;
+
+impl Outbox {
+    /// The outbox of a session whose socket is `socket`.
+    pub fn new(session: u64, bounds: Bounds, socket: Option<RawFd>) -> Self {
+        Self {
+            session,
+            bounds,
+            opened: Instant::now(),
+            state: Mutex::new(State { socket, ..State::default() }),
+            bytes: AtomicUsize::new(0),
+            heard: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            version: AtomicU8::new(Version::V1_2 as u8),
+        }
+    }
+
+    /// The session's number on this node.
+    pub const fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// The version that the session speaks; 1.2 before it is known.
+    pub fn version(&self) -> Version {
+        let number = self.version.load(Ordering::Relaxed);
+        Version::ALL.into_iter().find(|version| *version as u8 == number).unwrap_or(Version::V1_2)
+    }
+
+    /// CONNECT was accepted.
+    pub fn connected(&self, version: Version, beats: Beats) {
+        self.version.store(version as u8, Ordering::Relaxed);
+        let mut state = self.state.lock();
+        state.connected = true;
+        state.beats = beats;
+    }
+
+    /// Refusals go to this subscription from now on, instead of ending the session.
+    pub fn tell_errors(&self, subscription: Option<Arc<Subscription>>) {
+        self.state.lock().errors = subscription;
+    }
+
+    /// Something came from the client.
+    pub fn heard(&self) {
+        self.heard.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// A message for a subscription. An outbox that would overflow closes as too slow.
+    pub fn deliver(
+        &self,
+        subscription: &Arc<Subscription>,
+        tail: &Arc<Tail>,
+    ) -> Result<(), Closed> {
+        self.push(Item::Message(subscription.clone(), tail.clone()))
+    }
+
+    /// A frame that `write` writes.
+    pub fn frame(
+        &self,
+        command: Command,
+        write: impl FnOnce(FrameWriter<'_>),
+    ) -> Result<(), Closed> {
+        let mut bytes = Vec::with_capacity(96);
+        write(FrameWriter::new(&mut bytes, command, self.version()));
+        self.push(Item::Frame(bytes.into_boxed_slice()))
+    }
+
+    /// The frame that asked for it was carried out.
+    pub fn receipt(&self, receipt: &str) -> Result<(), Closed> {
+        self.frame(Command::Receipt, |frame| frame.header("receipt-id", receipt).end())
+    }
+
+    /// Tells a refusal: to the error queue when the session asked for one, else as ERROR, which
+    /// ends the session.
+    pub fn refuse(&self, receipt: Option<&str>, refusal: &Refusal) {
+        let errors = self.state.lock().errors.clone();
+        // Either way, a closing session has nothing more to be told.
+        let _ = match errors {
+            Some(subscription) => self.refuse_softly(&subscription, receipt, refusal),
+            None => {
+                self.fail(receipt, refusal);
+                Ok(())
+            }
+        };
+    }
+
+    fn refuse_softly(
+        &self,
+        errors: &Arc<Subscription>,
+        receipt: Option<&str>,
+        refusal: &Refusal,
+    ) -> Result<(), Closed> {
+        let number = {
+            let mut state = self.state.lock();
+            state.errors_told = state.errors_told.wrapping_add(1);
+            state.errors_told
+        };
+        let body = serde_json::json!({
+            "receipt": receipt,
+            "code": refusal.code.as_str(),
+            "detail": refusal.detail,
+            "retryAfterMs": refusal.retry_after_ms,
+        });
+        let mut bytes = Vec::with_capacity(256);
+        let id = format!("errors/{}-{number}", self.session);
+        let mut frame = FrameWriter::tail(&mut bytes, self.version())
+            .header("message-id", &id)
+            .header("content-type", "application/json;charset=UTF-8");
+        if let Some(receipt) = receipt {
+            frame = frame.header("receipt-id", receipt);
+        }
+        frame.body(body.to_string().as_bytes());
+        self.deliver(errors, &Arc::new(Tail::new(bytes, false, String::new())))
+    }
+
+    /// ERROR, then close 1002 (STOMP 1.2, "ERROR": the server must close after it).
+    pub fn fail(&self, receipt: Option<&str>, refusal: &Refusal) {
+        self.fail_with(receipt, refusal, |frame| frame);
+    }
+
+    /// ERROR for a CONNECT with no version in common, which lists ours (STOMP 1.2, "Protocol
+    /// Negotiation").
+    pub fn fail_version(&self, receipt: Option<&str>) {
+        let refusal = Refusal::new(Code::BadRequest, "supported versions are 1.0, 1.1 and 1.2");
+        self.fail_with(receipt, &refusal, |frame| frame.header("version", "1.0,1.1,1.2"));
+    }
+
+    fn fail_with(
+        &self,
+        receipt: Option<&str>,
+        refusal: &Refusal,
+        more: impl for<'a> FnOnce(FrameWriter<'a>) -> FrameWriter<'a>,
+    ) {
+        // A closing session has nothing more to be told.
+        let _ = self.frame(Command::Error, |frame| {
+            let mut frame = more(frame)
+                .header("message", &refusal.detail)
+                .header("code", refusal.code.as_str())
+                .header("content-type", "text/plain;charset=UTF-8");
+            if let Some(receipt) = receipt {
+                frame = frame.header("receipt-id", receipt);
+            }
+            if let Some(after) = refusal.retry_after_ms {
+                frame = frame.header_u64("retry-after-ms", after);
+            }
+            frame.body(refusal.detail.as_bytes());
+        });
+        self.close(CloseReason::PROTOCOL);
+    }
+
+    /// Answers a WebSocket ping.
+    pub fn pong(&self, payload: &[u8]) -> Result<(), Closed> {
+        self.push(Item::Pong(payload.into()))
+    }
+
+    /// A heart-beat, unless something else is on its way anyway.
+    pub fn beat(&self) {
+        if self.bytes.load(Ordering::Relaxed) == 0 {
+            // A session that closes needs no beat.
+            let _ = self.push(Item::Beat);
+        }
+    }
+
+    /// Ends the session with this reason, behind what waits. The first reason stands.
+    pub fn close(&self, reason: CloseReason) {
+        let now = self.now();
+        let mut state = self.state.lock();
+        if state.closing.is_none() {
+            state.closing = Some(Closing { at: now, sent: false, heard: false, over: false });
+            let wake = state.push(Entry { at: now, item: Item::Close(reason) });
+            drop(state);
+            wake.wake();
+        }
+    }
+
+    /// Too slow: what waits is dropped, since the client will resume from what it has.
+    pub fn overflow(&self) {
+        self.drop_queue();
+        self.close(CloseReason::TOO_SLOW);
+    }
+
+    /// The client said close, or ended its side without a word: then there is nobody to write to.
+    pub fn peer_closed(&self, politely: bool) {
+        self.close(CloseReason::BYE);
+        let wake = {
+            let mut state = self.state.lock();
+            if let Some(closing) = &mut state.closing {
+                closing.heard = true;
+                closing.over |= closing.sent || !politely;
+            }
+            state.wake_all()
+        };
+        wake.wake();
+    }
+
+    /// Nothing is to be written any more; the connection ends at once.
+    pub fn finish(&self) {
+        self.peer_closed(false);
+    }
+
+    /// Cuts the socket, from outside: for a client that does not read, whose connection is not
+    /// polled any more.
+    pub fn kill(&self) {
+        self.finish();
+        // Under the lock: the drain takes the number away before the socket closes.
+        if let Some(socket) = self.state.lock().socket {
+            // An error means that it is gone already.
+            let _ = nix::sys::socket::shutdown(socket, nix::sys::socket::Shutdown::Both);
+        }
+    }
+
+    /// Whether nothing can be put in any more.
+    pub fn is_closing(&self) -> bool {
+        self.state.lock().closing.is_some()
+    }
+
+    /// Bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Ready when less than a quarter of the bound waits, or when the outbox closes.
+    pub fn poll_roomy(&self, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.closing.is_some() || self.bytes() < self.bounds.bytes / 4 {
+            return Poll::Ready(());
+        }
+        state.waiters.push(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// What the reaper judges the session by.
+    pub fn vitals(&self) -> Vitals {
+        let state = self.state.lock();
+        let queued = state.taken.or_else(|| state.queue.front().map(|entry| entry.at));
+        Vitals {
+            now: self.now(),
+            heard: self.heard.load(Ordering::Relaxed),
+            written: self.written.load(Ordering::Relaxed),
+            queued: if state.closing.is_some() { None } else { queued },
+            connected: state.connected,
+            beats: state.beats,
+            closing: state.closing.map(|closing| closing.at),
+            gone: state.closing.is_some_and(|closing| closing.over),
+            age_ms: self.bounds.age.as_millis() as u64,
+            connect_ms: self.bounds.connect.as_millis() as u64,
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.opened.elapsed().as_millis() as u64
+    }
+
+    fn push(&self, item: Item) -> Result<(), Closed> {
+        let weight = item.weight();
+        let at = self.now();
+        let mut state = self.state.lock();
+        if state.closing.is_some() {
+            return Err(Closed);
+        }
+        if self.bytes.load(Ordering::Relaxed) + weight > self.bounds.bytes + item.allowance() {
+            drop(state);
+            self.overflow();
+            return Err(Closed);
+        }
+        self.bytes.fetch_add(weight, Ordering::Relaxed);
+        let wake = state.push(Entry { at, item });
+        drop(state);
+        wake.wake();
+        Ok(())
+    }
+
+    fn drop_queue(&self) {
+        let mut state = self.state.lock();
+        let freed: usize = state.queue.drain(..).map(|entry| entry.item.weight()).sum();
+        state.queue.shrink_to(0);
+        self.bytes.fetch_sub(freed, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    fn push(&mut self, entry: Entry) -> Wake {
+        self.queue.push_back(entry);
+        Wake(self.drain.take(), Vec::new())
+    }
+
+    fn wake_all(&mut self) -> Wake {
+        Wake(self.drain.take(), std::mem::take(&mut self.waiters))
+    }
+}
+
+/// Wakers to be woken once the lock is released.
+struct Wake(Option<Waker>, Vec<Waker>);
+
+impl Wake {
+    fn wake(self) {
+        if let Some(waker) = self.0 {
+            waker.wake();
+        }
+        for waker in self.1 {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What waits in an outbox, and how it looks on the socket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::close::CloseReason;
+use crate::stomp::{Command, FrameWriter, Version};
+
+/// How a subscription acknowledges (STOMP 1.2, "SUBSCRIBE ack Header").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AckMode {
+    /// Not at all.
+    #[default]
+    Auto,
+    /// Up to and with a message.
+    Client,
+    /// Message by message.
+    ClientIndividual,
+}
+
+/// A subscription as those see it who deliver to it.
+#[derive(Debug)]
+pub struct Subscription {
+    /// Number inside the session, for `ack` values.
+    pub number: u32,
+    /// How it acknowledges.
+    pub ack: AckMode,
+    /// The version of its session.
+    pub version: Version,
+    /// Command line and the headers that are the same in all its messages.
+    head: Box<[u8]>,
+    ended: AtomicBool,
+    /// The next message has to say `recovered:false`.
+    unrecovered: AtomicBool,
+}
+
+impl Subscription {
+    /// A subscription with the client's `id` (1.0 may have none) to `destination`, exactly as it
+    /// said it.
+    pub fn new(
+        number: u32,
+        id: Option<&str>,
+        destination: &str,
+        ack: AckMode,
+        version: Version,
+    ) -> Self {
+        let mut head = Vec::with_capacity(64);
+        let frame = FrameWriter::new(&mut head, Command::Message, version);
+        let frame = match id {
+            Some(id) => frame.header("subscription", id),
+            None => frame,
+        };
+        frame.header("destination", destination).end_with(b"");
+        Self {
+            number,
+            ack,
+            version,
+            head: head.into_boxed_slice(),
+            ended: AtomicBool::new(false),
+            unrecovered: AtomicBool::new(false),
+        }
+    }
+
+    /// Nothing is delivered from now on, not even what waits already.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was ended.
+    pub fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Messages were missed and there is no RECEIPT to say so: the next message will.
+    pub fn missed_some(&self) {
+        self.unrecovered.store(true, Ordering::Relaxed);
+    }
+
+    fn write_head(&self, tail: &Tail, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        if self.ack != AckMode::Auto && self.version == Version::V1_2 && !tail.ack.is_empty() {
+            let number = self.number;
+            // Writing into a Vec cannot fail.
+            let _ = std::io::Write::write_fmt(out, format_args!("ack:{number}/{}\n", tail.ack));
+        }
+        if self.unrecovered.load(Ordering::Relaxed) && !tail.ack.is_empty() {
+            self.unrecovered.store(false, Ordering::Relaxed);
+            out.extend_from_slice(b"recovered:false\n");
+        }
+    }
+}
+
+/// What all receivers of a message share: the rest of its headers, its body and the NUL.
+#[derive(Debug)]
+pub struct Tail {
+    bytes: Box<[u8]>,
+    binary: bool,
+    /// What an `ack` value names the message by; empty for what is not acknowledged.
+    ack: String,
+}
+
+impl Tail {
+    /// A tail from its encoded bytes.
+    pub fn new(bytes: Vec<u8>, binary: bool, ack: String) -> Self {
+        Self { bytes: bytes.into_boxed_slice(), binary, ack }
+    }
+
+    /// Its size.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Never true: it ends with a NUL at least.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// ms after the session opened.
+    pub at: u64,
+    pub item: Item,
+}
+
+#[derive(Debug)]
+pub(super) enum Item {
+    Message(Arc<Subscription>, Arc<Tail>),
+    Frame(Box<[u8]>),
+    Beat,
+    Pong(Box<[u8]>),
+    Close(CloseReason),
+}
+
+/// What an entry costs beside its bytes.
+const OVERHEAD: usize = 48;
+
+impl Item {
+    /// Bytes that it counts for.
+    pub fn weight(&self) -> usize {
+        OVERHEAD
+            + match self {
+                Self::Message(subscription, tail) => subscription.head.len() + tail.bytes.len(),
+                Self::Frame(bytes) | Self::Pong(bytes) => bytes.len(),
+                Self::Beat | Self::Close(_) => 0,
+            }
+    }
+
+    /// Bytes above the bound that it may still take: replies and one large message always fit
+    /// into an empty outbox, whatever the configuration says.
+    pub fn allowance(&self) -> usize {
+        match self {
+            Self::Message(..) | Self::Beat => 0,
+            Self::Frame(_) | Self::Pong(_) | Self::Close(_) => 64 * 1024,
+        }
+    }
+
+    /// Appends it to `out` as one WebSocket message (RFC 6455, section 5.2; a server does not
+    /// mask). What was ended meanwhile writes nothing.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Message(subscription, tail) => {
+                if subscription.is_ended() {
+                    return;
+                }
+                let start = reserve_head(out);
+                subscription.write_head(tail, out);
+                out.extend_from_slice(&tail.bytes);
+                write_head(out, start, if tail.binary { BINARY } else { TEXT });
+            }
+            Self::Frame(bytes) => whole(out, TEXT, bytes),
+            Self::Beat => whole(out, TEXT, b"\n"),
+            Self::Pong(bytes) => whole(out, PONG, bytes),
+            Self::Close(reason) => {
+                let start = reserve_head(out);
+                out.extend_from_slice(&reason.code.to_be_bytes());
+                out.extend_from_slice(reason.text.as_bytes());
+                write_head(out, start, CLOSE);
+            }
+        }
+    }
+}
+
+// A final frame's first byte (RFC 6455, section 5.2).
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+const CLOSE: u8 = 0x88;
+const PONG: u8 = 0x8a;
+
+/// The longest head of an unmasked frame.
+const HEAD: usize = 10;
+
+fn whole(out: &mut Vec<u8>, first: u8, bytes: &[u8]) {
+    let start = reserve_head(out);
+    out.extend_from_slice(bytes);
+    write_head(out, start, first);
+}
+
+fn reserve_head(out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    // Most messages are of the two-byte length; the others are moved once.
+    out.extend_from_slice(&[0; 4]);
+    start
+}
+
+fn write_head(out: &mut Vec<u8>, start: usize, first: u8) {
+    let length = out.len() - start - 4;
+    let mut head = [0; HEAD];
+    head[0] = first;
+    let used = if length < 126 {
+        head[1] = length as u8;
+        2
+    } else if let Ok(short) = u16::try_from(length) {
+        head[1] = 126;
+        head[2..4].copy_from_slice(&short.to_be_bytes());
+        4
+    } else {
+        head[1] = 127;
+        head[2..10].copy_from_slice(&(length as u64).to_be_bytes());
+        10
+    };
+    if used == 4 {
+        out[start..start + 4].copy_from_slice(&head[..4]);
+    } else {
+        out.splice(start..start + 4, head[..used].iter().copied());
+    }
+}

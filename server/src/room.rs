@@ -1,0 +1,33 @@
+//! A room: one actor on this node for each room that somebody here uses.
+//!
+//! [`state`] decides (pure, clock passed in), [`actor`] carries out. A room never awaits a client:
+//! it puts into outboxes, which are bounded, and drops who overflows. It never names a session.
+
+mod access;
+mod actor;
+mod gate;
+mod history;
+mod join;
+mod message;
+mod post;
+mod recovery;
+mod state;
+
+pub use self::access::Identity;
+pub use self::actor::{Owner, Room, RoomContext};
+pub use self::gate::{Gate, Permit};
+pub use self::history::History;
+pub use self::join::{Join, Start, Survivor};
+pub use self::post::{Commit, OVERHEAD as POST_OVERHEAD, Post, Reply};
+pub use self::state::{Ask, Bounds};
+
+use moim_shared::broker::Published;
+
+/// What a room can be asked from outside, beside [`Join`] and [`Post`].
+#[derive(Debug)]
+pub enum Notice {
+    /// The broker made messages visible.
+    Published(Published),
+    /// A subscription was ended; it already receives nothing.
+    Left,
+}

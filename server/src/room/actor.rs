@@ -1,0 +1,326 @@
+//! The room's actor: a thin shell that carries out what [`State`] decides.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
+};
+use moim_shared::BoxFuture;
+use moim_shared::backoff::Backoff;
+use moim_shared::ids::RoomId;
+use moim_shared::position::Position;
+use moim_shared::queue::Queue;
+use moim_shared::store::{Access, StoreError};
+
+use super::access::Identity;
+use super::history::{History, HistoryError, Page};
+use super::join::{Join, Start, Survivor};
+use super::recovery::is_covered;
+use super::state::{Ask, Bounds, Effect, State};
+use super::{Notice, Post};
+use crate::metrics::Metrics;
+
+/// Messages in a room's mailbox. Bytes are bounded by its gate; this bounds the rest.
+pub const MAILBOX: usize = 1_024;
+
+/// How often held asks are looked at.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How long a room that left memory still forwards what was on its way to it.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Tries to read history before a subscriber is told to resume.
+const HISTORY_TRIES: u32 = 6;
+
+/// Who holds the rooms of this node.
+pub trait Owner: Send + Sync {
+    /// The room has nothing to do. From now on others are given a new one.
+    fn retire(&self, room: &RoomId, life: u64);
+    /// The room panicked; these subscribers want to go on in a new one.
+    fn died(&self, room: &RoomId, life: u64, survivors: Vec<Survivor>);
+    /// Came too late for a room that has retired.
+    fn forward(&self, room: &RoomId, ask: Ask);
+}
+
+/// What the rooms of a node share.
+pub struct RoomContext {
+    /// Hot log and database.
+    pub history: History,
+    /// What must still reach the database.
+    pub queue: Arc<dyn Queue>,
+    /// Numbers.
+    pub bounds: Bounds,
+    /// How long an unused room stays in memory.
+    pub idle: Duration,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// See the module.
+pub struct Room {
+    id: RoomId,
+    /// Which of the room's lives on this node it is.
+    life: u64,
+    state: State,
+    context: Arc<RoomContext>,
+    owner: Arc<dyn Owner>,
+    /// The relay could not tell everything.
+    missed: Arc<AtomicBool>,
+    ticking: bool,
+    unused_since: Option<Instant>,
+    retired: bool,
+}
+
+impl Room {
+    /// A room in its `life`th life, with the subscribers of the one before.
+    pub fn new(
+        id: RoomId,
+        life: u64,
+        context: Arc<RoomContext>,
+        owner: Arc<dyn Owner>,
+        missed: Arc<AtomicBool>,
+        survivors: Vec<Survivor>,
+    ) -> Self {
+        let state = State::new(id.clone(), context.bounds, survivors);
+        context.metrics.rooms.inc();
+        Self {
+            id,
+            life,
+            state,
+            context,
+            owner,
+            missed,
+            ticking: false,
+            unused_since: None,
+            retired: false,
+        }
+    }
+
+    fn apply(
+        &mut self,
+        ctx: &mut Context<Self>,
+        decide: impl FnOnce(&mut State, Instant) -> Vec<Effect>,
+    ) {
+        let now = Instant::now();
+        let mut effects = decide(&mut self.state, now);
+        if self.missed.swap(false, Ordering::Relaxed) {
+            effects.extend(self.state.on_missed());
+        }
+        effects.extend(self.state.start_batch(self.context.queue.pressure()));
+        for effect in effects {
+            self.carry_out(effect, ctx);
+        }
+        self.context.metrics.delivered(self.state.take_delivered());
+        if !self.ticking && self.state.holds_something() {
+            self.ticking = true;
+            ctx.run_later(TICK, |room, ctx| {
+                room.ticking = false;
+                room.apply(ctx, State::on_tick);
+            });
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        let context = self.context.clone();
+        let room = self.id.clone();
+        match effect {
+            Effect::Open { wait } => {
+                let open = async move {
+                    pause(wait).await;
+                    context.history.broker.open(&room).await
+                };
+                self.run(ctx, open, |state, opened| state.on_opened(opened));
+            }
+            Effect::Admit { who, wait } => {
+                let asked = who.clone();
+                let admit = async move {
+                    pause(wait).await;
+                    admit(&context, &room, &asked).await
+                };
+                self.run(ctx, admit, move |state, access| state.on_admitted(&who, access));
+            }
+            Effect::Append { batch, wait } => {
+                let append = async move {
+                    pause(wait).await;
+                    context.history.broker.append(batch).await
+                };
+                self.run(ctx, append, |state, placed| state.on_appended(placed));
+            }
+            Effect::Enqueue { envelopes, wait } => {
+                let enqueue = async move {
+                    pause(wait).await;
+                    context.queue.publish(envelopes).await
+                };
+                self.run(ctx, enqueue, |state, confirmed| state.on_confirmed(confirmed));
+            }
+            Effect::Fill { after } => {
+                let fill = async move { read(&context, &room, after).await };
+                self.run(ctx, fill, |state, filled| state.on_filled(filled));
+            }
+            Effect::Begin { join } => {
+                let (start, head) = (join.start, self.state.at());
+                let begin = async move { begin(&context, &room, start, head).await };
+                self.run(ctx, begin, move |state, begun| state.on_begun(join, begun));
+            }
+            Effect::Replay { key, after, outbox } => {
+                let replay = async move {
+                    poll_fn(|context| outbox.poll_roomy(context)).await;
+                    read(&context, &room, after).await
+                };
+                self.run(ctx, replay, move |state, page| state.on_replayed(key, page));
+            }
+        }
+    }
+
+    /// Runs something outside and gives its result to the state.
+    fn run<T: 'static>(
+        &self,
+        ctx: &mut Context<Self>,
+        work: impl Future<Output = T> + 'static,
+        then: impl FnOnce(&mut State, T) -> Vec<Effect> + 'static,
+    ) {
+        let done = work.into_actor(self).map(move |result, room: &mut Self, ctx| {
+            room.apply(ctx, |state, _| then(state, result));
+        });
+        ctx.spawn(done);
+    }
+
+    /// Leaves memory when nobody needed it for a while.
+    fn look_whether_unused(&mut self, ctx: &mut Context<Self>) {
+        if !self.state.is_idle() {
+            self.unused_since = None;
+            return;
+        }
+        let since = *self.unused_since.get_or_insert_with(Instant::now);
+        if !self.retired && since.elapsed() >= self.context.idle {
+            self.retired = true;
+            self.owner.retire(&self.id, self.life);
+            ctx.run_later(FAREWELL, |_, ctx| ctx.stop());
+        }
+    }
+}
+
+impl Actor for Room {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.apply(ctx, |state, _| state.start());
+        let look = (self.context.idle / 2).max(Duration::from_millis(50));
+        ctx.run_interval(look, Self::look_whether_unused);
+    }
+}
+
+impl Message for Ask {
+    type Result = ();
+}
+
+impl Handler<Ask> for Room {
+    type Result = ();
+
+    fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) {
+        if self.retired {
+            self.owner.forward(&self.id, ask);
+        } else {
+            self.unused_since = None;
+            self.apply(ctx, |state, _| state.on_ask(ask));
+        }
+    }
+}
+
+impl Message for Notice {
+    type Result = ();
+}
+
+impl Handler<Notice> for Room {
+    type Result = ();
+
+    fn handle(&mut self, notice: Notice, ctx: &mut Self::Context) {
+        match notice {
+            Notice::Published(published) => {
+                self.apply(ctx, |state, _| state.on_published(&published));
+            }
+            Notice::Left => self.apply(ctx, State::on_tick),
+        }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.context.metrics.rooms.dec();
+        if !self.retired {
+            self.owner.died(&self.id, self.life, self.state.survivors());
+        }
+    }
+}
+
+impl From<Join> for Ask {
+    fn from(join: Join) -> Self {
+        Self::Join(join)
+    }
+}
+
+impl From<Post> for Ask {
+    fn from(post: Post) -> Self {
+        Self::Post(post)
+    }
+}
+
+async fn pause(wait: Duration) {
+    if !wait.is_zero() {
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// What the user may do; a grant that was never used becomes a membership.
+async fn admit(context: &RoomContext, room: &RoomId, who: &Identity) -> Result<Access, StoreError> {
+    let access = context.history.store.access(room, &who.user).await?;
+    match access {
+        Access::None if who.grant.covers(room) => {
+            context.history.store.admit(room, &who.user, who.name.as_deref()).await
+        }
+        known => Ok(known),
+    }
+}
+
+/// Whether a subscription gets everything after its start, and which position that is.
+async fn begin(
+    context: &RoomContext,
+    room: &RoomId,
+    start: Start,
+    head: Position,
+) -> Result<(bool, Position), StoreError> {
+    let store = &context.history.store;
+    match start {
+        Start::Live => Ok((true, head)),
+        Start::Since(since) => {
+            let epochs = store.epochs(room).await?;
+            Ok((is_covered(since, head, &epochs), since))
+        }
+        Start::Last(0) => Ok((true, head)),
+        Start::Last(count) => Ok((true, store.before_last(room, count).await?)),
+    }
+}
+
+/// A page of history, tried again a few times.
+fn read<'a>(
+    context: &'a RoomContext,
+    room: &'a RoomId,
+    after: Position,
+) -> BoxFuture<'a, Result<Page, HistoryError>> {
+    Box::pin(async move {
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        loop {
+            match context.history.page(room, after, context.bounds.page_bytes).await {
+                Err(error) if backoff.tries() < HISTORY_TRIES => {
+                    tracing::warn!(room.id = %room, %error, "history cannot be read, trying again");
+                    tokio::time::sleep(backoff.wait()).await;
+                }
+                done => return done,
+            }
+        }
+    })
+}

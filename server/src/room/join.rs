@@ -1,0 +1,75 @@
+//! A SUBSCRIBE on its way into a room.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use moim_shared::position::Position;
+
+use super::access::Identity;
+use crate::outbox::{Outbox, Subscription};
+use crate::refusal::Refusal;
+
+/// Where a subscription starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With what comes.
+    Live,
+    /// After this position.
+    Since(Position),
+    /// With the last so many.
+    Last(usize),
+}
+
+/// A subscription that wants in.
+#[derive(Debug)]
+pub struct Join {
+    /// Who asks.
+    pub who: Arc<Identity>,
+    /// Where its messages go.
+    pub outbox: Arc<Outbox>,
+    /// The subscription.
+    pub subscription: Arc<Subscription>,
+    /// Where it starts.
+    pub start: Start,
+    /// The RECEIPT that it asked for.
+    pub receipt: Option<Box<str>>,
+    /// Until when it may be held.
+    pub deadline: Instant,
+}
+
+impl Join {
+    /// Says no.
+    pub(super) fn refuse(&self, refusal: &Refusal) {
+        self.subscription.end();
+        self.outbox.refuse(self.receipt.as_deref(), refusal);
+    }
+
+    /// Says yes: the head, and whether everything after its start will come.
+    pub(super) fn accept(&self, head: Position, recovered: bool) {
+        let Some(receipt) = &self.receipt else {
+            if !recovered {
+                self.subscription.missed_some();
+            }
+            return;
+        };
+        // A session that closes has nobody to tell.
+        let _ = self.outbox.frame(crate::stomp::Command::Receipt, |frame| {
+            frame
+                .header("receipt-id", receipt)
+                .header("position", &head.to_string())
+                .header("recovered", if recovered { "true" } else { "false" })
+                .end();
+        });
+    }
+}
+
+/// A subscriber of a room that died, for the room that is born in its place.
+#[derive(Debug, Clone)]
+pub struct Survivor {
+    /// Where its messages go.
+    pub outbox: Arc<Outbox>,
+    /// The subscription.
+    pub subscription: Arc<Subscription>,
+    /// What it has.
+    pub at: Position,
+}

@@ -1,0 +1,182 @@
+//! A SEND on its way through a room, and the answer that it is owed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use moim_shared::envelope::Envelope;
+use moim_shared::ids::{OriginId, RoomId};
+use moim_shared::position::Position;
+use parking_lot::Mutex;
+
+use super::access::Identity;
+use super::gate::Permit;
+use crate::metrics::Metrics;
+use crate::outbox::Outbox;
+use crate::refusal::Refusal;
+
+/// A message that a session sends.
+#[derive(Debug)]
+pub struct Post {
+    /// Who sends it.
+    pub who: Arc<Identity>,
+    /// The client's name for it, or one that the session made.
+    pub origin: OriginId,
+    /// When the node took it, in ms since 1970.
+    pub sent_at: u64,
+    /// `content-type`.
+    pub content_type: Option<String>,
+    /// To go out as a binary message.
+    pub binary: bool,
+    /// Headers that may be shown to others.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// Until when it may be held.
+    pub deadline: Instant,
+    /// The answer.
+    pub reply: Reply,
+}
+
+impl Post {
+    /// What it counts for in gates and batches.
+    pub fn weight(&self) -> usize {
+        OVERHEAD + self.body.len()
+    }
+
+    /// What of it is placed.
+    pub(super) fn envelope(&self, room: &RoomId) -> Envelope {
+        Envelope {
+            room: room.clone(),
+            position: Position::ZERO,
+            origin: self.origin.clone(),
+            sender: self.who.user.clone(),
+            sender_name: self.who.name.clone(),
+            sent_at: self.sent_at,
+            content_type: self.content_type.clone(),
+            binary: self.binary,
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+        }
+    }
+}
+
+/// What a post costs beside its body, about.
+pub const OVERHEAD: usize = 512;
+
+/// The answer to a SEND: RECEIPT, or a refusal, or when it is dropped without either (a room that
+/// panicked) the truth, that nobody knows. Every SEND is answered once.
+pub struct Reply {
+    outbox: Arc<Outbox>,
+    receipt: Option<Box<str>>,
+    commit: Option<Arc<Commit>>,
+    answered: bool,
+    began: Instant,
+    metrics: Arc<Metrics>,
+    _permit: Permit,
+}
+
+impl Reply {
+    /// The answer to a SEND that asked for `receipt`, as a part of `commit` or alone.
+    pub fn new(
+        outbox: Arc<Outbox>,
+        receipt: Option<Box<str>>,
+        commit: Option<Arc<Commit>>,
+        metrics: Arc<Metrics>,
+        permit: Permit,
+    ) -> Self {
+        Self {
+            outbox,
+            receipt,
+            commit,
+            answered: false,
+            began: Instant::now(),
+            metrics,
+            _permit: permit,
+        }
+    }
+
+    /// It is durable, and stands at `position`.
+    pub fn stored(mut self, position: Position) {
+        self.answered = true;
+        self.metrics.stored(self.began.elapsed());
+        if let Some(receipt) = &self.receipt {
+            let mut text = [0; 48];
+            let position = format_into(position, &mut text);
+            // A session that closes has nobody to tell.
+            let _ = self.outbox.frame(crate::stomp::Command::Receipt, |frame| {
+                frame.header("receipt-id", receipt).header("position", position).end();
+            });
+        }
+    }
+
+    /// It was refused.
+    pub fn refused(mut self, refusal: &Refusal) {
+        self.refuse(refusal);
+    }
+
+    fn refuse(&mut self, refusal: &Refusal) {
+        self.answered = true;
+        self.metrics.refused(refusal.code);
+        self.outbox.refuse(self.receipt.as_deref(), refusal);
+        if let Some(commit) = &self.commit {
+            commit.fail(refusal);
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.refuse(&Refusal::unconfirmed());
+        }
+    }
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reply").field("receipt", &self.receipt).finish_non_exhaustive()
+    }
+}
+
+/// A COMMIT that waits for the answers to its SENDs: when the last of them is gone, its own goes
+/// out.
+pub struct Commit {
+    outbox: Arc<Outbox>,
+    receipt: Option<Box<str>>,
+    failed: Mutex<Option<Refusal>>,
+}
+
+impl Commit {
+    /// A COMMIT that asked for `receipt`.
+    pub fn new(outbox: Arc<Outbox>, receipt: Option<Box<str>>) -> Self {
+        Self { outbox, receipt, failed: Mutex::new(None) }
+    }
+
+    /// A part of it was refused; the first reason stands.
+    pub fn fail(&self, refusal: &Refusal) {
+        self.failed.lock().get_or_insert_with(|| refusal.clone());
+    }
+}
+
+impl Drop for Commit {
+    fn drop(&mut self) {
+        let Some(receipt) = &self.receipt else { return };
+        match self.failed.get_mut() {
+            Some(refusal) => self.outbox.refuse(Some(receipt), refusal),
+            // A session that closes has nobody to tell.
+            None => drop(self.outbox.receipt(receipt)),
+        }
+    }
+}
+
+/// Writes a position without allocating.
+fn format_into(position: Position, buffer: &mut [u8; 48]) -> &str {
+    use std::io::Write;
+    let mut rest = &mut buffer[..];
+    // Two u64 and a dash are 41 bytes at most.
+    let _ = write!(rest, "{position}");
+    let left = rest.len();
+    let used = buffer.len() - left;
+    std::str::from_utf8(&buffer[..used]).unwrap_or_default()
+}

@@ -1,0 +1,197 @@
+//! What a room decides. Pure: no actix, no tokio, the clock is passed in; what has to be done
+//! outside comes back as [`Effect`]s, and their results come in as events.
+
+mod asks;
+mod batch;
+mod fanout;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moim_shared::backoff::Backoff;
+use moim_shared::broker::{Batch, BrokerError, Head};
+use moim_shared::envelope::Envelope;
+use moim_shared::ids::{RoomId, UserId};
+use moim_shared::position::Position;
+use moim_shared::store::Access;
+
+pub use self::asks::Ask;
+use self::batch::InFlight;
+use self::fanout::Subscriber;
+use super::access::Identity;
+use super::join::{Join, Survivor};
+use super::post::Post;
+use crate::outbox::Outbox;
+use crate::refusal::Refusal;
+
+/// The numbers of a room.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Bytes of a batch, about: one batch is in flight, the next one gathers meanwhile.
+    pub batch_bytes: usize,
+    /// Messages of a batch.
+    pub batch: usize,
+    /// Bytes of a page of history, about.
+    pub page_bytes: usize,
+    /// How long a SUBSCRIBE is held when a store is away.
+    pub deadline: Duration,
+}
+
+/// What is to be done outside.
+#[derive(Debug)]
+pub enum Effect {
+    /// Open the room at the broker, after a wait.
+    Open { wait: Duration },
+    /// Find out what a user may do, using the grant if its token has one, after a wait.
+    Admit { who: Arc<Identity>, wait: Duration },
+    /// Append, after a wait.
+    Append { batch: Batch, wait: Duration },
+    /// Hand to the queue, after a wait.
+    Enqueue { envelopes: Vec<Arc<Envelope>>, wait: Duration },
+    /// Read on after a hole.
+    Fill { after: Position },
+    /// Find out where a subscription starts.
+    Begin { join: Join },
+    /// Read on for a subscriber, when its outbox has room.
+    Replay { key: u64, after: Position, outbox: Arc<Outbox> },
+}
+
+/// The state of a room on this node.
+pub struct State {
+    room: RoomId,
+    bounds: Bounds,
+    /// False until the broker said where the room stands, and while it is asked again.
+    open: bool,
+    /// The last position that live subscribers were given.
+    at: Position,
+    epoch: u64,
+    members: u64,
+    /// Users known to be members, as of version `members`.
+    access: HashSet<UserId>,
+    /// What waits for the room to open or for a user's access, in order.
+    asks: VecDeque<Ask>,
+    /// Users whose access is being found out.
+    loading: HashMap<UserId, Arc<Identity>>,
+    pending: VecDeque<Post>,
+    in_flight: Option<InFlight>,
+    subscribers: Vec<Subscriber>,
+    survivors: Vec<Survivor>,
+    next_key: u64,
+    /// A hole is being filled, at least up to here.
+    filling: Option<Position>,
+    /// The newest position that was told while the room was not open.
+    seen: Position,
+    backoff: Backoff,
+    delivered: u64,
+}
+
+impl State {
+    /// A room that was not opened yet, and the subscribers that it takes over.
+    pub fn new(room: RoomId, bounds: Bounds, survivors: Vec<Survivor>) -> Self {
+        Self {
+            room,
+            bounds,
+            open: false,
+            at: Position::ZERO,
+            epoch: 0,
+            members: 0,
+            access: HashSet::new(),
+            asks: VecDeque::new(),
+            loading: HashMap::new(),
+            pending: VecDeque::new(),
+            in_flight: None,
+            subscribers: Vec::new(),
+            survivors,
+            next_key: 0,
+            filling: None,
+            seen: Position::ZERO,
+            backoff: Backoff::new(Duration::from_millis(20), Duration::from_secs(2)),
+            delivered: 0,
+        }
+    }
+
+    /// The first thing to do.
+    pub fn start(&self) -> Vec<Effect> {
+        vec![Effect::Open { wait: Duration::ZERO }]
+    }
+
+    /// The broker said where the room stands, or is away.
+    pub fn on_opened(&mut self, opened: Result<Head, BrokerError>) -> Vec<Effect> {
+        let head = match opened {
+            Ok(head) => head,
+            Err(error) => {
+                tracing::warn!(room.id = %self.room, %error, "room `{}` cannot be opened", self.room);
+                return vec![Effect::Open { wait: self.backoff.wait() }];
+            }
+        };
+        self.backoff.reset();
+        self.open = true;
+        self.epoch = head.epoch;
+        if self.members != head.members {
+            self.members = head.members;
+            self.access.clear();
+        }
+        let mut effects = Vec::new();
+        if !self.has_live_subscribers() {
+            self.at = self.at.max(head.position);
+        }
+        let newest = head.position.max(self.seen);
+        if newest > self.at {
+            effects.extend(self.fill(newest));
+        }
+        for survivor in std::mem::take(&mut self.survivors) {
+            effects.extend(self.insert(survivor.outbox, survivor.subscription, survivor.at));
+        }
+        for ask in std::mem::take(&mut self.asks) {
+            effects.extend(self.on_ask(ask));
+        }
+        effects
+    }
+
+    /// Time went by: what was held too long is refused.
+    pub fn on_tick(&mut self, now: Instant) -> Vec<Effect> {
+        self.expire_asks(now);
+        self.expire_posts(now);
+        self.forget_ended();
+        Vec::new()
+    }
+
+    /// Whether something is held that a tick must look at.
+    pub fn holds_something(&self) -> bool {
+        !self.asks.is_empty() || !self.pending.is_empty() || self.in_flight.is_some()
+    }
+
+    /// Whether nobody needs the room.
+    pub fn is_idle(&mut self) -> bool {
+        self.forget_ended();
+        self.subscribers.is_empty()
+            && self.survivors.is_empty()
+            && !self.holds_something()
+            && self.filling.is_none()
+    }
+
+    /// Subscribers and where they stand, for the room that is born after this one died. Whoever
+    /// was on the way in is told to try again.
+    pub fn survivors(&mut self) -> Vec<Survivor> {
+        for ask in self.asks.drain(..) {
+            ask.refuse(&Refusal::unavailable());
+        }
+        let mut survivors = std::mem::take(&mut self.survivors);
+        survivors.extend(self.subscribers.drain(..).map(Subscriber::into_survivor));
+        survivors
+    }
+
+    /// Messages put into outboxes since the last call.
+    pub fn take_delivered(&mut self) -> u64 {
+        std::mem::take(&mut self.delivered)
+    }
+
+    /// Where the room stands for its live subscribers.
+    pub const fn at(&self) -> Position {
+        self.at
+    }
+}
+
+/// What the store said of a user.
+pub type Admitted = Result<Access, moim_shared::store::StoreError>;

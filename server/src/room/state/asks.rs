@@ -1,0 +1,185 @@
+//! Who may come in: SUBSCRIBEs and SENDs wait here until the room is open and their user is known.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moim_shared::position::Position;
+use moim_shared::store::{Access, StoreError};
+
+use super::{Admitted, Effect, State};
+use crate::outbox::{Outbox, Subscription};
+use crate::refusal::Refusal;
+use crate::room::access::Identity;
+use crate::room::join::{Join, Start};
+use crate::room::post::Post;
+use crate::room::recovery::is_covered;
+
+/// Something that needs an open room and a member.
+#[derive(Debug)]
+pub enum Ask {
+    /// A SUBSCRIBE.
+    Join(Join),
+    /// A SEND.
+    Post(Post),
+}
+
+impl Ask {
+    fn who(&self) -> &Arc<Identity> {
+        match self {
+            Self::Join(join) => &join.who,
+            Self::Post(post) => &post.who,
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        match self {
+            Self::Join(join) => join.deadline,
+            Self::Post(post) => post.deadline,
+        }
+    }
+
+    /// Says no.
+    pub fn refuse(self, refusal: &Refusal) {
+        match self {
+            Self::Join(join) => join.refuse(refusal),
+            Self::Post(post) => post.reply.refused(refusal),
+        }
+    }
+}
+
+/// More users than this are not remembered: the memory starts over.
+const KNOWN_USERS: usize = 10_000;
+
+impl State {
+    /// A SUBSCRIBE or a SEND arrived.
+    pub fn on_ask(&mut self, ask: Ask) -> Vec<Effect> {
+        if !self.open {
+            self.asks.push_back(ask);
+            return Vec::new();
+        }
+        let who = ask.who().clone();
+        // Behind an ask of the same user that waits, so that its order is kept.
+        if self.loading.contains_key(&who.user) {
+            self.asks.push_back(ask);
+            return Vec::new();
+        }
+        if self.access.contains(&who.user) {
+            return self.let_in(ask);
+        }
+        self.asks.push_back(ask);
+        self.loading.insert(who.user.clone(), who.clone());
+        vec![Effect::Admit { who, wait: Duration::ZERO }]
+    }
+
+    /// The store said what a user may do.
+    pub fn on_admitted(&mut self, who: &Arc<Identity>, admitted: Admitted) -> Vec<Effect> {
+        let access = match admitted {
+            Ok(access) => access,
+            Err(error) => return self.ask_again(who, &error),
+        };
+        self.backoff.reset();
+        self.loading.remove(&who.user);
+        if access == Access::Member {
+            if self.access.len() >= KNOWN_USERS {
+                self.access.clear();
+            }
+            self.access.insert(who.user.clone());
+        }
+        let (theirs, others) =
+            std::mem::take(&mut self.asks).into_iter().partition(|ask| ask.who().user == who.user);
+        self.asks = others;
+        let mut effects = Vec::new();
+        for ask in theirs {
+            // Another session of the same user may hold a grant where this one had none.
+            let by_grant = ask.who().grant.covers(&self.room) && !who.grant.covers(&self.room);
+            match access {
+                Access::Member => effects.extend(self.let_in(ask)),
+                Access::Banned => ask.refuse(&Refusal::banned()),
+                Access::None if by_grant => effects.extend(self.on_ask(ask)),
+                Access::None => ask.refuse(&Refusal::not_a_member()),
+            }
+        }
+        effects
+    }
+
+    fn ask_again(&mut self, who: &Arc<Identity>, error: &StoreError) -> Vec<Effect> {
+        if self.asks.iter().any(|ask| ask.who().user == who.user) {
+            tracing::warn!(room.id = %self.room, %error, "a membership cannot be read");
+            vec![Effect::Admit { who: who.clone(), wait: self.backoff.wait() }]
+        } else {
+            self.loading.remove(&who.user);
+            Vec::new()
+        }
+    }
+
+    fn let_in(&mut self, ask: Ask) -> Vec<Effect> {
+        match ask {
+            Ask::Join(join) => self.on_join(join),
+            Ask::Post(post) => {
+                self.pending.push_back(post);
+                Vec::new()
+            }
+        }
+    }
+
+    fn on_join(&mut self, join: Join) -> Vec<Effect> {
+        match join.start {
+            Start::Live => self.on_begun(join, Ok((true, self.at))),
+            Start::Since(since) if since.epoch == self.at.epoch || since > self.at => {
+                let recovered = is_covered(since, self.at, &[]);
+                self.on_begun(join, Ok((recovered, since)))
+            }
+            Start::Since(_) | Start::Last(_) => vec![Effect::Begin { join }],
+        }
+    }
+
+    /// It is known whether a subscription gets everything after its start, and which that is.
+    pub fn on_begun(
+        &mut self,
+        join: Join,
+        begun: Result<(bool, Position), StoreError>,
+    ) -> Vec<Effect> {
+        match begun {
+            Ok((recovered, from)) => {
+                join.accept(self.at, recovered);
+                let from = if recovered { from } else { self.at };
+                self.insert(join.outbox, join.subscription, from)
+            }
+            Err(error) => {
+                tracing::warn!(room.id = %self.room, %error, "a subscription cannot begin");
+                join.refuse(&Refusal::unavailable());
+                Vec::new()
+            }
+        }
+    }
+
+    /// A subscriber that has everything up to `from`.
+    pub(super) fn insert(
+        &mut self,
+        outbox: Arc<Outbox>,
+        subscription: Arc<Subscription>,
+        from: Position,
+    ) -> Vec<Effect> {
+        let key = self.next_key;
+        self.next_key += 1;
+        let replaying = from < self.at;
+        let mut effects = Vec::new();
+        if replaying {
+            effects.push(Effect::Replay { key, after: from, outbox: outbox.clone() });
+        }
+        self.add_subscriber(key, outbox, subscription, from, replaying);
+        effects
+    }
+
+    pub(super) fn expire_asks(&mut self, now: Instant) {
+        if self.asks.iter().all(|ask| ask.deadline() > now) {
+            return;
+        }
+        let (late, rest) =
+            std::mem::take(&mut self.asks).into_iter().partition(|ask| ask.deadline() <= now);
+        self.asks = rest;
+        for ask in late {
+            ask.refuse(&Refusal::unavailable());
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The way of SENDs into the order: one batch in flight; what arrives meanwhile is the next one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moim_shared::broker::{Batch, BrokerError, Placed};
+use moim_shared::envelope::Envelope;
+use moim_shared::position::Position;
+use moim_shared::queue::{Pressure, QueueError};
+
+use super::asks::Ask;
+use super::{Effect, State};
+use crate::refusal::Refusal;
+use crate::room::post::{Post, Reply};
+
+/// The batch under way.
+#[derive(Debug)]
+pub enum InFlight {
+    /// At the broker. It has no places yet.
+    Appending(Vec<Post>),
+    /// At the queue. Each has its place; those whose time ran out were answered already.
+    Confirming { envelopes: Vec<Arc<Envelope>>, replies: Vec<(Position, Instant, Option<Reply>)> },
+}
+
+impl State {
+    /// Starts the next batch, if none is under way and the queue takes more.
+    ///
+    /// Admission stands here, before the broker: from here on a SEND is delayed, never refused.
+    pub fn start_batch(&mut self, pressure: Pressure) -> Option<Effect> {
+        if !self.open
+            || self.in_flight.is_some()
+            || self.pending.is_empty()
+            || pressure == Pressure::Full
+        {
+            return None;
+        }
+        let mut bytes = 0;
+        let mut posts = Vec::new();
+        while let Some(post) = self.pending.front() {
+            bytes += post.weight();
+            let full = bytes > self.bounds.batch_bytes || posts.len() >= self.bounds.batch;
+            if full && !posts.is_empty() {
+                break;
+            }
+            posts.extend(self.pending.pop_front());
+        }
+        Some(self.append(posts, Duration::ZERO))
+    }
+
+    fn append(&mut self, posts: Vec<Post>, wait: Duration) -> Effect {
+        let batch = Batch {
+            room: self.room.clone(),
+            epoch: self.epoch,
+            members: self.members,
+            envelopes: posts.iter().map(|post| post.envelope(&self.room)).collect(),
+        };
+        self.in_flight = Some(InFlight::Appending(posts));
+        Effect::Append { batch, wait }
+    }
+
+    /// The broker answered.
+    pub fn on_appended(&mut self, appended: Result<Vec<Placed>, BrokerError>) -> Vec<Effect> {
+        let Some(InFlight::Appending(posts)) = self.in_flight.take() else { return Vec::new() };
+        match appended {
+            Ok(placed) => {
+                self.backoff.reset();
+                self.on_placed(posts, placed)
+            }
+            Err(BrokerError::EpochRolled) => {
+                self.open = false;
+                self.put_back(posts);
+                vec![Effect::Open { wait: Duration::ZERO }]
+            }
+            Err(BrokerError::MembersChanged { now: version }) => {
+                self.members = version;
+                self.access.clear();
+                self.put_back(posts);
+                let recheck = std::mem::take(&mut self.pending);
+                recheck.into_iter().flat_map(|post| self.on_ask(Ask::Post(post))).collect()
+            }
+            Err(error @ BrokerError::Unavailable(_)) => {
+                if self.backoff.tries() == 0 {
+                    tracing::warn!(room.id = %self.room, %error, "the broker does not append");
+                }
+                let wait = self.backoff.wait();
+                vec![self.append(posts, wait)]
+            }
+        }
+    }
+
+    fn put_back(&mut self, posts: Vec<Post>) {
+        for post in posts.into_iter().rev() {
+            self.pending.push_front(post);
+        }
+    }
+
+    fn on_placed(&mut self, posts: Vec<Post>, placed: Vec<Placed>) -> Vec<Effect> {
+        let mut envelopes = Vec::with_capacity(posts.len());
+        let mut replies = Vec::with_capacity(posts.len());
+        for (post, placed) in posts.into_iter().zip(placed) {
+            let Post { reply, deadline, .. } = post;
+            match placed {
+                Placed::New(envelope) => {
+                    replies.push((envelope.position, deadline, Some(reply)));
+                    envelopes.push(envelope);
+                }
+                // Queued and confirmed again: the first one's confirm may never have come.
+                Placed::Duplicate { position, pending: Some(envelope) } => {
+                    replies.push((position, deadline, Some(reply)));
+                    envelopes.push(envelope);
+                }
+                Placed::Duplicate { position, pending: None } => reply.stored(position),
+                Placed::NameReused => reply.refused(&Refusal::name_reused()),
+            }
+        }
+        if envelopes.is_empty() {
+            return Vec::new();
+        }
+        self.in_flight = Some(InFlight::Confirming { envelopes: envelopes.clone(), replies });
+        vec![Effect::Enqueue { envelopes, wait: Duration::ZERO }]
+    }
+
+    /// The queue answered.
+    pub fn on_confirmed(&mut self, confirmed: Result<(), QueueError>) -> Vec<Effect> {
+        let Some(InFlight::Confirming { envelopes, replies }) = self.in_flight.take() else {
+            return Vec::new();
+        };
+        match confirmed {
+            Ok(()) => {
+                self.backoff.reset();
+                for (position, _, reply) in replies {
+                    if let Some(reply) = reply {
+                        reply.stored(position);
+                    }
+                }
+                Vec::new()
+            }
+            Err(error) if error.retryable() => {
+                tracing::warn!(room.id = %self.room, %error, "the queue does not confirm");
+                self.in_flight =
+                    Some(InFlight::Confirming { envelopes: envelopes.clone(), replies });
+                vec![Effect::Enqueue { envelopes, wait: self.backoff.wait() }]
+            }
+            // The process ends. The replies say that nobody knows.
+            Err(_closed) => Vec::new(),
+        }
+    }
+
+    /// Refuses what was held too long; what has a place goes on without its sender.
+    pub(super) fn expire_posts(&mut self, now: Instant) {
+        while self.pending.front().is_some_and(|post| post.deadline <= now) {
+            if let Some(post) = self.pending.pop_front() {
+                let stuck = self.in_flight.is_some();
+                let refusal = if stuck { Refusal::unavailable() } else { Refusal::busy() };
+                post.reply.refused(&refusal);
+            }
+        }
+        match &mut self.in_flight {
+            Some(InFlight::Confirming { replies, .. }) => {
+                for (_, deadline, reply) in replies {
+                    if *deadline <= now
+                        && let Some(reply) = reply.take()
+                    {
+                        reply.refused(&Refusal::unconfirmed());
+                    }
+                }
+            }
+            Some(InFlight::Appending(_)) | None => {}
+        }
+    }
+}

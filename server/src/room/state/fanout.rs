@@ -1,0 +1,193 @@
+//! The way of messages to subscribers: live ones share what was encoded once; who is behind is
+//! brought up to where the room stands.
+
+use std::sync::Arc;
+
+use moim_shared::broker::Published;
+use moim_shared::envelope::Envelope;
+use moim_shared::position::Position;
+
+use super::{Effect, State};
+use crate::outbox::{CloseReason, Closed, Outbox, Subscription};
+use crate::room::history::{HistoryError, Page};
+use crate::room::join::Survivor;
+use crate::room::message::Tails;
+
+/// Somebody who reads the room here.
+#[derive(Debug)]
+pub struct Subscriber {
+    key: u64,
+    subscription: Arc<Subscription>,
+    outbox: Arc<Outbox>,
+    /// What it was given.
+    at: Position,
+    /// It is being brought up to the room.
+    replaying: bool,
+}
+
+impl Subscriber {
+    pub fn into_survivor(self) -> Survivor {
+        Survivor { outbox: self.outbox, subscription: self.subscription, at: self.at }
+    }
+
+    /// Gives it what of `messages` it does not have.
+    fn give(&mut self, messages: &mut [(Position, Tails<'_>)]) -> Result<u64, Closed> {
+        if self.subscription.is_ended() {
+            return Err(Closed);
+        }
+        let mut given = 0;
+        for (position, tails) in messages {
+            if *position > self.at {
+                let tail = tails.of(self.subscription.version);
+                self.outbox.deliver(&self.subscription, tail)?;
+                self.at = *position;
+                given += 1;
+            }
+        }
+        Ok(given)
+    }
+}
+
+fn with_tails(envelopes: &[Arc<Envelope>]) -> Vec<(Position, Tails<'_>)> {
+    envelopes.iter().map(|envelope| (envelope.position, Tails::new(envelope))).collect()
+}
+
+impl State {
+    pub(super) fn add_subscriber(
+        &mut self,
+        key: u64,
+        outbox: Arc<Outbox>,
+        subscription: Arc<Subscription>,
+        at: Position,
+        replaying: bool,
+    ) {
+        self.subscribers.push(Subscriber { key, subscription, outbox, at, replaying });
+    }
+
+    pub(super) fn has_live_subscribers(&self) -> bool {
+        self.subscribers.iter().any(|subscriber| !subscriber.replaying)
+    }
+
+    /// Messages became visible.
+    pub fn on_published(&mut self, published: &Published) -> Vec<Effect> {
+        if !self.open {
+            self.seen = self.seen.max(published.upto);
+            return Vec::new();
+        }
+        if published.upto <= self.at {
+            return Vec::new();
+        }
+        if self.filling.is_some() || published.after > self.at {
+            return self.fill(published.upto);
+        }
+        self.fan_out(&published.envelopes, published.upto);
+        Vec::new()
+    }
+
+    /// Messages may have become visible that the room was not told of.
+    pub fn on_missed(&mut self) -> Vec<Effect> {
+        let next = self.at.next();
+        if self.open { self.fill(next) } else { Vec::new() }
+    }
+
+    /// Reads what is missing up to `wanted` at least.
+    pub(super) fn fill(&mut self, wanted: Position) -> Vec<Effect> {
+        let begun = self.filling.is_some();
+        self.filling = self.filling.max(Some(wanted));
+        if begun { Vec::new() } else { vec![Effect::Fill { after: self.at }] }
+    }
+
+    /// What was missing is here.
+    pub fn on_filled(&mut self, filled: Result<Page, HistoryError>) -> Vec<Effect> {
+        let page = match filled {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(room.id = %self.room, %error,
+                    "room `{}` cannot read what it missed; its subscribers have to resume",
+                    self.room);
+                return self.end_live();
+            }
+        };
+        let progress = page.upto > self.at;
+        if progress {
+            self.fan_out(&page.envelopes, page.upto);
+        }
+        match self.filling {
+            Some(wanted) if progress && wanted > self.at => vec![Effect::Fill { after: self.at }],
+            _ => {
+                self.filling = None;
+                Vec::new()
+            }
+        }
+    }
+
+    /// A gap that cannot be filled is never silent: who is in front of it resumes by a new link.
+    fn end_live(&mut self) -> Vec<Effect> {
+        self.filling = None;
+        for subscriber in self.subscribers.extract_if(.., |subscriber| !subscriber.replaying) {
+            subscriber.outbox.close(CloseReason::COME_BACK);
+        }
+        self.open = false;
+        vec![Effect::Open { wait: self.backoff.wait() }]
+    }
+
+    fn fan_out(&mut self, envelopes: &[Arc<Envelope>], upto: Position) {
+        let mut messages = with_tails(envelopes);
+        let mut delivered = 0;
+        self.subscribers.retain_mut(|subscriber| {
+            if subscriber.replaying {
+                return true;
+            }
+            match subscriber.give(&mut messages) {
+                Ok(given) => {
+                    delivered += given;
+                    subscriber.at = subscriber.at.max(upto);
+                    true
+                }
+                Err(Closed) => false,
+            }
+        });
+        self.delivered += delivered;
+        self.at = upto;
+    }
+
+    /// A page for a subscriber that is behind.
+    pub fn on_replayed(&mut self, key: u64, replayed: Result<Page, HistoryError>) -> Vec<Effect> {
+        let found = self.subscribers.iter().position(|subscriber| subscriber.key == key);
+        let Some(index) = found else { return Vec::new() };
+        let subscriber = &mut self.subscribers[index];
+        let given = match &replayed {
+            Ok(page) if page.upto > subscriber.at => {
+                let given = subscriber.give(&mut with_tails(&page.envelopes));
+                subscriber.at = subscriber.at.max(page.upto);
+                given
+            }
+            // Nothing more to be had although the room stands further: not a silent gap.
+            Ok(_) | Err(_) => {
+                tracing::error!(room.id = %self.room, page = ?replayed.map(|page| page.upto),
+                    "a subscriber of room `{}` cannot be given what it missed", self.room);
+                subscriber.outbox.close(CloseReason::COME_BACK);
+                Err(Closed)
+            }
+        };
+        let Ok(given) = given else {
+            self.subscribers.swap_remove(index);
+            return Vec::new();
+        };
+        self.delivered += given;
+        subscriber.replaying = subscriber.at < self.at;
+        if subscriber.replaying {
+            let outbox = subscriber.outbox.clone();
+            vec![Effect::Replay { key, after: subscriber.at, outbox }]
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Lets go of those who left.
+    pub(super) fn forget_ended(&mut self) {
+        self.subscribers.retain(|subscriber| {
+            !subscriber.subscription.is_ended() && !subscriber.outbox.is_closing()
+        });
+    }
+}

@@ -1,0 +1,468 @@
+//! The session's actor: a thin shell around [`Protocol`]. It only reads; what it has to say goes
+//! into its outbox, whose drain shares the response's body with it.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use actix::{Actor, ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
+use actix_http::ws::Codec;
+use actix_web::Error;
+use actix_web::web::Payload;
+use actix_web_actors::ws::{self, ProtocolError, WebsocketContext};
+use bytes::Bytes;
+use futures_util::stream::LocalBoxStream;
+use moim_shared::clock::now_ms;
+use moim_shared::ids::{NodeId, OriginId, RoomId};
+use moim_shared::presence::{self, Presence};
+
+use super::bucket::Bucket;
+use super::connect::{self, Rejected, Upgrade};
+use super::destination::Source;
+use super::inbound::{Inbound, not_text, too_large};
+use super::protocol::{Action, Draft, Protocol, Violation};
+use super::transaction::Held;
+use super::{Limits, subscriptions};
+use crate::hub::{Hub, Undelivered};
+use crate::metrics::Metrics;
+use crate::outbox::{CloseReason, Drain, Outbox};
+use crate::reaper::Reaper;
+use crate::refusal::{Code, Refusal};
+use crate::room::{Ask, Commit, Identity, Join, Notice, POST_OVERHEAD, Post, Reply};
+use crate::stomp::{Command, Frame, Headers, Incoming};
+use crate::token::{TokenError, Verifier};
+
+/// What the sessions of a node share.
+pub struct SessionContext {
+    /// This node.
+    pub node: NodeId,
+    /// Its rooms.
+    pub hub: Arc<Hub>,
+    /// Who is connected.
+    pub presence: Arc<dyn Presence>,
+    /// Checks tokens.
+    pub verifier: Verifier,
+    /// What a session may do.
+    pub limits: Limits,
+    /// Bounds of outboxes.
+    pub outbox: crate::outbox::Bounds,
+    /// Looks after sessions from outside.
+    pub reaper: Reaper,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// `auth.close_on_exp`, and the skew that a token outlives its end by.
+    pub close_on_exp: Option<Duration>,
+    /// The next session's number.
+    pub sessions: AtomicU64,
+}
+
+impl SessionContext {
+    /// The number of a new session.
+    pub fn next_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Something that waits for its turn: for a room's gate, its mailbox, or the session's rate.
+enum Work {
+    /// To be counted against the rate, and to be given to its room.
+    Send(Draft, Option<Arc<Commit>>, Instant),
+    /// To be given to its room.
+    Ask(RoomId, Ask, Instant),
+    /// To be confirmed.
+    Confirm(Option<Box<str>>),
+}
+
+/// How long a session waits before it tries again what could not be taken.
+const HOLD: Duration = Duration::from_millis(5);
+
+/// See the module.
+pub struct Session {
+    context: Arc<SessionContext>,
+    outbox: Arc<Outbox>,
+    inbound: Inbound,
+    protocol: Protocol,
+    upgrade: Option<Box<Upgrade>>,
+    who: Option<Arc<Identity>>,
+    bucket: Bucket,
+    /// In order; nothing more is read while something is in here.
+    work: VecDeque<Work>,
+}
+
+/// The bytes of a session to its client.
+pub struct Stream {
+    actor: LocalBoxStream<'static, Result<Bytes, Error>>,
+    drain: Drain,
+    metrics: Arc<Metrics>,
+}
+
+/// Starts a session on an upgraded connection.
+pub fn stream(
+    context: Arc<SessionContext>,
+    upgrade: Upgrade,
+    outbox: Arc<Outbox>,
+    payload: Payload,
+) -> Stream {
+    let limits = context.limits;
+    let codec = Codec::new().max_size(limits.message_max);
+    let metrics = context.metrics.clone();
+    metrics.connections.inc();
+    let session = Session {
+        inbound: Inbound::new(limits.frames, limits.message_max),
+        protocol: Protocol::new(),
+        upgrade: Some(Box::new(upgrade)),
+        who: None,
+        bucket: Bucket::new(limits.send_rate, limits.send_burst, Instant::now()),
+        work: VecDeque::new(),
+        outbox: outbox.clone(),
+        context,
+    };
+    Stream {
+        actor: Box::pin(WebsocketContext::with_codec(session, payload, codec)),
+        drain: Drain::new(outbox),
+        metrics,
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
+    }
+}
+
+impl futures_util::Stream for Stream {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // The actor reads and fills the outbox. It writes nothing itself, and its end is seen by
+        // the outbox too.
+        if let Poll::Ready(Some(bytes)) = self.actor.as_mut().poll_next(context) {
+            return Poll::Ready(Some(bytes));
+        }
+        self.drain.poll(context).map(|bytes| bytes.map(Ok))
+    }
+}
+
+impl Actor for Session {
+    type Context = WebsocketContext<Self>;
+}
+
+impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
+    fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
+        self.outbox.heard();
+        if self.outbox.is_closing() && !matches!(message, Ok(ws::Message::Close(_))) {
+            return;
+        }
+        let taken = match message {
+            Ok(ws::Message::Text(text)) => Ok(self.inbound.message(text.into_bytes(), false)),
+            Ok(ws::Message::Binary(bytes)) => Ok(self.inbound.message(bytes, true)),
+            Ok(ws::Message::Continuation(item)) => self.inbound.fragment(item),
+            Ok(ws::Message::Ping(payload)) => {
+                // A closing session answers nobody.
+                let _ = self.outbox.pong(&payload);
+                Ok(())
+            }
+            Ok(ws::Message::Pong(_) | ws::Message::Nop) => Ok(()),
+            Ok(ws::Message::Close(_)) => return self.outbox.peer_closed(true),
+            Err(ProtocolError::Overflow) => Err(too_large()),
+            // The only other thing that the library puts in here is text that is no UTF-8; a
+            // socket that failed ends the stream as well.
+            Err(ProtocolError::Io(_)) => Err(not_text()),
+            Err(error) => Err(Refusal::new(Code::BadRequest, format!("WebSocket: {error}"))),
+        };
+        match taken {
+            Ok(()) => self.pump(ctx),
+            Err(refusal) => self.fail(None, &refusal),
+        }
+    }
+
+    fn finished(&mut self, _: &mut Self::Context) {
+        // The client's side ended; what it sent before goes on.
+        self.outbox.peer_closed(false);
+    }
+}
+
+impl Session {
+    /// Carries out what was read, until something has to wait.
+    fn pump(&mut self, ctx: &mut WebsocketContext<Self>) {
+        while self.work.is_empty() && !self.outbox.is_closing() {
+            match self.inbound.next() {
+                Ok(None) => return,
+                Ok(Some(Incoming::Heartbeat)) => {}
+                Ok(Some(Incoming::Frame(frame))) => self.on_frame(frame, ctx),
+                Err(error) => {
+                    let code =
+                        if error.kind.too_large() { Code::TooLarge } else { Code::BadRequest };
+                    let refusal = Refusal::new(code, error.to_string());
+                    self.fail(error.receipt.as_deref(), &refusal);
+                }
+            }
+        }
+    }
+
+    fn on_frame(&mut self, frame: Frame, ctx: &mut WebsocketContext<Self>) {
+        let receipt: Option<Box<str>> = frame.headers.get("receipt").map(Into::into);
+        let binary = self.inbound.binary;
+        match self.protocol.on_frame(frame, binary, &self.context.limits) {
+            Ok(action) => self.carry_out(action, ctx),
+            Err(Violation::Fatal(refusal)) => self.fail(receipt.as_deref(), &refusal),
+            Err(Violation::Refused(refusal)) => {
+                self.context.metrics.refused(refusal.code);
+                self.outbox.refuse(receipt.as_deref(), &refusal);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, action: Action, ctx: &mut WebsocketContext<Self>) {
+        let deadline = Instant::now() + jittered(self.context.limits.send_deadline);
+        match action {
+            Action::Connect(headers) => self.connect(&headers, ctx),
+            Action::Join { room, subscription, start, receipt } => {
+                let Some(who) = self.who.clone() else { return };
+                let outbox = self.outbox.clone();
+                let join = Join { who, outbox, subscription, start, receipt, deadline };
+                self.work.push_back(Work::Ask(room, join.into(), deadline));
+            }
+            Action::Errors { subscription, receipt } => {
+                self.outbox.tell_errors(Some(subscription));
+                self.confirm(receipt.as_deref());
+            }
+            Action::Leave { entry, receipt } => {
+                if let Some(entry) = entry {
+                    self.leave(&entry);
+                }
+                self.confirm(receipt.as_deref());
+            }
+            Action::Send(draft) => self.work.push_back(Work::Send(draft, None, deadline)),
+            Action::Commit { held, receipt } => {
+                // Its RECEIPT goes out when the last SEND has let go of it.
+                let commit = Arc::new(Commit::new(self.outbox.clone(), receipt));
+                self.work.extend(held.into_iter().map(|held| match held {
+                    Held::Send(draft) => Work::Send(draft, Some(commit.clone()), deadline),
+                    Held::Ack(receipt) => Work::Confirm(receipt),
+                }));
+            }
+            Action::Confirm { receipt } => self.confirm(receipt.as_deref()),
+            Action::Disconnect { receipt } => {
+                self.confirm(receipt.as_deref());
+                self.outbox.close(CloseReason::BYE);
+            }
+        }
+        self.work_off(ctx);
+    }
+
+    fn confirm(&self, receipt: Option<&str>) {
+        if let Some(receipt) = receipt {
+            // A session that closes has nobody to tell.
+            let _ = self.outbox.receipt(receipt);
+        }
+    }
+
+    fn fail(&self, receipt: Option<&str>, refusal: &Refusal) {
+        self.context.metrics.refused(refusal.code);
+        self.outbox.fail(receipt, refusal);
+    }
+
+    /// Does what waits, in order, and comes back later for what cannot be done yet. Nothing is
+    /// read meanwhile, so the client's own socket holds it back.
+    fn work_off(&mut self, ctx: &mut WebsocketContext<Self>) {
+        while let Some(work) = self.work.pop_front() {
+            if let Some((wait, work)) = self.try_one(work) {
+                self.work.push_front(work);
+                let hold = tokio::time::sleep(wait).into_actor(self);
+                ctx.wait(hold.map(|(), session: &mut Self, ctx| {
+                    session.work_off(ctx);
+                    session.pump(ctx);
+                }));
+                return;
+            }
+        }
+    }
+
+    fn try_one(&mut self, work: Work) -> Option<(Duration, Work)> {
+        match work {
+            Work::Confirm(receipt) => {
+                self.confirm(receipt.as_deref());
+                None
+            }
+            Work::Send(draft, commit, deadline) => {
+                let now = Instant::now();
+                let late = now >= deadline || self.outbox.is_closing();
+                let waits = match self.bucket.take(now) {
+                    Ok(()) => HOLD,
+                    Err(wait) if !late => return Some((wait, Work::Send(draft, commit, deadline))),
+                    Err(_) => return self.refuse_send(&draft, commit, &Refusal::rate_limited()),
+                };
+                match self.post(draft, commit.clone(), deadline) {
+                    Ok((room, ask)) => self.try_one(Work::Ask(room, ask, deadline)),
+                    Err(draft) if late => self.refuse_send(&draft, commit, &Refusal::busy()),
+                    Err(draft) => Some((waits, Work::Send(draft, commit, deadline))),
+                }
+            }
+            Work::Ask(room, ask, deadline) => {
+                let ask = match self.context.hub.room(&room).map(|handle| handle.ask(ask)) {
+                    Some(Ok(())) => return None,
+                    Some(Err(Undelivered(ask))) => ask,
+                    // The hub is going away with the process, and the session with it.
+                    None => return None,
+                };
+                if Instant::now() >= deadline || self.outbox.is_closing() {
+                    ask.refuse(&Refusal::busy());
+                    return None;
+                }
+                Some((HOLD, Work::Ask(room, ask, deadline)))
+            }
+        }
+    }
+
+    fn refuse_send(
+        &self,
+        draft: &Draft,
+        commit: Option<Arc<Commit>>,
+        refusal: &Refusal,
+    ) -> Option<(Duration, Work)> {
+        self.context.metrics.refused(refusal.code);
+        self.outbox.refuse(draft.receipt.as_deref(), refusal);
+        if let Some(commit) = commit {
+            commit.fail(refusal);
+        }
+        None
+    }
+
+    /// Takes room in the gate and makes a post of the draft; gives it back when there is none.
+    fn post(
+        &self,
+        draft: Draft,
+        commit: Option<Arc<Commit>>,
+        deadline: Instant,
+    ) -> Result<(RoomId, Ask), Draft> {
+        let Some(who) = self.who.clone() else { return Err(draft) };
+        let Some(handle) = self.context.hub.room(&draft.room) else { return Err(draft) };
+        let Some(permit) = handle.gate.enter(POST_OVERHEAD + draft.body.len()) else {
+            return Err(draft);
+        };
+        let metrics = self.context.metrics.clone();
+        let reply = Reply::new(self.outbox.clone(), draft.receipt, commit, metrics, permit);
+        let post = Post {
+            who,
+            origin: draft.origin.unwrap_or_else(|| OriginId::made_by(&self.context.node)),
+            sent_at: now_ms(),
+            content_type: draft.content_type,
+            binary: draft.binary,
+            headers: draft.headers,
+            body: draft.body,
+            deadline,
+            reply,
+        };
+        Ok((draft.room, post.into()))
+    }
+
+    fn leave(&self, entry: &subscriptions::Entry) {
+        entry.subscription.end();
+        match &entry.source {
+            Source::Errors => self.outbox.tell_errors(None),
+            Source::Room(room) => {
+                if let Some(handle) = self.context.hub.find(room) {
+                    handle.tell(Notice::Left);
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, headers: &Headers, ctx: &mut WebsocketContext<Self>) {
+        let upgrade = self.upgrade.take().unwrap_or_default();
+        let receipt = headers.get("receipt");
+        match self.accept(headers, &upgrade, ctx) {
+            Ok(()) => {}
+            Err(Rejected::Refused(refusal)) => self.fail(receipt, &refusal),
+            Err(Rejected::Version) => {
+                self.context.metrics.refused(Code::BadRequest);
+                self.outbox.fail_version(receipt);
+            }
+        }
+    }
+
+    fn accept(
+        &mut self,
+        headers: &Headers,
+        upgrade: &Upgrade,
+        ctx: &mut WebsocketContext<Self>,
+    ) -> Result<(), Rejected> {
+        let limits = &self.context.limits;
+        let version = connect::version(headers, upgrade.subprotocol)?;
+        let beats = connect::beats(headers, limits.heart_beat_min_ms, limits.idle_ms)?;
+        let token = connect::token(headers, upgrade).ok_or_else(connect::no_token)?;
+        let now = now_ms();
+        let claims = self.context.verifier.verify(token, now).map_err(|error| {
+            let code = match error {
+                TokenError::Expired => Code::Expired,
+                _ => Code::BadRequest,
+            };
+            Rejected::Refused(Refusal::new(code, error.to_string()))
+        })?;
+        if let Some(skew) = self.context.close_on_exp {
+            let left = Duration::from_millis(claims.expires_at_ms.saturating_sub(now)) + skew;
+            ctx.run_later(left, |session, _| session.outbox.close(CloseReason::REVOKED));
+        }
+        self.protocol.connected(version);
+        self.inbound.version(version);
+        self.outbox.connected(version, beats);
+        self.context.reaper.watch(&self.outbox);
+        self.context.metrics.sessions.inc();
+        self.arrive(&claims.user, headers.get("device"));
+        // A session that closes has nobody to tell.
+        let _ = self.outbox.frame(Command::Connected, |frame| {
+            frame
+                .header("version", version.as_str())
+                .header("heart-beat", &format!("{},{}", beats.out_ms, beats.in_ms))
+                .header("server", concat!("moim/", env!("CARGO_PKG_VERSION")))
+                .header("session", &format!("{}-{}", self.context.node, self.outbox.session()))
+                .header("user-name", claims.user.as_str())
+                .end();
+        });
+        let (user, name, grant) = (claims.user, claims.name, claims.grant);
+        self.who = Some(Arc::new(Identity { user, name, grant }));
+        Ok(())
+    }
+
+    fn arrive(&self, user: &moim_shared::ids::UserId, device: Option<&str>) {
+        let context = self.context.clone();
+        let user = user.clone();
+        let entry = presence::Entry {
+            node: context.node.clone(),
+            session: self.outbox.session(),
+            device: device.map(Into::into),
+        };
+        actix::spawn(async move {
+            if let Err(error) = context.presence.arrived(&user, entry).await {
+                tracing::warn!(%error, "presence was not told of an arrival");
+            }
+        });
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for entry in self.protocol.take_subscriptions() {
+            self.leave(&entry);
+        }
+        let Some(who) = self.who.take() else { return };
+        self.context.metrics.sessions.dec();
+        let (context, session) = (self.context.clone(), self.outbox.session());
+        if actix::System::is_registered() && actix::Arbiter::try_current().is_some() {
+            actix::spawn(async move {
+                if let Err(error) = context.presence.left(&who.user, &context.node, session).await {
+                    tracing::warn!(%error, "presence was not told of a departure");
+                }
+            });
+        }
+    }
+}
+
+/// Up to a tenth longer, so that many who are refused together do not come back together.
+fn jittered(span: Duration) -> Duration {
+    span.mul_f64(1.0 + rand::random::<f64>() / 10.0)
+}

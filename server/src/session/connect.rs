@@ -1,0 +1,85 @@
+//! CONNECT: version, heart-beats, credentials. Pure but for the token's check.
+
+use crate::outbox::Beats;
+use crate::refusal::{Code, Refusal};
+use crate::stomp::{Headers, Version};
+
+/// What the WebSocket upgrade already said.
+#[derive(Debug, Default)]
+pub struct Upgrade {
+    /// The sub-protocol that was chosen.
+    pub subprotocol: Option<Version>,
+    /// `Authorization` of the upgrade, without `Bearer`.
+    pub authorization: Option<Box<str>>,
+    /// `?access_token=`.
+    pub access_token: Option<Box<str>>,
+}
+
+/// Why CONNECT was refused.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// No version in common; the ERROR lists ours (STOMP 1.2, "Protocol Negotiation").
+    Version,
+    /// Anything else.
+    Refused(Refusal),
+}
+
+/// The version to speak: the chosen sub-protocol's if the client accepts it too, since some
+/// clients insist on the two being equal; else the highest that it accepts. A client that names
+/// none speaks 1.0.
+pub fn version(headers: &Headers, subprotocol: Option<Version>) -> Result<Version, Rejected> {
+    let Some(accepted) = headers.get("accept-version") else { return Ok(Version::V1_0) };
+    let chosen = subprotocol
+        .filter(|version| accepted.split(',').any(|item| item.trim() == version.as_str()));
+    chosen.or_else(|| Version::highest(accepted)).ok_or(Rejected::Version)
+}
+
+/// The longest interval that is agreed: a day.
+const LONGEST_MS: u64 = 86_400_000;
+
+/// What CONNECTED answers to `heart-beat`, and what then holds: what the client asks for, but not
+/// below `least` (STOMP 1.2, "Heart-beating").
+pub fn beats(headers: &Headers, least: u64, idle_ms: u64) -> Result<Beats, Rejected> {
+    let Some(text) = headers.get("heart-beat") else {
+        return Ok(Beats { idle_ms, ..Beats::default() });
+    };
+    let number = |digits: &str| digits.trim().parse::<u64>().ok();
+    let (can, wants) = text
+        .split_once(',')
+        .and_then(|(can, wants)| number(can).zip(number(wants)))
+        .ok_or_else(|| bad("heart-beat is two numbers of milliseconds, `can,wants`"))?;
+    let agreed = |asked: u64| if asked == 0 { 0 } else { asked.clamp(least, LONGEST_MS) };
+    let idle_ms = if can == 0 { idle_ms } else { 0 };
+    Ok(Beats { out_ms: agreed(wants), in_ms: agreed(can), idle_ms })
+}
+
+/// The token, first found: CONNECT `Authorization`, the upgrade's, its query, `passcode`.
+pub fn token<'a>(headers: &'a Headers, upgrade: &'a Upgrade) -> Option<&'a str> {
+    headers
+        .get("Authorization")
+        .or_else(|| headers.get("authorization"))
+        .map(bearer)
+        .or(upgrade.authorization.as_deref())
+        .or(upgrade.access_token.as_deref())
+        .or_else(|| headers.get("passcode"))
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
+}
+
+/// The credentials of an `Authorization` value (RFC 6750, section 2.1; the scheme's case is free).
+pub fn bearer(value: &str) -> &str {
+    let value = value.trim();
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        _ => value,
+    }
+}
+
+/// There is no token at all.
+pub fn no_token() -> Rejected {
+    bad("a token is needed: give CONNECT the header `Authorization: Bearer <JWT>`")
+}
+
+fn bad(detail: &'static str) -> Rejected {
+    Rejected::Refused(Refusal::new(Code::BadRequest, detail))
+}

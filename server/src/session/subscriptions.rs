@@ -1,0 +1,87 @@
+//! The subscriptions of one session.
+
+use std::sync::Arc;
+
+use super::destination::Source;
+use crate::outbox::{AckMode, Subscription};
+use crate::refusal::{Code, Refusal};
+use crate::stomp::Version;
+
+/// One subscription.
+#[derive(Debug)]
+pub struct Entry {
+    /// The client's name for it; 1.0 may have none.
+    id: Option<Box<str>>,
+    /// The destination as the client said it.
+    destination: Box<str>,
+    /// What it is to.
+    pub source: Source,
+    /// What others deliver to.
+    pub subscription: Arc<Subscription>,
+}
+
+/// See the module. Few, so a list.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    entries: Vec<Entry>,
+    next: u32,
+}
+
+impl Subscriptions {
+    /// Adds one, within `most`.
+    pub fn add(
+        &mut self,
+        id: Option<&str>,
+        destination: &str,
+        source: Source,
+        ack: AckMode,
+        version: Version,
+        most: usize,
+    ) -> Result<Arc<Subscription>, Refusal> {
+        if id.is_some() && self.entries.iter().any(|entry| entry.id.as_deref() == id) {
+            return Err(Refusal::new(Code::BadRequest, "a subscription has this id already"));
+        }
+        if self.entries.len() >= most {
+            return Err(Refusal::new(Code::TooLarge, "the session has too many subscriptions"));
+        }
+        let subscription = Arc::new(Subscription::new(self.next, id, destination, ack, version));
+        self.next = self.next.wrapping_add(1);
+        self.entries.push(Entry {
+            id: id.map(Into::into),
+            destination: destination.into(),
+            source,
+            subscription: subscription.clone(),
+        });
+        Ok(subscription)
+    }
+
+    /// Takes one out: by id, or as in 1.0 by destination.
+    pub fn remove(&mut self, id: Option<&str>, destination: Option<&str>) -> Option<Entry> {
+        let named = |entry: &Entry| match id {
+            Some(id) => entry.id.as_deref() == Some(id),
+            None => destination == Some(&*entry.destination),
+        };
+        let index = self.entries.iter().position(named)?;
+        Some(self.entries.swap_remove(index))
+    }
+
+    /// Forgets one that was refused.
+    pub fn forget_ended(&mut self) {
+        self.entries.retain(|entry| !entry.subscription.is_ended());
+    }
+
+    /// The one with this number.
+    pub fn numbered(&self, number: u32) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.subscription.number == number)
+    }
+
+    /// The one with this id.
+    pub fn with_id(&self, id: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.id.as_deref() == Some(id))
+    }
+
+    /// All of them, taken out.
+    pub fn take(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.entries)
+    }
+}

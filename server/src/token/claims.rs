@@ -1,0 +1,94 @@
+//! What the claims of a signed token must be. Pure: JSON and a clock in, [`Claims`] out.
+
+use moim_shared::config::Auth;
+use moim_shared::ids::{RoomId, UserId};
+use serde_json::{Map, Value};
+
+use super::{Claims, Grant, TokenError};
+
+/// The longest `name`, in characters.
+pub const MAX_NAME_CHARS: usize = 128;
+
+/// The most rooms that a token may list.
+pub const MAX_ROOMS: usize = 1_000;
+
+/// Claims as they stand in the token.
+pub(super) type Raw = Map<String, Value>;
+
+/// Judges the claims of a token whose signature is right.
+pub(super) fn judge(raw: &Raw, auth: &Auth, now_ms: u64) -> Result<Claims, TokenError> {
+    let skew_ms = auth.skew.as_millis();
+    let expires_at_ms = time(raw, "exp")?.ok_or(TokenError::NoExpiry)?;
+    // RFC 7519, 4.1.4: on `exp` itself a token is already refused.
+    if now_ms >= expires_at_ms.saturating_add(skew_ms) {
+        return Err(TokenError::Expired);
+    }
+    if time(raw, "nbf")?.is_some_and(|start| now_ms.saturating_add(skew_ms) < start) {
+        return Err(TokenError::NotYetValid);
+    }
+    if let Some(audience) = &auth.audience
+        && !is_or_holds(raw.get("aud"), audience)
+    {
+        return Err(TokenError::Audience);
+    }
+    if let Some(issuer) = &auth.issuer
+        && raw.get("iss").and_then(Value::as_str) != Some(issuer)
+    {
+        return Err(TokenError::Issuer);
+    }
+    let user = raw.get("sub").and_then(Value::as_str).and_then(|sub| UserId::parse(sub).ok());
+    Ok(Claims {
+        user: user.ok_or(TokenError::BadSubject)?,
+        name: name(raw.get("name"))?,
+        expires_at_ms,
+        grant: grant(raw.get("rooms"))?,
+    })
+}
+
+/// A name as it may be shown: trimmed; nothing when nothing is left.
+pub(super) fn shown_name(name: &str) -> Result<Option<String>, TokenError> {
+    let name = name.trim();
+    if name.contains(char::is_control) || name.chars().count() > MAX_NAME_CHARS {
+        return Err(TokenError::BadName);
+    }
+    Ok((!name.is_empty()).then(|| name.to_owned()))
+}
+
+/// A NumericDate (seconds, fractions allowed: RFC 7519, 2) in ms.
+fn time(raw: &Raw, claim: &str) -> Result<Option<u64>, TokenError> {
+    let Some(value) = raw.get(claim) else { return Ok(None) };
+    let whole = value.as_u64().map(|seconds| seconds.saturating_mul(1_000));
+    // Casting a float keeps within u64; what is negative becomes 1970.
+    let millis = whole.or_else(|| value.as_f64().map(|seconds| (seconds * 1_000.0) as u64));
+    millis.map(Some).ok_or(TokenError::Malformed)
+}
+
+/// RFC 7519, 4.1.3: `aud` is one text or a list of them.
+fn is_or_holds(claim: Option<&Value>, wanted: &str) -> bool {
+    match claim {
+        Some(Value::String(one)) => one == wanted,
+        Some(Value::Array(many)) => many.iter().any(|one| one.as_str() == Some(wanted)),
+        _ => false,
+    }
+}
+
+fn name(claim: Option<&Value>) -> Result<Option<String>, TokenError> {
+    match claim {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(name)) => shown_name(name),
+        Some(_) => Err(TokenError::BadName),
+    }
+}
+
+fn grant(claim: Option<&Value>) -> Result<Grant, TokenError> {
+    match claim {
+        None | Some(Value::Null) => Ok(Grant::None),
+        Some(Value::String(star)) if star == "*" => Ok(Grant::All),
+        Some(Value::Array(rooms)) if rooms.len() <= MAX_ROOMS => {
+            let ids: Option<Vec<_>> =
+                rooms.iter().map(|room| RoomId::parse(room.as_str()?).ok()).collect();
+            ids.map(Grant::rooms).ok_or(TokenError::BadRooms)
+        }
+        Some(_) => Err(TokenError::BadRooms),
+    }
+}

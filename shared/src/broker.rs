@@ -1,0 +1,165 @@
+//! The seam that gives a room its one order.
+//!
+//! A broker keeps a *hot log* per room: it hands out positions, remembers the names of sends,
+//! holds what is not durable yet plus the last few hundred, and tells every node that opened the
+//! room what was appended. It may be lost as a whole; [`crate::queue`] and [`crate::store`] may not.
+
+pub mod memory;
+
+use std::sync::Arc;
+
+use crate::BoxFuture;
+use crate::envelope::Envelope;
+use crate::ids::RoomId;
+use crate::position::Position;
+
+/// Where a room stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The newest position that subscribers may see; `0-0` in a room that never had a message.
+    pub position: Position,
+    /// The epoch that the next position belongs to.
+    pub epoch: u64,
+    /// The version of the room's memberships: it grows with every change of one.
+    pub members: u64,
+}
+
+/// Sends of one room that go into its order together.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The room, which this node has opened.
+    pub room: RoomId,
+    /// The epoch in which the node believes the room to be.
+    pub epoch: u64,
+    /// The version of the memberships against which the sends were checked.
+    pub members: u64,
+    /// The messages in their order; their positions are not looked at.
+    pub envelopes: Vec<Envelope>,
+}
+
+/// What became of one message of a batch.
+#[derive(Debug, Clone)]
+pub enum Placed {
+    /// It has this place now; here it is with it, ready for the queue.
+    New(Arc<Envelope>),
+    /// The name was there before with the same body: the first one, which is queued again when it
+    /// is not durable yet, and its position.
+    Duplicate {
+        /// Where the first one stands.
+        position: Position,
+        /// The first one, while it is not known to be durable.
+        pending: Option<Arc<Envelope>>,
+    },
+    /// The name was there before with another body.
+    NameReused,
+}
+
+/// Why a batch was not appended. Nothing of it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BrokerError {
+    /// Another epoch has begun; open the room again.
+    #[error("the room is in another epoch")]
+    EpochRolled,
+    /// The memberships changed since they were checked; check again under this version.
+    #[error("the memberships changed")]
+    MembersChanged {
+        /// The version now.
+        now: u64,
+    },
+    /// The broker, or what it needs to open a room, is away.
+    #[error("the broker is away: {0}")]
+    Unavailable(String),
+}
+
+impl BrokerError {
+    /// Whether the same call may succeed later without anything else being done first.
+    pub const fn retryable(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::EpochRolled | Self::MembersChanged { .. } => false,
+        }
+    }
+}
+
+/// Messages that became visible, in their order.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// The room.
+    pub room: RoomId,
+    /// The head before them.
+    pub after: Position,
+    /// The head now. Numbers without a message (marks, voids) may stand before it.
+    pub upto: Position,
+    /// The messages.
+    pub envelopes: Arc<[Arc<Envelope>]>,
+}
+
+/// Where a broker tells a node what became visible in the rooms that the node has open.
+///
+/// Called from any thread, inside the broker's own path: it must not block, and what it cannot
+/// take at once it must find again by [`Broker::read`]. Telling is at most once; the log is the
+/// truth.
+pub trait Feed: Send + Sync {
+    /// Messages became visible.
+    fn published(&self, published: Published);
+}
+
+/// A part of a room's log.
+#[derive(Debug, Clone, Default)]
+pub struct LogPage {
+    /// Messages after the asked position, in order.
+    pub envelopes: Vec<Arc<Envelope>>,
+    /// Everything visible up to here is in the page or in front of it; what lies behind it is to
+    /// be asked for next. `None`: the log no longer reaches back to the asked position.
+    pub upto: Option<Position>,
+    /// Everything up to here is in the database.
+    pub durable: Position,
+}
+
+/// The place of a message that reached the database, or of one that never will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Durable {
+    /// The position.
+    pub position: Position,
+    /// False for a duplicate's mark: the number is spent, there is nothing to show.
+    pub shown: bool,
+}
+
+/// One order per room, for all nodes.
+pub trait Broker: Send + Sync + 'static {
+    /// Makes the room's log exist and starts telling this node's [`Feed`] about it. A log that is
+    /// lost starts a new epoch, larger than any before it; a log that continues keeps its own.
+    /// Opening an open room is harmless and says where it stands.
+    fn open<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Head, BrokerError>>;
+
+    /// Stops telling this node's feed about the room. The log of a room that nobody has open and
+    /// that is durable to its head may be dropped.
+    fn close(&self, room: &RoomId);
+
+    /// Places a batch: all checks first (epoch, memberships, names), then everything, in the
+    /// order given, at consecutive positions. The first position of an epoch is `epoch-0`.
+    /// On an error nothing was written.
+    ///
+    /// Names are remembered up to a number and an age; the same name twice inside one batch counts
+    /// like twice in two.
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Placed>, BrokerError>>;
+
+    /// What the log holds after `after`, up to `bytes` (one message at least).
+    fn read<'a>(
+        &'a self,
+        room: &'a RoomId,
+        after: Position,
+        bytes: usize,
+    ) -> BoxFuture<'a, Result<LogPage, BrokerError>>;
+
+    /// These positions are in the database. The durable mark is the end of the contiguous prefix;
+    /// the log is trimmed below it, but for the last few hundred.
+    fn mark_durable<'a>(
+        &'a self,
+        room: &'a RoomId,
+        durable: &'a [Durable],
+    ) -> BoxFuture<'a, Result<(), BrokerError>>;
+
+    /// Memberships of the room changed: batches that were checked before are refused from now on.
+    fn members_changed<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<u64, BrokerError>>;
+}

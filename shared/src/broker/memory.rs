@@ -1,0 +1,176 @@
+//! A broker inside one process.
+//!
+//! Its log dies with the process, so a message becomes visible only once it is durable: nobody is
+//! shown what a crash could take back, and a log that is opened again continues where the database
+//! ends, in the same epoch. This adapter is the default and the fake of the tests.
+
+mod log;
+mod names;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use self::log::{Advance, Log};
+use super::{Batch, Broker, BrokerError, Durable, Feed, Head, LogPage, Placed, Published};
+use crate::BoxFuture;
+use crate::clock::now_ms;
+use crate::ids::RoomId;
+use crate::position::Position;
+use crate::store::Store;
+
+/// What a log keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Messages kept below the durable mark.
+    pub keep: usize,
+    /// Bytes kept below the durable mark.
+    pub keep_bytes: usize,
+    /// Names remembered for each room.
+    pub names: usize,
+    /// For how long a name is remembered.
+    pub names_age: Duration,
+}
+
+/// The in-process broker.
+pub struct MemoryBroker {
+    store: Arc<dyn Store>,
+    feed: Arc<dyn Feed>,
+    bounds: Bounds,
+    rooms: Mutex<HashMap<RoomId, Arc<Mutex<Log>>>>,
+    /// The largest epoch seen, so that a new one is larger even when the clock goes back.
+    floor: AtomicU64,
+}
+
+impl MemoryBroker {
+    /// A broker whose logs continue what `store` holds, and that tells `feed`.
+    pub fn new(store: Arc<dyn Store>, feed: Arc<dyn Feed>, bounds: Bounds) -> Self {
+        Self { store, feed, bounds, rooms: Mutex::default(), floor: AtomicU64::new(0) }
+    }
+
+    /// Does to a room's log what the loss of a Redis does: names are forgotten and another epoch
+    /// begins. For tests of those who must survive it.
+    pub fn lose(&self, room: &RoomId) {
+        if let Ok(log) = self.log(room) {
+            let mut log = log.lock();
+            let epoch = self.new_epoch(log.epoch() + 1);
+            log.roll(epoch);
+        }
+    }
+
+    fn log(&self, room: &RoomId) -> Result<Arc<Mutex<Log>>, BrokerError> {
+        self.rooms.lock().get(room).cloned().ok_or(BrokerError::EpochRolled)
+    }
+
+    fn new_epoch(&self, least: u64) -> u64 {
+        let epoch = now_ms().max(least).max(self.floor.load(Ordering::Relaxed) + 1);
+        self.floor.fetch_max(epoch, Ordering::Relaxed);
+        epoch
+    }
+
+    async fn recall(&self, room: &RoomId) -> Result<Log, BrokerError> {
+        let away = |error: crate::store::StoreError| BrokerError::Unavailable(error.to_string());
+        let oldest = now_ms().saturating_sub(self.bounds.names_age.as_millis() as u64);
+        let head = self.store.head(room).await.map_err(away)?;
+        let Some(head) = head else {
+            return Ok(Log::starting(self.new_epoch(1), self.bounds));
+        };
+        let names = self.store.names(room, self.bounds.names, oldest).await.map_err(away)?;
+        self.floor.fetch_max(head.epoch, Ordering::Relaxed);
+        Ok(Log::continuing(head, names, self.bounds))
+    }
+
+    fn tell(&self, room: &RoomId, advance: Advance) {
+        self.feed.published(Published {
+            room: room.clone(),
+            after: advance.after,
+            upto: advance.upto,
+            envelopes: advance.envelopes.into(),
+        });
+    }
+}
+
+impl Broker for MemoryBroker {
+    fn open<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Head, BrokerError>> {
+        Box::pin(async move {
+            let known = self.rooms.lock().get(room).cloned();
+            let log = match known {
+                Some(log) => log,
+                None => {
+                    let recalled = self.recall(room).await?;
+                    // Another call may have been quicker; the first one stands.
+                    let mut rooms = self.rooms.lock();
+                    rooms
+                        .entry(room.clone())
+                        .or_insert_with(|| Arc::new(Mutex::new(recalled)))
+                        .clone()
+                }
+            };
+            let mut log = log.lock();
+            log.watched = true;
+            Ok(log.head())
+        })
+    }
+
+    fn close(&self, room: &RoomId) {
+        let mut rooms = self.rooms.lock();
+        let Some(log) = rooms.get(room).cloned() else { return };
+        let mut log = log.lock();
+        log.watched = false;
+        if log.is_durable() {
+            rooms.remove(room);
+        }
+    }
+
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Placed>, BrokerError>> {
+        let placed = self.log(&batch.room).and_then(|log| log.lock().append(batch, now_ms()));
+        Box::pin(std::future::ready(placed))
+    }
+
+    fn read<'a>(
+        &'a self,
+        room: &'a RoomId,
+        after: Position,
+        bytes: usize,
+    ) -> BoxFuture<'a, Result<LogPage, BrokerError>> {
+        let page = self.log(room).map(|log| log.lock().read(after, bytes));
+        Box::pin(std::future::ready(page))
+    }
+
+    fn mark_durable<'a>(
+        &'a self,
+        room: &'a RoomId,
+        durable: &'a [Durable],
+    ) -> BoxFuture<'a, Result<(), BrokerError>> {
+        Box::pin(async move {
+            // A room that was dropped has nothing left to learn.
+            let Ok(log) = self.log(room) else { return Ok(()) };
+            let sealed = {
+                let mut log = log.lock();
+                let advance = log.mark_durable(durable);
+                let sealed = log.take_sealed();
+                if let Some(advance) = advance
+                    && log.watched
+                {
+                    // Told under the log's lock: two advances cannot overtake each other.
+                    self.tell(room, advance);
+                }
+                sealed
+            };
+            for last in sealed {
+                let sealed = self.store.seal(room, last.epoch, last.seq).await;
+                sealed.map_err(|error| BrokerError::Unavailable(error.to_string()))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn members_changed<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<u64, BrokerError>> {
+        // Nobody has open what is not there, and opening it starts from the database.
+        let version = self.log(room).map_or(0, |log| log.lock().members_changed());
+        Box::pin(std::future::ready(Ok(version)))
+    }
+}

@@ -1,0 +1,200 @@
+//! Configuration: read once at start, into types, and handed to those who need it.
+//!
+//! Defaults, then the TOML file that `MOIM_CONFIG` names, then `MOIM_*` variables, where `__`
+//! stands between a section and its key (`MOIM_LIMITS__SEND_RATE`). What is unknown or not allowed
+//! is refused, all of it at once. Only keys that are honoured exist.
+
+mod check;
+mod file;
+mod limits;
+mod names;
+mod origins;
+mod reader;
+mod render;
+mod secret;
+mod settings;
+mod source;
+#[cfg(test)]
+mod tests;
+mod units;
+mod value;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+pub use limits::Limits;
+pub use origins::Origins;
+pub use secret::Secret;
+pub use source::{ProcessEnv, Source};
+pub use units::{Size, Span, UnitError};
+
+use crate::ids::NodeId;
+use reader::{Given, Reader};
+use settings::{Settings, settings};
+
+settings! {
+    /// All that can be configured.
+    Config in "" {
+        /// How Moim runs: `standalone` is one process with everything in it.
+        mode: Mode = Mode::Standalone;
+        /// Where clients connect. 127.0.0.1 is this machine alone, 0.0.0.0 is every network.
+        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        /// Where `/metrics` and `/admin` are served. Left out: beside everything else.
+        admin_listen: Option<SocketAddr> = None, like "\"127.0.0.1:9090\"";
+        /// The directory of the database and of what the server makes for itself.
+        data_dir: PathBuf = "./data".into();
+        /// The name of this process, unlike that of any other. Left out: made at start.
+        node_id: Option<NodeId> = None, like "\"node-1\"";
+        /// The secret that signs tokens (HS256), taken as its UTF-8 bytes. Left out, standalone
+        /// makes one and keeps it in the data directory.
+        jwt_secret: Option<Secret> = None, like "\"put 32 bytes or more here\"";
+        /// The secret before that one: its tokens are still good. For rotation.
+        jwt_secret_previous: Option<Secret> = None, like "\"put 32 bytes or more here\"";
+        /// Web origins that may connect besides the server's own host and port; `*` is all.
+        /// Clients that send no Origin, which is all but browsers, always may.
+        origins: Origins = Origins::default();
+        /// Threads that serve connections. Left out: one for each core.
+        workers: Option<usize> = None, within 1..=1_024, like "4";
+    }
+    with {
+        /// How tokens are judged.
+        auth: Auth;
+        /// What is logged, and how.
+        log: Log;
+        /// Bounds for clients, rooms and the node.
+        limits: Limits;
+    }
+}
+
+settings! {
+    /// How tokens are judged.
+    Auth in "auth" {
+        /// What the `aud` of a token must be or contain. Left out: not looked at.
+        audience: Option<String> = None, like "\"moim\"";
+        /// What the `iss` of a token must be. Left out: not looked at.
+        issuer: Option<String> = None, like "\"https://id.example.org\"";
+        /// How far clocks may differ when `exp` and `nbf` are judged.
+        skew: Span = Span::secs(60), within Span::secs(0)..=Span::mins(10);
+        /// Close a session when its token expires. Otherwise it lives until it ends by itself.
+        close_on_exp: bool = false;
+    }
+}
+
+settings! {
+    /// What is logged, and how.
+    Log in "log" {
+        /// The least level, for all and by module: `info`, or `info,moim=debug`.
+        filter: String = "info".into(), env "MOIM_LOG";
+        /// `pretty` for people, `json` for machines: one object a line.
+        format: LogFormat = LogFormat::Pretty;
+    }
+}
+
+/// How a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// One process with everything in it, and SQLite.
+    Standalone,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// All that is wrong with a configuration, one line for each. Its text is for the operator; no
+/// secret is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(Vec<String>);
+
+impl Config {
+    /// Reads the configuration: defaults, the file that `MOIM_CONFIG` names, `env`.
+    pub fn load(env: &dyn Source) -> Result<Self, ConfigError> {
+        let mut reader = Reader::default();
+        collect(env, &mut reader);
+        if let Some(path) = reader.env.remove(names::CONFIG) {
+            match file::read(Path::new(&path.text)) {
+                Ok(keys) => reader.file = keys,
+                Err(problem) => reader.problems.push(problem),
+            }
+        }
+        Self::build(reader)
+    }
+
+    fn build(mut reader: Reader) -> Result<Self, ConfigError> {
+        let config = Self::read(&mut reader);
+        reader.refuse_unknown();
+        if reader.problems.is_empty() {
+            reader.problems = check::contradictions(&config);
+        }
+        if reader.problems.is_empty() { Ok(config) } else { Err(ConfigError(reader.problems)) }
+    }
+
+    /// A TOML file with every key, what it means, its variable and its default.
+    pub fn commented_default() -> String {
+        let mut reader = Reader::default();
+        let _ = Self::read(&mut reader);
+        render::toml(&reader.known)
+    }
+}
+
+/// Takes what is ours from the environment.
+fn collect(env: &dyn Source, reader: &mut Reader) {
+    for (name, value) in env.variables() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("MOIM_")) else { continue };
+        let Ok(text) = value.into_string() else {
+            reader.problems.push(format!("`{name}` is not UTF-8"));
+            continue;
+        };
+        if !names::is_foreign(name, &text) {
+            reader.env.insert(name.into(), Given { text, ..Given::default() });
+        }
+    }
+}
+
+impl Mode {
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Standalone => "standalone",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        (name == Self::Standalone.name()).then_some(Self::Standalone)
+    }
+}
+
+impl LogFormat {
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pretty => "pretty",
+            Self::Json => "json",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        [Self::Pretty, Self::Json].into_iter().find(|format| format.name() == name)
+    }
+}
+
+impl ConfigError {
+    /// The lines, in no promised order.
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigError {}

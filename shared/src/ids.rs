@@ -1,0 +1,137 @@
+//! Ids are types: text from outside is checked once, at the border, and cheap to clone after it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Text that is not the id it was given for. The text says what is allowed and is fit for clients.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct IdError(&'static str);
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $valid:expr, $rule:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks `text` against the rule of this id.
+            pub fn parse(text: &str) -> Result<Self, IdError> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(text) { Ok(Self(text.into())) } else { Err(IdError($rule)) }
+            }
+
+            /// The id as it stands on the wire.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A room: `[A-Za-z0-9._~-]{1,64}`, case-sensitive.
+    RoomId,
+    |text| (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b)),
+    "a room id is 1 to 64 of A-Z a-z 0-9 . _ ~ -"
+);
+
+text_id!(
+    /// A person or machine that signs in (`sub` of its token): 1 to 128 printable ASCII characters
+    /// without white space, `:`, `/` and `\`.
+    UserId,
+    |text| (1..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_graphic() && !b":/\\".contains(&b)),
+    "a user id is 1 to 128 printable ASCII characters without white space, `:`, `/` and `\\`"
+);
+
+text_id!(
+    /// The name that makes sending again safe: `[!-~]{1,128}` without `:` and `\`.
+    ///
+    /// A name that a node made for a SEND without one starts with `:`, which no client can say.
+    OriginId,
+    |text| (1..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_graphic() && !b":\\".contains(&b)),
+    "an origin-id is 1 to 128 printable ASCII characters without white space, `:` and `\\`"
+);
+
+text_id!(
+    /// One running process: `[A-Za-z0-9._~-]{1,64}`.
+    NodeId,
+    |text| (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b)),
+    "a node id is 1 to 64 of A-Z a-z 0-9 . _ ~ -"
+);
+
+impl OriginId {
+    /// A name for a SEND that came without one, unlike any other of this process and, with the
+    /// node's id in it, of the cluster.
+    pub fn made_by(node: &NodeId) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self(format!(":{node}:{n}").into())
+    }
+
+    /// True when the client chose it.
+    pub fn is_given(&self) -> bool {
+        !self.0.starts_with(':')
+    }
+}
+
+impl NodeId {
+    /// A random id, for a process that was given none.
+    pub fn random() -> Self {
+        Self(format!("node-{:016x}", rand::random::<u64>()).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_id_is_short_and_plain() {
+        for good in ["a", "A.b_c~d-9", &"x".repeat(64)] {
+            assert!(RoomId::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a/b", "a b", "ä", "..%00", &"x".repeat(65), "a\n", "a:b"] {
+            assert!(RoomId::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_user_id_may_be_an_address_but_not_a_path() {
+        assert!(UserId::parse("mina@example.com").is_ok());
+        for bad in ["", "a b", "a:b", "a/b", "a\\b", "미나", "a\u{7f}"] {
+            assert!(UserId::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_made_name_cannot_be_said_by_a_client() {
+        let made = OriginId::made_by(&NodeId::random());
+        assert!(!made.is_given());
+        assert!(OriginId::parse(made.as_str()).is_err());
+        assert!(OriginId::parse("4711").is_ok_and(|given| given.is_given()));
+    }
+}

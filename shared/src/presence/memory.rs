@@ -1,0 +1,92 @@
+//! Presence inside one process: a map with leases.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::{Entry, Presence, PresenceError};
+use crate::BoxFuture;
+use crate::ids::{NodeId, UserId};
+
+/// The in-process presence.
+#[derive(Debug)]
+pub struct MemoryPresence {
+    lease: Duration,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    users: HashMap<UserId, Vec<Entry>>,
+    /// Until when each node's entries count.
+    leases: HashMap<NodeId, Instant>,
+}
+
+impl MemoryPresence {
+    /// Entries of a node vanish `lease` after it was last heard of.
+    pub fn new(lease: Duration) -> Self {
+        Self { lease, inner: Mutex::default() }
+    }
+}
+
+impl Presence for MemoryPresence {
+    fn arrived<'a>(
+        &'a self,
+        user: &'a UserId,
+        entry: Entry,
+    ) -> BoxFuture<'a, Result<(), PresenceError>> {
+        let mut inner = self.inner.lock();
+        inner.leases.insert(entry.node.clone(), Instant::now() + self.lease);
+        // Most people have one session: no room for more until there are more.
+        let entries = inner.users.entry(user.clone()).or_insert_with(|| Vec::with_capacity(1));
+        entries.retain(|known| known.node != entry.node || known.session != entry.session);
+        entries.push(entry);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn left<'a>(
+        &'a self,
+        user: &'a UserId,
+        node: &'a NodeId,
+        session: u64,
+    ) -> BoxFuture<'a, Result<(), PresenceError>> {
+        let mut inner = self.inner.lock();
+        if let Some(entries) = inner.users.get_mut(user) {
+            entries.retain(|known| known.node != *node || known.session != session);
+            if entries.is_empty() {
+                inner.users.remove(user);
+            }
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn sessions<'a>(
+        &'a self,
+        user: &'a UserId,
+    ) -> BoxFuture<'a, Result<Vec<Entry>, PresenceError>> {
+        let inner = self.inner.lock();
+        let now = Instant::now();
+        let alive = |entry: &&Entry| inner.leases.get(&entry.node).is_some_and(|end| *end > now);
+        let entries = inner
+            .users
+            .get(user)
+            .map_or_else(Vec::new, |entries| entries.iter().filter(alive).cloned().collect());
+        Box::pin(std::future::ready(Ok(entries)))
+    }
+
+    fn renew<'a>(&'a self, node: &'a NodeId) -> BoxFuture<'a, Result<(), PresenceError>> {
+        let mut inner = self.inner.lock();
+        let now = Instant::now();
+        inner.leases.insert(node.clone(), now + self.lease);
+        let Inner { users, leases } = &mut *inner;
+        if leases.values().any(|end| *end <= now) {
+            leases.retain(|_, end| *end > now);
+            users.retain(|_, entries| {
+                entries.retain(|entry| leases.contains_key(&entry.node));
+                !entries.is_empty()
+            });
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+}

@@ -1,0 +1,158 @@
+//! A queue inside one process.
+//!
+//! Memory makes nothing safe, so a publish is confirmed only when its consumer acknowledged it:
+//! after the commit. Bounded in bytes through [`Queue::pressure`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::{Delivery, Pressure, Queue, QueueError, Settle};
+use crate::BoxFuture;
+use crate::envelope::Envelope;
+
+/// The in-process queue.
+#[derive(Debug, Clone)]
+pub struct MemoryQueue {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    arrived: Notify,
+    /// Bytes published and not acknowledged.
+    bytes: AtomicUsize,
+    bound: usize,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    parcels: VecDeque<Parcel>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Parcel {
+    envelopes: Vec<Arc<Envelope>>,
+    confirm: oneshot::Sender<()>,
+}
+
+impl MemoryQueue {
+    /// A queue that reports [`Pressure::Full`] from `bound` bytes on.
+    pub fn new(bound: usize) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                waiting: Mutex::default(),
+                arrived: Notify::new(),
+                bytes: AtomicUsize::new(0),
+                bound,
+            }),
+        }
+    }
+
+    /// Bytes published and not yet acknowledged.
+    pub fn bytes(&self) -> usize {
+        self.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    fn deliver(&self, parcel: Parcel) -> Delivery {
+        let settle = SettleParcel {
+            confirm: parcel.confirm,
+            shared: self.shared.clone(),
+            bytes: weight(&parcel.envelopes),
+        };
+        Delivery::new(parcel.envelopes, Box::new(settle))
+    }
+}
+
+fn weight(envelopes: &[Arc<Envelope>]) -> usize {
+    envelopes.iter().map(|envelope| envelope.weight()).sum()
+}
+
+impl Queue for MemoryQueue {
+    fn publish(&self, envelopes: Vec<Arc<Envelope>>) -> BoxFuture<'_, Result<(), QueueError>> {
+        let (confirm, confirmed) = oneshot::channel();
+        let bytes = weight(&envelopes);
+        let taken = {
+            let mut waiting = self.shared.waiting.lock();
+            if !waiting.closed {
+                waiting.parcels.push_back(Parcel { envelopes, confirm });
+            }
+            !waiting.closed
+        };
+        if taken {
+            self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.shared.arrived.notify_one();
+        }
+        Box::pin(async move {
+            if !taken {
+                return Err(QueueError::Closed);
+            }
+            // The sender goes only when the queue itself goes: a requeue keeps it.
+            confirmed.await.map_err(|_gone| QueueError::Closed)
+        })
+    }
+
+    fn pressure(&self) -> Pressure {
+        if self.bytes() >= self.shared.bound { Pressure::Full } else { Pressure::Free }
+    }
+
+    fn receive(&self) -> BoxFuture<'_, Option<Delivery>> {
+        Box::pin(async move {
+            loop {
+                // Registered before looking: what arrives in between is not missed.
+                let arrived = self.shared.arrived.notified();
+                {
+                    let mut waiting = self.shared.waiting.lock();
+                    if let Some(parcel) = waiting.parcels.pop_front() {
+                        if !waiting.parcels.is_empty() {
+                            self.shared.arrived.notify_one();
+                        }
+                        drop(waiting);
+                        return Some(self.deliver(parcel));
+                    }
+                    if waiting.closed {
+                        self.shared.arrived.notify_one();
+                        return None;
+                    }
+                }
+                arrived.await;
+            }
+        })
+    }
+
+    fn try_receive(&self) -> Option<Delivery> {
+        let parcel = self.shared.waiting.lock().parcels.pop_front()?;
+        Some(self.deliver(parcel))
+    }
+
+    fn close(&self) {
+        self.shared.waiting.lock().closed = true;
+        self.shared.arrived.notify_one();
+    }
+}
+
+#[derive(Debug)]
+struct SettleParcel {
+    confirm: oneshot::Sender<()>,
+    shared: Arc<Shared>,
+    bytes: usize,
+}
+
+impl Settle for SettleParcel {
+    fn ack(self: Box<Self>) {
+        self.shared.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        // A publisher that no longer waits needs no confirm.
+        let _ = self.confirm.send(());
+    }
+
+    fn requeue(self: Box<Self>, envelopes: Vec<Arc<Envelope>>) {
+        let parcel = Parcel { envelopes, confirm: self.confirm };
+        self.shared.waiting.lock().parcels.push_front(parcel);
+        self.shared.arrived.notify_one();
+    }
+}

@@ -1,0 +1,168 @@
+//! The database: the truth. The same functions on every database.
+//!
+//! **Invariant**: what [`Store::insert`] answered for survives a power cut.
+
+mod schema;
+pub mod sqlite;
+
+use std::sync::Arc;
+
+use crate::BoxFuture;
+use crate::envelope::Envelope;
+use crate::ids::{OriginId, RoomId, UserId};
+use crate::position::Position;
+
+/// Why the database did not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Away, locked, full: the same call may succeed later.
+    #[error("the database is away: {0}")]
+    Unavailable(String),
+    /// Its schema is older or newer than this program.
+    #[error("the database has another schema: {0}")]
+    Migration(String),
+    /// It cannot be used as it is: not a database, damaged, not writable.
+    #[error("the database cannot be used: {0}")]
+    Unusable(String),
+    /// The statement is wrong for this database: a fault of the program.
+    #[error("the database refused a statement: {0}")]
+    Refused(String),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later.
+    pub const fn retryable(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Migration(_) | Self::Unusable(_) | Self::Refused(_) => false,
+        }
+    }
+}
+
+/// What became of an envelope at its insert. All three are durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// A new row.
+    New,
+    /// The row was there already at this position.
+    Again,
+    /// The sender's name stands at another position; this one is kept as a duplicate's mark.
+    Duplicate {
+        /// Where the first one stands.
+        first: Position,
+    },
+}
+
+/// What a user may do in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read and send.
+    Member,
+    /// Neither; stands above every grant.
+    Banned,
+    /// Not a member, or there is no such room.
+    None,
+}
+
+/// A name of the past, as the broker remembers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownName {
+    /// Who said it.
+    pub sender: UserId,
+    /// The name.
+    pub origin: OriginId,
+    /// Where its message stands.
+    pub position: Position,
+    /// [`Envelope::body_hash`] of its message.
+    pub body_hash: u64,
+    /// When it was sent, in ms since 1970.
+    pub sent_at: u64,
+}
+
+/// One life of a room's log, as the database knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epoch {
+    /// When it began.
+    pub epoch: u64,
+    /// Its last number, once nothing can be added to it any more.
+    pub sealed: Option<u64>,
+}
+
+/// A page of a room's messages.
+#[derive(Debug, Clone, Default)]
+pub struct HistoryPage {
+    /// The messages, in order.
+    pub envelopes: Vec<Arc<Envelope>>,
+    /// True when there may be more behind it.
+    pub more: bool,
+}
+
+/// The database.
+pub trait Store: Send + Sync + 'static {
+    /// Stores envelopes of any rooms in one transaction, idempotent by position and by name.
+    /// Answers in the order given. An error means that nothing was stored.
+    fn insert(
+        &self,
+        envelopes: Vec<Arc<Envelope>>,
+    ) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>>;
+
+    /// Messages after `after` in order, up to `limit` rows and about `bytes` (one at least).
+    fn history<'a>(
+        &'a self,
+        room: &'a RoomId,
+        after: Position,
+        limit: usize,
+        bytes: usize,
+    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>>;
+
+    /// The position after which exactly the room's last `count` messages stand; `0-0` when it has
+    /// no more than that.
+    fn before_last<'a>(
+        &'a self,
+        room: &'a RoomId,
+        count: usize,
+    ) -> BoxFuture<'a, Result<Position, StoreError>>;
+
+    /// The last position that the room has a row or a mark at.
+    fn head<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Option<Position>, StoreError>>;
+
+    /// The room's latest names: at most `count`, sent at `since` (ms since 1970) or later.
+    fn names<'a>(
+        &'a self,
+        room: &'a RoomId,
+        count: usize,
+        since: u64,
+    ) -> BoxFuture<'a, Result<Vec<KnownName>, StoreError>>;
+
+    /// The room's epochs in order. One that has rows but was never sealed is there with `None`.
+    fn epochs<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Vec<Epoch>, StoreError>>;
+
+    /// Ends an epoch: its last number is `last`, and what is missing below it will never be there.
+    /// The first sealing stands. A row of a sealed epoch that comes later is refused by
+    /// [`Store::insert`]'s caller, not here.
+    fn seal<'a>(
+        &'a self,
+        room: &'a RoomId,
+        epoch: u64,
+        last: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// What the user may do in the room.
+    fn access<'a>(
+        &'a self,
+        room: &'a RoomId,
+        user: &'a UserId,
+    ) -> BoxFuture<'a, Result<Access, StoreError>>;
+
+    /// A token's grant was used: creates the room if there is none, makes the user a member unless
+    /// it is one or is banned, and says what it may do now.
+    fn admit<'a>(
+        &'a self,
+        room: &'a RoomId,
+        user: &'a UserId,
+        name: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Access, StoreError>>;
+
+    /// Whether the database answers now.
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}

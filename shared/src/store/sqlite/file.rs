@@ -1,0 +1,230 @@
+//! The file: its lock, its connections, and what must hold before anything is stored in it.
+
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use diesel::connection::SimpleConnection;
+use diesel::migration::{MigrationSource, MigrationVersion};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use diesel::sqlite::Sqlite;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::fault;
+use crate::store::StoreError;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// `PRAGMA application_id` of a database of ours; the first migration writes it.
+const OURS: i64 = 0x4d6f_696d;
+
+/// Up to this size the whole file is checked at the start; a larger one would keep a node from
+/// coming up for seconds, and shows its damage when a page of it is read.
+const CHECKED_SIZE: u64 = 64 << 20;
+
+/// A database file that this process alone may serve.
+#[derive(Debug)]
+pub(super) struct Database {
+    path: PathBuf,
+    log: PathBuf,
+    url: String,
+    /// Held, not read: its end frees the file for the next process.
+    _lock: File,
+}
+
+impl Database {
+    /// Makes the folder and the file when they are missing, makes sure that they are ours and
+    /// whole, and brings the schema up to date.
+    pub(super) fn prepare(path: &Path) -> Result<Self, StoreError> {
+        let path = std::path::absolute(path).map_err(|error| unusable(path, &error))?;
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| unusable(folder, &error))?;
+        }
+        let lock = lock(&path)?;
+        let database = Self { url: url(&path)?, log: beside(&path, "-wal"), path, _lock: lock };
+        let mut conn = database.establish("rwc")?;
+        database.run(&mut conn, "PRAGMA busy_timeout=5000")?;
+        database.check(&mut conn)?;
+        database.migrate(&mut conn)?;
+        Ok(database)
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A connection that writes. A commit has reached the disk when it returns.
+    pub(super) fn writer(&self) -> Result<SqliteConnection, StoreError> {
+        let mut conn = self.establish("rw")?;
+        // A checkpoint every 32 MiB copies a page once to which many rows went, and is still no
+        // pause that a RECEIPT would notice.
+        let pragmas = "PRAGMA busy_timeout=2000; PRAGMA foreign_keys=ON; \
+             PRAGMA synchronous=FULL; PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY; \
+             PRAGMA wal_autocheckpoint=8192";
+        self.run(&mut conn, pragmas)?;
+        Ok(conn)
+    }
+
+    /// How long the log is that commits are appended to.
+    pub(super) fn log_size(&self) -> u64 {
+        std::fs::metadata(&self.log).map_or(0, |log| log.len())
+    }
+
+    /// A connection that only reads. Not memory-mapped: a failing disk shall be an error, not the
+    /// end of the process.
+    pub(super) fn reader(&self) -> Result<SqliteConnection, StoreError> {
+        let mut conn = self.establish("rw")?;
+        self.run(
+            &mut conn,
+            "PRAGMA busy_timeout=2000; PRAGMA query_only=ON; PRAGMA cache_size=-8192",
+        )?;
+        Ok(conn)
+    }
+
+    fn establish(&self, mode: &str) -> Result<SqliteConnection, StoreError> {
+        SqliteConnection::establish(&format!("{}?mode={mode}", self.url))
+            .map_err(|error| fault::of_connection(&self.path, &error))
+    }
+
+    fn run(&self, conn: &mut SqliteConnection, sql: &str) -> Result<(), StoreError> {
+        conn.batch_execute(sql).map_err(|error| fault::of_statement(&self.path, &error))
+    }
+
+    fn check(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        let id = self.number(conn, "SELECT application_id AS n FROM pragma_application_id")?;
+        let tables = self.number(conn, "SELECT count(*) AS n FROM sqlite_master")?;
+        if id != OURS && tables > 0 {
+            return Err(StoreError::Unusable(format!(
+                "{} belongs to another program; name another folder in MOIM_DATA_DIR",
+                self.path.display()
+            )));
+        }
+        self.run(conn, "PRAGMA journal_mode=WAL")?;
+        if self.text(conn, "SELECT journal_mode AS t FROM pragma_journal_mode")? != "wal" {
+            return Err(StoreError::Unusable(format!(
+                "{} is on a file system without shared memory (a network share?); \
+                 name a folder on a local disk in MOIM_DATA_DIR",
+                self.path.display()
+            )));
+        }
+        if std::fs::metadata(&self.path).is_ok_and(|file| file.len() <= CHECKED_SIZE) {
+            let found =
+                self.text(conn, "SELECT quick_check AS t FROM pragma_quick_check LIMIT 1")?;
+            if found != "ok" {
+                return Err(fault::classify(&self.path, &format!("malformed: {found}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn migrate(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        let fault = |error: Box<dyn std::error::Error + Send + Sync>| {
+            fault::classify(&self.path, &error.to_string())
+        };
+        let known = MigrationSource::<Sqlite>::migrations(&MIGRATIONS).map_err(fault)?;
+        let applied = conn.applied_migrations().map_err(fault)?;
+        let is_known = |version: &MigrationVersion<'_>| {
+            known.iter().any(|ours| ours.name().version() == *version)
+        };
+        if let Some(version) = applied.iter().find(|version| !is_known(version)) {
+            return Err(StoreError::Migration(format!(
+                "{} has migration {version}, which this program does not know; \
+                 start the newer program that wrote it",
+                self.path.display()
+            )));
+        }
+        conn.run_pending_migrations(MIGRATIONS).map(drop).map_err(fault)
+    }
+
+    fn number(&self, conn: &mut SqliteConnection, sql: &str) -> Result<i64, StoreError> {
+        #[derive(QueryableByName)]
+        struct Number {
+            #[diesel(sql_type = BigInt)]
+            n: i64,
+        }
+        let row: QueryResult<Number> = diesel::sql_query(sql).get_result(conn);
+        row.map(|row| row.n).map_err(|error| fault::of_statement(&self.path, &error))
+    }
+
+    fn text(&self, conn: &mut SqliteConnection, sql: &str) -> Result<String, StoreError> {
+        #[derive(QueryableByName)]
+        struct Word {
+            #[diesel(sql_type = Text)]
+            t: String,
+        }
+        let row: QueryResult<Word> = diesel::sql_query(sql).get_result(conn);
+        row.map(|row| row.t).map_err(|error| fault::of_statement(&self.path, &error))
+    }
+}
+
+/// Keeps a second server away from the same data: SQLite alone would let both in, and each would
+/// continue the rooms' orders by itself.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let name = beside(path, ".lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(|error| unusable(&name, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Unusable(format!(
+            "{} is in use by another server, which holds {}; stop that one, or name another \
+             folder in MOIM_DATA_DIR",
+            path.display(),
+            name.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(unusable(&name, &error)),
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> StoreError {
+    let path = path.display();
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            StoreError::Unavailable(format!("{path}: {error}; free some disk space"))
+        }
+        _ => StoreError::Unusable(format!(
+            "{path}: {error}; name a folder in MOIM_DATA_DIR that this user may write to"
+        )),
+    }
+}
+
+/// The path as a URL, since only a URL can say that a missing file is not to be made anew: a
+/// database that was deleted under a running server shall not come back empty.
+fn url(path: &Path) -> Result<String, StoreError> {
+    let Some(text) = path.to_str() else {
+        return Err(StoreError::Unusable(format!(
+            "{} is not UTF-8; name another folder in MOIM_DATA_DIR",
+            path.display()
+        )));
+    };
+    Ok(format!("file://{}", text.replace('%', "%25").replace('?', "%3f").replace('#', "%23")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_go_down_and_up_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::prepare(&dir.path().join("a b#c?d%e.db")).unwrap();
+        let mut conn = database.writer().unwrap();
+        conn.revert_all_migrations(MIGRATIONS).unwrap();
+        let tables = "SELECT count(*) AS n FROM sqlite_master WHERE name NOT LIKE '\\_\\_%' \
+             ESCAPE '\\' AND name NOT LIKE 'sqlite%'";
+        assert_eq!(database.number(&mut conn, tables), Ok(0));
+        conn.run_pending_migrations(MIGRATIONS).unwrap();
+        assert!(database.check(&mut conn).is_ok());
+    }
+}

@@ -1,0 +1,145 @@
+//! A way to the threads that may block: a bounded queue in front, an answer behind.
+//!
+//! **Invariant**: a call ends, whatever becomes of the thread. Waiting for a place in the queue and
+//! for the answer both have a deadline, and a job that a panic took away is answered for.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::store::StoreError;
+
+/// How long a call waits for a place in a full queue.
+const PLACE: Duration = Duration::from_secs(5);
+/// How long it waits for its answer after that: a slow disk, never a healthy one.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// Where a job's answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// The receiving end, shared by the threads of a lane.
+pub(super) type Inbox<J> = Arc<Mutex<mpsc::Receiver<J>>>;
+
+/// Threads that serve one bounded queue of jobs.
+pub(super) struct Lane<J> {
+    name: &'static str,
+    jobs: Option<mpsc::Sender<J>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl<J: Send + 'static> Lane<J> {
+    /// Starts `threads` threads that run `serve`, which returns when the inbox is closed. One that
+    /// panics begins again.
+    pub(super) fn start<S>(
+        name: &'static str,
+        threads: usize,
+        bound: usize,
+        serve: S,
+    ) -> std::io::Result<Self>
+    where
+        S: Fn(&Inbox<J>) + Clone + Send + 'static,
+    {
+        let (jobs, inbox) = mpsc::channel(bound);
+        let inbox = Arc::new(Mutex::new(inbox));
+        let mut lane = Self { name, jobs: Some(jobs), threads: Vec::new() };
+        for _ in 0..threads {
+            let (serve, inbox) = (serve.clone(), inbox.clone());
+            let body = move || {
+                while catch_unwind(AssertUnwindSafe(|| serve(&inbox))).is_err() {
+                    tracing::error!("the thread {name} panicked and begins again");
+                }
+            };
+            lane.threads.push(std::thread::Builder::new().name(name.into()).spawn(body)?);
+        }
+        Ok(lane)
+    }
+
+    /// Hands over a job and waits for its answer.
+    pub(super) async fn call<T>(&self, job: impl FnOnce(Reply<T>) -> J) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.hand_over(job(reply)).await?;
+        match timeout(ANSWER, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_gone)) => Err(self.away("failed while it worked on this")),
+            Err(_elapsed) => Err(self.away("has not answered for 30 s; look at the disk")),
+        }
+    }
+
+    async fn hand_over(&self, job: J) -> Result<(), StoreError> {
+        let Some(jobs) = &self.jobs else { return Err(self.away("has ended")) };
+        let job = match jobs.try_send(job) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Full(job) | TrySendError::Closed(job)) => job,
+        };
+        match timeout(PLACE, jobs.send(job)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_closed)) => Err(self.away("has ended")),
+            Err(_elapsed) => Err(self.away("has had a full queue for 5 s")),
+        }
+    }
+
+    fn away(&self, what: &str) -> StoreError {
+        StoreError::Unavailable(format!("the thread {} {what}", self.name))
+    }
+}
+
+impl<J> Drop for Lane<J> {
+    /// Waits until what was handed over is done, so that the file is free after it.
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("the thread {} ended with a panic", self.name);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Job(bool, Reply<u8>);
+
+    fn lane() -> Lane<Job> {
+        Lane::start("test", 1, 4, |inbox: &Inbox<Job>| {
+            while let Some(Job(panic, reply)) = inbox.lock().blocking_recv() {
+                assert!(!panic, "as asked");
+                let _ = reply.send(Ok(7));
+            }
+        })
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_answers_its_caller_and_the_next_call_is_served() {
+        let lane = lane();
+        let lost = lane.call(|reply| Job(true, reply)).await;
+        assert!(lost.is_err_and(|error| error.retryable()));
+        assert_eq!(lane.call(|reply| Job(false, reply)).await, Ok(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stuck_thread_lets_no_call_wait_for_ever() {
+        let (release, stuck) = std::sync::mpsc::channel::<()>();
+        let stuck = Arc::new(Mutex::new(stuck));
+        let lane = Lane::start("test", 1, 1, move |inbox: &Inbox<Job>| {
+            while inbox.lock().blocking_recv().is_some() {
+                let _ = stuck.lock().recv();
+            }
+        })
+        .unwrap();
+        let call = || lane.call(|reply| Job(false, reply));
+        let (a, b, c) = tokio::join!(call(), call(), call());
+        for answer in [a, b, c] {
+            assert!(answer.is_err_and(|error| error.retryable()));
+        }
+        drop(release);
+    }
+}

@@ -1,0 +1,57 @@
+//! Writes that are rare: memberships and the ends of epochs.
+
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+
+use super::read;
+use super::row::signed;
+use super::write::Writer;
+use crate::clock::now_ms;
+use crate::ids::{RoomId, UserId};
+use crate::store::Access;
+use crate::store::schema::{epochs, members, rooms};
+
+/// `members.source` of who came with a token's grant.
+const GRANT: &str = "grant";
+
+/// Makes the room and the membership when they are missing.
+pub(super) fn admit(
+    writer: &mut Writer,
+    room: &RoomId,
+    user: &UserId,
+    name: Option<&str>,
+) -> QueryResult<Access> {
+    let now = signed(now_ms());
+    diesel::insert_into(rooms::table)
+        .values((rooms::id.eq(room.as_str()), rooms::created_at.eq(now)))
+        .on_conflict_do_nothing()
+        .execute(&mut writer.conn)?;
+    diesel::insert_into(members::table)
+        .values((
+            members::room.eq(room.as_str()),
+            members::user_id.eq(user.as_str()),
+            members::name.eq(name),
+            members::source.eq(GRANT),
+            members::joined_at.eq(now),
+        ))
+        .on_conflict_do_nothing()
+        .execute(&mut writer.conn)?;
+    read::access(&mut writer.conn, room, user)
+}
+
+/// Writes the epoch's last number unless one is there.
+pub(super) fn seal(writer: &mut Writer, room: &RoomId, epoch: u64, last: u64) -> QueryResult<()> {
+    use diesel::query_dsl::methods::FilterDsl;
+
+    let sealing = diesel::insert_into(epochs::table)
+        .values((
+            epochs::room.eq(room.as_str()),
+            epochs::epoch.eq(signed(epoch)),
+            epochs::sealed_last.eq(signed(last)),
+        ))
+        .on_conflict((epochs::room, epochs::epoch))
+        .do_update()
+        .set(epochs::sealed_last.eq(excluded(epochs::sealed_last)));
+    FilterDsl::filter(sealing, epochs::sealed_last.is_null()).execute(&mut writer.conn)?;
+    Ok(())
+}
