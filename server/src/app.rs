@@ -141,14 +141,13 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     });
     let lease = renew_presence(backends.presence.clone(), node.clone());
 
-    let servers = listen(&config, &routes)?;
+    let (servers, address) = listen(&config, &routes)?;
     let handles: Vec<_> = servers.iter().map(actix_web::dev::Server::handle).collect();
     for server in servers {
         actix_rt::spawn(server);
     }
     tracing::info!(node.id = %node, data = %config.data_dir.display(),
-        "moim {} listens on http://{} (WebSocket at /ws)", env!("CARGO_PKG_VERSION"),
-        config.listen);
+        "moim {} listens on http://{address} (WebSocket at /ws)", env!("CARGO_PKG_VERSION"));
 
     stop_signal().await?;
     tracing::info!(connections = metrics.connections.get(), "stopping");
@@ -174,7 +173,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
 fn listen(
     config: &Config,
     routes: &web::Data<Routes>,
-) -> Result<Vec<actix_web::dev::Server>, StartError> {
+) -> Result<(Vec<actix_web::dev::Server>, SocketAddr), StartError> {
     let limits = &config.limits;
     let (user_timeout, keepalive) = (limits.tcp_user_timeout.get(), limits.tcp_keepalive.get());
     let workers = config
@@ -194,6 +193,8 @@ fn listen(
     .disable_signals()
     .bind(config.listen)
     .map_err(|error| cannot_listen(config.listen, "MOIM_LISTEN", &error))?;
+    // With port 0 the system chooses one.
+    let address = public.addrs().first().copied().unwrap_or(config.listen);
     let mut servers = vec![public.run()];
     if let Some(address) = config.admin_listen {
         let shared = routes.clone();
@@ -205,7 +206,7 @@ fn listen(
                 .map_err(|error| cannot_listen(address, "MOIM_ADMIN_LISTEN", &error))?;
         servers.push(admin.run());
     }
-    Ok(servers)
+    Ok((servers, address))
 }
 
 fn cannot_listen(address: SocketAddr, key: &str, error: &std::io::Error) -> StartError {

@@ -100,7 +100,8 @@ pub struct HistoryPage {
 /// The database.
 pub trait Store: Send + Sync + 'static {
     /// Stores envelopes of any rooms in one transaction, idempotent by position and by name.
-    /// Answers in the order given. An error means that nothing was stored.
+    /// Answers in the order given. After an error nothing may be taken as stored, though a call
+    /// that ran out of time may still be carried out; the same call again is safe.
     fn insert(
         &self,
         envelopes: Vec<Arc<Envelope>>,

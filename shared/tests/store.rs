@@ -1,5 +1,7 @@
 //! What every database must do (`store/contract.rs`), asked of SQLite; and what is SQLite's own.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
+
 #[path = "store/contract.rs"]
 mod contract;
 #[path = "store/disk.rs"]

@@ -263,6 +263,7 @@ pub fn deliveries() -> impl Strategy<Value = Vec<Vec<(u64, Option<u8>, u8)>>> {
     })
 }
 
+#[expect(clippy::map_entry, reason = "the rules read better as a chain of cases")]
 pub async fn every_position_is_covered_once(
     store: &dyn Store,
     deliveries: Vec<Vec<(u64, Option<u8>, u8)>>,

@@ -28,7 +28,7 @@ pub fn nameless(seq: u64, body: &str) -> Envelope {
         origin: OriginId::made_by(&NodeId::random()),
         sender: user("mina"),
         sender_name: None,
-        sent_at: EPOCH + seq,
+        sent_at: EPOCH.saturating_add(seq),
         content_type: None,
         binary: false,
         headers: Vec::new(),
