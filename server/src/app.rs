@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use actix_web::{App, HttpServer, web};
+use actix_web::web;
 use moim_shared::broker::Broker;
 use moim_shared::config::{Config, Mode, Secret};
 use moim_shared::ids::NodeId;
@@ -17,7 +17,7 @@ use moim_shared::store::{Store, StoreError};
 use moim_worker::runner::Running;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::http::{self, Health, Routes};
+use crate::http::{self, Health, Routes, Serving};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::outbox::{self, CloseReason};
@@ -142,7 +142,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let lease = renew_presence(backends.presence.clone(), node.clone());
 
     let (servers, address) = listen(&config, &routes)?;
-    let handles: Vec<_> = servers.iter().map(actix_web::dev::Server::handle).collect();
+    let handles: Vec<_> = servers.iter().map(actix_server::Server::handle).collect();
     for server in servers {
         actix_rt::spawn(server);
     }
@@ -173,38 +173,25 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
 fn listen(
     config: &Config,
     routes: &web::Data<Routes>,
-) -> Result<(Vec<actix_web::dev::Server>, SocketAddr), StartError> {
+) -> Result<(Vec<actix_server::Server>, SocketAddr), StartError> {
     let limits = &config.limits;
-    let (user_timeout, keepalive) = (limits.tcp_user_timeout.get(), limits.tcp_keepalive.get());
+    let setup = http::Setup {
+        user_timeout: limits.tcp_user_timeout.get(),
+        keepalive: limits.tcp_keepalive.get(),
+    };
     let workers = config
         .workers
         .or_else(|| std::thread::available_parallelism().ok().map(std::num::NonZero::get))
         .unwrap_or(1);
-    let admin_too = config.admin_listen.is_none();
-    let shared = routes.clone();
-    let public = HttpServer::new(move || {
-        let app = App::new().app_data(shared.clone()).configure(http::public);
-        if admin_too { app.configure(http::admin) } else { app }
-    })
-    .workers(workers)
-    .backlog(4_096)
-    .max_connection_rate(4_096)
-    .on_connect(http::prepare(user_timeout, keepalive))
-    .disable_signals()
-    .bind(config.listen)
-    .map_err(|error| cannot_listen(config.listen, "MOIM_LISTEN", &error))?;
-    // With port 0 the system chooses one.
-    let address = public.addrs().first().copied().unwrap_or(config.listen);
-    let mut servers = vec![public.run()];
+    let serving =
+        if config.admin_listen.is_some() { Serving::Clients } else { Serving::Everything };
+    let (public, address) = http::serve(config.listen, serving, routes.clone(), workers, setup)
+        .map_err(|error| cannot_listen(config.listen, "MOIM_LISTEN", &error))?;
+    let mut servers = vec![public];
     if let Some(address) = config.admin_listen {
-        let shared = routes.clone();
-        let admin =
-            HttpServer::new(move || App::new().app_data(shared.clone()).configure(http::admin))
-                .workers(1)
-                .disable_signals()
-                .bind(address)
-                .map_err(|error| cannot_listen(address, "MOIM_ADMIN_LISTEN", &error))?;
-        servers.push(admin.run());
+        let (admin, _) = http::serve(address, Serving::Operators, routes.clone(), 1, setup)
+            .map_err(|error| cannot_listen(address, "MOIM_ADMIN_LISTEN", &error))?;
+        servers.push(admin);
     }
     Ok((servers, address))
 }

@@ -1,15 +1,17 @@
 //! The HTTP side: the WebSocket endpoint, probes and metrics.
 
 mod health;
-mod socket;
+mod serve;
 mod upgrade;
+mod wire;
 
 use std::sync::Arc;
 
 use actix_web::web;
 
 pub use self::health::{Health, Probe};
-pub use self::socket::{Socket, prepare};
+pub use self::serve::{Serving, serve};
+pub use self::wire::Setup;
 use crate::metrics::Metrics;
 use crate::session::SessionContext;
 

@@ -8,8 +8,10 @@
 mod close;
 mod drain;
 mod item;
+mod line;
 mod vitals;
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -17,12 +19,13 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 pub use self::close::CloseReason;
 pub use self::drain::Drain;
 pub use self::item::{AckMode, Subscription, Tail};
 use self::item::{Entry, Item};
+use self::line::{Line, Sent};
 pub use self::vitals::{Beats, Verdict, Vitals};
 use crate::refusal::{Code, Refusal};
 use crate::stomp::{Command, FrameWriter, Version};
@@ -64,7 +67,7 @@ struct State {
     beats: Beats,
     connected: bool,
     closing: Option<Closing>,
-    socket: Option<RawFd>,
+    line: Line,
     errors_told: u32,
 }
 
@@ -90,7 +93,7 @@ impl Outbox {
             session,
             bounds,
             opened: Instant::now(),
-            state: Mutex::new(State { socket, ..State::default() }),
+            state: Mutex::new(State { line: Line::new(socket), ..State::default() }),
             bytes: AtomicUsize::new(0),
             heard: AtomicU64::new(0),
             written: AtomicU64::new(0),
@@ -127,13 +130,50 @@ impl Outbox {
         self.heard.store(self.now(), Ordering::Relaxed);
     }
 
-    /// A message for a subscription. An outbox that would overflow closes as too slow.
-    pub fn deliver(
+    /// Messages for a subscription, in order. An outbox that would overflow closes as too slow.
+    ///
+    /// While nothing waits they go to the socket at once, all of them in one system call.
+    pub fn deliver<'a>(
         &self,
         subscription: &Arc<Subscription>,
-        tail: &Arc<Tail>,
+        tails: impl Iterator<Item = &'a Arc<Tail>> + Clone,
     ) -> Result<(), Closed> {
-        self.push(Item::Message(subscription.clone(), tail.clone()))
+        let mut state = self.state.lock();
+        if state.closing.is_some() {
+            return Err(Closed);
+        }
+        let mut rest = None;
+        if state.line.is_clear() && state.queue.is_empty() {
+            let sent = with_scratch(|scratch| {
+                for tail in tails.clone() {
+                    item::write_message(subscription, tail, scratch);
+                }
+                match state.line.send(scratch) {
+                    Sent::Bytes(0) if !scratch.is_empty() => Sent::Bytes(0),
+                    Sent::Bytes(sent) => {
+                        rest = Some(scratch[sent..].into());
+                        Sent::Bytes(sent)
+                    }
+                    Sent::Broken => Sent::Broken,
+                }
+            });
+            if sent == Sent::Broken {
+                drop(state);
+                self.finish();
+                return Err(Closed);
+            }
+        }
+        match rest {
+            Some(rest) => {
+                let rest: Box<[u8]> = rest;
+                self.written.store(self.now(), Ordering::Relaxed);
+                if rest.is_empty() { Ok(()) } else { self.queue(state, [Item::Rest(rest)]) }
+            }
+            None => {
+                let message = |tail: &Arc<Tail>| Item::Message(subscription.clone(), tail.clone());
+                self.queue(state, tails.map(message))
+            }
+        }
     }
 
     /// A frame that `write` writes.
@@ -192,7 +232,8 @@ impl Outbox {
             frame = frame.header("receipt-id", receipt);
         }
         frame.body(body.to_string().as_bytes());
-        self.deliver(errors, &Arc::new(Tail::new(bytes, false, String::new())))
+        let tail = Arc::new(Tail::new(bytes, false, String::new()));
+        self.deliver(errors, std::iter::once(&tail))
     }
 
     /// ERROR, then close 1002 (STOMP 1.2, "ERROR": the server must close after it).
@@ -249,7 +290,8 @@ impl Outbox {
         let mut state = self.state.lock();
         if state.closing.is_none() {
             state.closing = Some(Closing { at: now, sent: false, heard: false, over: false });
-            let wake = state.push(Entry { at: now, item: Item::Close(reason) });
+            state.queue.push_back(Entry { at: now, item: Item::Close(reason) });
+            let wake = state.wake_drain();
             drop(state);
             wake.wake();
         }
@@ -284,11 +326,20 @@ impl Outbox {
     /// polled any more.
     pub fn kill(&self) {
         self.finish();
-        // Under the lock: the drain takes the number away before the socket closes.
-        if let Some(socket) = self.state.lock().socket {
-            // An error means that it is gone already.
-            let _ = nix::sys::socket::shutdown(socket, nix::sys::socket::Shutdown::Both);
+        self.state.lock().line.cut();
+    }
+
+    /// The connection's task has written everything that it was given.
+    pub fn flushed(&self) {
+        let mut state = self.state.lock();
+        if state.taken.is_none() {
+            state.line.flushed();
         }
+    }
+
+    /// The socket is about to close.
+    pub fn socket_closes(&self) {
+        self.state.lock().line.gone();
     }
 
     /// Whether nothing can be put in any more.
@@ -334,19 +385,30 @@ impl Outbox {
     }
 
     fn push(&self, item: Item) -> Result<(), Closed> {
-        let weight = item.weight();
-        let at = self.now();
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         if state.closing.is_some() {
             return Err(Closed);
         }
-        if self.bytes.load(Ordering::Relaxed) + weight > self.bounds.bytes + item.allowance() {
-            drop(state);
-            self.overflow();
-            return Err(Closed);
+        self.queue(state, [item])
+    }
+
+    fn queue(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        items: impl IntoIterator<Item = Item>,
+    ) -> Result<(), Closed> {
+        let at = self.now();
+        for item in items {
+            let weight = item.weight();
+            if self.bytes.load(Ordering::Relaxed) + weight > self.bounds.bytes + item.allowance() {
+                drop(state);
+                self.overflow();
+                return Err(Closed);
+            }
+            self.bytes.fetch_add(weight, Ordering::Relaxed);
+            state.queue.push_back(Entry { at, item });
         }
-        self.bytes.fetch_add(weight, Ordering::Relaxed);
-        let wake = state.push(Entry { at, item });
+        let wake = state.wake_drain();
         drop(state);
         wake.wake();
         Ok(())
@@ -367,14 +429,34 @@ impl std::fmt::Debug for Outbox {
 }
 
 impl State {
-    fn push(&mut self, entry: Entry) -> Wake {
-        self.queue.push_back(entry);
+    fn wake_drain(&mut self) -> Wake {
         Wake(self.drain.take(), Vec::new())
     }
 
     fn wake_all(&mut self) -> Wake {
         Wake(self.drain.take(), std::mem::take(&mut self.waiters))
     }
+}
+
+thread_local! {
+    /// Messages are put together here, one session after the other, so an idle session has no
+    /// buffer of its own.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What the thread's buffer keeps between two uses.
+const SCRATCH_KEPT: usize = 256 * 1024;
+
+/// Runs `work` on the thread's buffer, which is empty.
+fn with_scratch<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        let done = work(scratch);
+        if scratch.capacity() > SCRATCH_KEPT {
+            *scratch = Vec::new();
+        }
+        done
+    })
 }
 
 /// Wakers to be woken once the lock is released.

@@ -7,7 +7,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
 use serde::Deserialize;
 
-use super::{Routes, Socket};
+use super::Routes;
+use super::wire::Link;
 use crate::outbox::Outbox;
 use crate::session::{self, Upgrade};
 use crate::stomp::Version;
@@ -53,8 +54,12 @@ pub async fn upgrade(
         access_token: query.into_inner().access_token,
     };
     let sessions = routes.sessions.clone();
-    let socket = request.conn_data::<Socket>().map(|socket| socket.0);
+    let link = request.conn_data::<Link>();
+    let socket = link.map(Link::socket);
     let outbox = Arc::new(Outbox::new(sessions.next_session(), sessions.outbox, socket));
+    if let Some(link) = link {
+        link.attach(outbox.clone());
+    }
     sessions.reaper.watch(&outbox);
     Ok(response.streaming(session::stream(sessions, upgrade, outbox, payload)))
 }

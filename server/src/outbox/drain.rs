@@ -1,6 +1,5 @@
 //! The socket's side of an outbox.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::item::{Entry, Item};
-use super::{Outbox, Wake};
+use super::{Outbox, Wake, with_scratch};
 
 /// Written in one go at most, about: enough to make a system call worth it, and little enough to
 /// give the thread back.
@@ -17,12 +16,6 @@ const CHUNK: usize = 64 * 1024;
 
 /// A deque that held more than this is given back when it is empty.
 const KEEP: usize = 32;
-
-thread_local! {
-    /// Sessions of one thread are written one after the other, so they share one buffer, and an
-    /// idle session has none.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
 
 /// Takes items out and writes them as WebSocket messages. There is one for each outbox; when it is
 /// dropped, the socket is about to close.
@@ -39,8 +32,7 @@ impl Drain {
 
     /// The next bytes for the socket; `None` when the connection is to end.
     pub fn poll(&mut self, context: &Context<'_>) -> Poll<Option<Bytes>> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            scratch.clear();
+        with_scratch(|scratch| {
             loop {
                 if self.taken.is_empty() && !self.take() {
                     break;
@@ -54,11 +46,7 @@ impl Drain {
                 return self.rest(context);
             }
             self.outbox.written.store(self.outbox.now(), Ordering::Relaxed);
-            let bytes = Bytes::copy_from_slice(scratch);
-            if scratch.capacity() > 4 * CHUNK {
-                scratch.shrink_to(CHUNK);
-            }
-            Poll::Ready(Some(bytes))
+            Poll::Ready(Some(Bytes::copy_from_slice(scratch)))
         })
     }
 
@@ -67,6 +55,9 @@ impl Drain {
         let mut state = self.outbox.state.lock();
         std::mem::swap(&mut state.queue, &mut self.taken);
         state.taken = self.taken.front().map(|entry| entry.at);
+        if !self.taken.is_empty() {
+            state.line.busy();
+        }
         if state.queue.capacity() > KEEP {
             state.queue = VecDeque::new();
         }
@@ -125,8 +116,6 @@ impl Drain {
 
 impl Drop for Drain {
     fn drop(&mut self) {
-        // From here on the number of the socket may be another connection's.
-        self.outbox.state.lock().socket = None;
         self.outbox.finish();
         self.outbox.drop_queue();
     }

@@ -126,6 +126,8 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) enum Item {
     Message(Arc<Subscription>, Arc<Tail>),
+    /// The end of WebSocket messages whose beginning the socket took already.
+    Rest(Box<[u8]>),
     Frame(Box<[u8]>),
     Beat,
     Pong(Box<[u8]>),
@@ -141,7 +143,7 @@ impl Item {
         OVERHEAD
             + match self {
                 Self::Message(subscription, tail) => subscription.head.len() + tail.bytes.len(),
-                Self::Frame(bytes) | Self::Pong(bytes) => bytes.len(),
+                Self::Rest(bytes) | Self::Frame(bytes) | Self::Pong(bytes) => bytes.len(),
                 Self::Beat | Self::Close(_) => 0,
             }
     }
@@ -152,6 +154,8 @@ impl Item {
         match self {
             Self::Message(..) | Self::Beat => 0,
             Self::Frame(_) | Self::Pong(_) | Self::Close(_) => 64 * 1024,
+            // Half a message must not stay behind.
+            Self::Rest(bytes) => bytes.len(),
         }
     }
 
@@ -159,15 +163,8 @@ impl Item {
     /// mask). What was ended meanwhile writes nothing.
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Message(subscription, tail) => {
-                if subscription.is_ended() {
-                    return;
-                }
-                let start = reserve_head(out);
-                subscription.write_head(tail, out);
-                out.extend_from_slice(&tail.bytes);
-                write_head(out, start, if tail.binary { BINARY } else { TEXT });
-            }
+            Self::Message(subscription, tail) => write_message(subscription, tail, out),
+            Self::Rest(bytes) => out.extend_from_slice(bytes),
             Self::Frame(bytes) => whole(out, TEXT, bytes),
             Self::Beat => whole(out, TEXT, b"\n"),
             Self::Pong(bytes) => whole(out, PONG, bytes),
@@ -179,6 +176,17 @@ impl Item {
             }
         }
     }
+}
+
+/// Appends one message of a subscription.
+pub(super) fn write_message(subscription: &Subscription, tail: &Tail, out: &mut Vec<u8>) {
+    if subscription.is_ended() {
+        return;
+    }
+    let start = reserve_head(out);
+    subscription.write_head(tail, out);
+    out.extend_from_slice(&tail.bytes);
+    write_head(out, start, if tail.binary { BINARY } else { TEXT });
 }
 
 // A final frame's first byte (RFC 6455, section 5.2).

@@ -23,13 +23,23 @@ impl<'a> Tails<'a> {
         Self { envelope, made: [const { None }; 3] }
     }
 
-    pub fn of(&mut self, version: Version) -> &Arc<Tail> {
-        let slot = match version {
-            Version::V1_0 => &mut self.made[0],
-            Version::V1_1 => &mut self.made[1],
-            Version::V1_2 => &mut self.made[2],
-        };
-        slot.get_or_insert_with(|| Arc::new(encode(self.envelope, version)))
+    /// Makes the tail for a version, if it is not there yet.
+    pub fn make(&mut self, version: Version) {
+        let envelope = self.envelope;
+        self.made[slot(version)].get_or_insert_with(|| Arc::new(encode(envelope, version)));
+    }
+
+    /// The tail for a version, once it was made.
+    pub const fn made(&self, version: Version) -> Option<&Arc<Tail>> {
+        self.made[slot(version)].as_ref()
+    }
+}
+
+const fn slot(version: Version) -> usize {
+    match version {
+        Version::V1_0 => 0,
+        Version::V1_1 => 1,
+        Version::V1_2 => 2,
     }
 }
 

@@ -35,16 +35,17 @@ impl Subscriber {
         if self.subscription.is_ended() {
             return Err(Closed);
         }
-        let mut given = 0;
-        for (position, tails) in messages {
-            if *position > self.at {
-                let tail = tails.of(self.subscription.version);
-                self.outbox.deliver(&self.subscription, tail)?;
-                self.at = *position;
-                given += 1;
-            }
+        let missing = messages.partition_point(|(position, _)| *position <= self.at);
+        let messages = &mut messages[missing..];
+        let Some(last) = messages.last().map(|(position, _)| *position) else { return Ok(0) };
+        let version = self.subscription.version;
+        for (_, tails) in messages.iter_mut() {
+            tails.make(version);
         }
-        Ok(given)
+        let tails = messages.iter().filter_map(|(_, tails)| tails.made(version));
+        self.outbox.deliver(&self.subscription, tails)?;
+        self.at = last;
+        Ok(messages.len() as u64)
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) type Inbox<J> = Arc<Mutex<mpsc::Receiver<J>>>;
 pub(super) struct Lane<J> {
     name: &'static str,
     jobs: Option<mpsc::Sender<J>>,
+    place: Duration,
+    answer: Duration,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -47,7 +49,8 @@ impl<J: Send + 'static> Lane<J> {
     {
         let (jobs, inbox) = mpsc::channel(bound);
         let inbox = Arc::new(Mutex::new(inbox));
-        let mut lane = Self { name, jobs: Some(jobs), threads: Vec::new() };
+        let (place, answer) = (PLACE, ANSWER);
+        let mut lane = Self { name, jobs: Some(jobs), place, answer, threads: Vec::new() };
         for _ in 0..threads {
             let (serve, inbox) = (serve.clone(), inbox.clone());
             let body = move || {
@@ -64,10 +67,10 @@ impl<J: Send + 'static> Lane<J> {
     pub(super) async fn call<T>(&self, job: impl FnOnce(Reply<T>) -> J) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.hand_over(job(reply)).await?;
-        match timeout(ANSWER, answer).await {
+        match timeout(self.answer, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_gone)) => Err(self.away("failed while it worked on this")),
-            Err(_elapsed) => Err(self.away("has not answered for 30 s; look at the disk")),
+            Err(_elapsed) => Err(self.away("does not answer in time; look at the disk")),
         }
     }
 
@@ -77,10 +80,10 @@ impl<J: Send + 'static> Lane<J> {
             Ok(()) => return Ok(()),
             Err(TrySendError::Full(job) | TrySendError::Closed(job)) => job,
         };
-        match timeout(PLACE, jobs.send(job)).await {
+        match timeout(self.place, jobs.send(job)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_closed)) => Err(self.away("has ended")),
-            Err(_elapsed) => Err(self.away("has had a full queue for 5 s")),
+            Err(_elapsed) => Err(self.away("has had a full queue for too long")),
         }
     }
 
@@ -125,16 +128,17 @@ mod tests {
         assert_eq!(lane.call(|reply| Job(false, reply)).await, Ok(7));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_stuck_thread_lets_no_call_wait_for_ever() {
         let (release, stuck) = std::sync::mpsc::channel::<()>();
         let stuck = Arc::new(Mutex::new(stuck));
-        let lane = Lane::start("test", 1, 1, move |inbox: &Inbox<Job>| {
+        let mut lane = Lane::start("test", 1, 1, move |inbox: &Inbox<Job>| {
             while inbox.lock().blocking_recv().is_some() {
                 let _ = stuck.lock().recv();
             }
         })
         .unwrap();
+        (lane.place, lane.answer) = (Duration::from_millis(10), Duration::from_millis(30));
         let call = || lane.call(|reply| Job(false, reply));
         let (a, b, c) = tokio::join!(call(), call(), call());
         for answer in [a, b, c] {

@@ -1,0 +1,76 @@
+//! Listening: actix-web's application on actix-http, over our own [`Wire`].
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use actix_http::HttpService;
+use actix_service::{ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, web};
+
+use super::wire::{Setup, Wire};
+use super::{Routes, admin, public};
+
+/// What is served at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serving {
+    /// What clients use.
+    Clients,
+    /// What operators use.
+    Operators,
+    /// Both.
+    Everything,
+}
+
+/// Serves at `address` on `workers` threads; also says which address that is when its port is 0.
+pub fn serve(
+    address: SocketAddr,
+    serving: Serving,
+    routes: web::Data<Routes>,
+    workers: usize,
+    setup: Setup,
+) -> io::Result<(actix_server::Server, SocketAddr)> {
+    let listener = TcpListener::from(bind(address)?);
+    let address = listener.local_addr()?;
+    let factory = move || {
+        let routes = routes.clone();
+        let app = App::new().app_data(routes).configure(move |config| {
+            if serving != Serving::Operators {
+                public(config);
+            }
+            if serving != Serving::Clients {
+                admin(config);
+            }
+        });
+        let http = HttpService::build()
+            .on_connect_ext(|wire: &Wire, extensions| {
+                extensions.insert(wire.link());
+            })
+            .h1(map_config(app, |()| AppConfig::default()));
+        fn_service(move |stream: TcpStream| async move {
+            let peer = stream.peer_addr().ok();
+            Ok::<_, actix_http::error::DispatchError>((Wire::new(stream, setup), peer))
+        })
+        .and_then(http)
+    };
+    let server = actix_server::Server::build()
+        .workers(workers)
+        .disable_signals()
+        .listen("moim", listener, factory)?
+        .run();
+    Ok((server, address))
+}
+
+/// A backlog for everybody who comes back at once after a restart.
+const BACKLOG: i32 = 4_096;
+
+fn bind(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
