@@ -1,17 +1,18 @@
 //! The HTTP side: the WebSocket endpoint, probes and metrics.
 
+mod connection;
 mod health;
 mod serve;
 mod upgrade;
-mod wire;
 
 use std::sync::Arc;
 
-use actix_web::web;
+use actix_web::{HttpResponse, web};
 
+pub use self::connection::Setup;
 pub use self::health::{Health, Probe};
 pub use self::serve::{Serving, serve};
-pub use self::wire::Setup;
+
 use crate::metrics::Metrics;
 use crate::session::SessionContext;
 
@@ -29,11 +30,11 @@ pub struct Routes {
     pub metrics: Arc<Metrics>,
 }
 
-/// What clients use. `/ws/websocket` is for those written for Spring's SockJS endpoints.
+/// What clients use, beside the WebSocket endpoint.
 pub fn public(config: &mut web::ServiceConfig) {
     config
-        .route("/ws", web::get().to(upgrade::upgrade))
-        .route("/ws/websocket", web::get().to(upgrade::upgrade))
+        .route("/ws", web::to(upgrade_required))
+        .route("/ws/websocket", web::to(upgrade_required))
         .route("/livez", web::get().to(health::livez))
         .route("/readyz", web::get().to(health::readyz));
 }
@@ -41,4 +42,12 @@ pub fn public(config: &mut web::ServiceConfig) {
 /// What operators use.
 pub fn admin(config: &mut web::ServiceConfig) {
     config.route("/metrics", web::get().to(health::metrics));
+}
+
+/// A plain request to the WebSocket endpoint (RFC 9110, section 15.5.22).
+async fn upgrade_required() -> HttpResponse {
+    HttpResponse::UpgradeRequired()
+        .insert_header(("Upgrade", "websocket"))
+        .content_type("application/problem+json")
+        .body(r#"{"status":426,"code":"bad_request","detail":"this is the WebSocket endpoint"}"#)
 }

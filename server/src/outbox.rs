@@ -9,6 +9,8 @@ mod close;
 mod drain;
 mod item;
 mod line;
+#[cfg(test)]
+pub(crate) mod tests;
 mod vitals;
 
 use std::cell::RefCell;
@@ -327,14 +329,6 @@ impl Outbox {
     pub fn kill(&self) {
         self.finish();
         self.state.lock().line.cut();
-    }
-
-    /// The connection's task has written everything that it was given.
-    pub fn flushed(&self) {
-        let mut state = self.state.lock();
-        if state.taken.is_none() {
-            state.line.flushed();
-        }
     }
 
     /// The socket is about to close.

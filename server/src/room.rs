@@ -12,6 +12,8 @@ mod message;
 mod post;
 mod recovery;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use self::access::Identity;
 pub use self::actor::{Owner, Room, RoomContext};

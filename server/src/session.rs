@@ -12,7 +12,7 @@ mod protocol;
 mod subscriptions;
 mod transaction;
 
-pub use self::actor::{Session, SessionContext, Stream, stream};
+pub use self::actor::{Actor, SessionContext, start};
 pub use self::connect::{Upgrade, bearer};
 
 use moim_shared::config::Limits as Configured;

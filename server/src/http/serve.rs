@@ -1,4 +1,4 @@
-//! Listening: actix-web's application on actix-http, over our own [`Wire`].
+//! Listening: actix-web's application for HTTP, and sessions for what upgrades.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -9,8 +9,8 @@ use actix_web::dev::AppConfig;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, web};
 
-use super::wire::{Setup, Wire};
-use super::{Routes, admin, public};
+use super::connection::Setup;
+use super::{Routes, admin, public, upgrade};
 
 /// What is served at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +31,11 @@ pub fn serve(
     workers: usize,
     setup: Setup,
 ) -> io::Result<(actix_server::Server, SocketAddr)> {
-    let listener = TcpListener::from(bind(address)?);
+    let listener = listen(address)?;
     let address = listener.local_addr()?;
     let factory = move || {
-        let routes = routes.clone();
-        let app = App::new().app_data(routes).configure(move |config| {
+        let shared = routes.clone();
+        let app = App::new().app_data(routes.clone()).configure(move |config| {
             if serving != Serving::Operators {
                 public(config);
             }
@@ -43,14 +43,16 @@ pub fn serve(
                 admin(config);
             }
         });
+        // Upgrades do not go through the application: its dispatcher would stay in between, with
+        // two buffers of 8 KiB for each connection.
         let http = HttpService::build()
-            .on_connect_ext(|wire: &Wire, extensions| {
-                extensions.insert(wire.link());
-            })
+            .upgrade(fn_service(move |(request, framed)| {
+                upgrade::upgrade(request, framed, shared.clone(), serving, setup)
+            }))
             .h1(map_config(app, |()| AppConfig::default()));
-        fn_service(move |stream: TcpStream| async move {
+        fn_service(|stream: TcpStream| async move {
             let peer = stream.peer_addr().ok();
-            Ok::<_, actix_http::error::DispatchError>((Wire::new(stream, setup), peer))
+            Ok::<_, actix_http::error::DispatchError>((stream, peer))
         })
         .and_then(http)
     };
@@ -65,12 +67,12 @@ pub fn serve(
 /// A backlog for everybody who comes back at once after a restart.
 const BACKLOG: i32 = 4_096;
 
-fn bind(address: SocketAddr) -> io::Result<socket2::Socket> {
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    Ok(socket)
+    Ok(socket.into())
 }

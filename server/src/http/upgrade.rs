@@ -1,76 +1,133 @@
-//! `GET /ws`: from HTTP to a session.
+//! `GET /ws`: from HTTP to a session. `/ws/websocket` is for clients written for Spring's SockJS
+//! endpoints.
 
 use std::sync::Arc;
 
-use actix_web::http::header::{self, HeaderMap};
-use actix_web::{HttpRequest, HttpResponse, web};
-use actix_web_actors::ws;
-use serde::Deserialize;
+use actix_codec::Framed;
+use actix_http::body::BodySize;
+use actix_http::h1::{Codec, Message};
+use actix_http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_http::{HttpMessage, Request, Response, StatusCode, ws};
+use actix_web::rt::net::TcpStream;
+use actix_web::web;
+use bytes::Bytes;
+use futures_util::SinkExt;
 
-use super::Routes;
-use super::wire::Link;
+use super::connection::{Setup, Socket};
+use super::{Routes, Serving};
 use crate::outbox::Outbox;
 use crate::session::{self, Upgrade};
 use crate::stomp::Version;
 
-#[derive(Deserialize)]
-pub struct Query {
-    access_token: Option<Box<str>>,
+/// Upgrades the connection and stays with it to its end, or says why not. The token is looked at
+/// with CONNECT, which may bring another; a wrong one is answered there, in a way that STOMP
+/// clients understand.
+pub async fn upgrade(
+    request: Request,
+    mut framed: Framed<TcpStream, Codec>,
+    routes: web::Data<Routes>,
+    serving: Serving,
+    setup: Setup,
+) -> Result<(), actix_web::Error> {
+    let (response, upgrade) = match answer(&request, &routes, serving) {
+        Ok(accepted) => accepted,
+        Err(refused) => return refuse(framed, refused).await,
+    };
+    framed.send(Message::Item((response, BodySize::None))).await?;
+    drop(request);
+
+    let parts = framed.into_parts();
+    let sessions = routes.sessions.clone();
+    let socket = Socket::new(parts.io, setup);
+    let session = sessions.next_session();
+    let outbox = Arc::new(Outbox::new(session, sessions.outbox, Some(socket.number())));
+    sessions.reaper.watch(&outbox);
+    let inflow = socket.inflow(Bytes::copy_from_slice(&parts.read_buf));
+    let metrics = sessions.metrics.clone();
+    let actor = session::start(sessions, upgrade, outbox.clone(), inflow);
+    // What HTTP needed is not kept for the life of the connection.
+    drop((parts.read_buf, parts.write_buf));
+    socket.connect(actor, outbox, metrics).await;
+    Ok(())
 }
 
-/// Upgrades the connection, or says why not. The token is looked at with CONNECT, which may bring
-/// another; a wrong one is answered there, in a way that STOMP clients understand.
-pub async fn upgrade(
-    request: HttpRequest,
-    query: web::Query<Query>,
-    payload: web::Payload,
-    routes: web::Data<Routes>,
-) -> Result<HttpResponse, actix_web::Error> {
+struct Refused {
+    status: StatusCode,
+    code: &'static str,
+    detail: &'static str,
+}
+
+fn answer(
+    request: &Request,
+    routes: &Routes,
+    serving: Serving,
+) -> Result<(Response<()>, Upgrade), Refused> {
+    let no = |status, code, detail| Err(Refused { status, code, detail });
+    let known = matches!(request.path(), "/ws" | "/ws/websocket");
+    if !known || serving == Serving::Operators {
+        return no(StatusCode::NOT_FOUND, "unknown_destination", "the WebSocket endpoint is /ws");
+    }
     let headers = request.headers();
     if !routes.origins.allows(text(headers, header::ORIGIN), text(headers, header::HOST)) {
-        return Ok(refuse(HttpResponse::Forbidden(), "this origin may not connect"));
+        return no(StatusCode::FORBIDDEN, "bad_request", "this origin may not connect");
     }
     if routes.health.is_draining() {
-        return Ok(refuse(HttpResponse::ServiceUnavailable(), "this node is going away"));
+        return no(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "this node is going away");
     }
-    let open = routes.metrics.connections.get();
-    if usize::try_from(open).unwrap_or(0) >= routes.connections_max {
+    let open = usize::try_from(routes.metrics.connections.get()).unwrap_or(0);
+    if open >= routes.connections_max {
         routes.metrics.dropped("too_many_connections");
-        return Ok(refuse(HttpResponse::ServiceUnavailable(), "this node is full"));
+        return no(StatusCode::SERVICE_UNAVAILABLE, "busy", "this node is full");
     }
-    // Browsers give all they offer in one header, others in several.
+    let Ok(mut response) = ws::handshake(request.head()) else {
+        return no(StatusCode::BAD_REQUEST, "bad_request", "this is no WebSocket handshake");
+    };
+    // Browsers give all that they offer in one header, others in several.
     let offered: Vec<&str> = headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
         .filter_map(|value| value.to_str().ok())
         .collect();
     let subprotocol = Version::highest_subprotocol(&offered.join(","));
-    let protocols: Vec<&str> = subprotocol.iter().map(|version| version.subprotocol()).collect();
-    let mut response = ws::handshake_with_protocols(&request, &protocols)?;
-
+    if let Some(version) = subprotocol {
+        let value = HeaderValue::from_static(version.subprotocol());
+        response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, value));
+    }
     let upgrade = Upgrade {
         subprotocol,
         authorization: text(headers, header::AUTHORIZATION)
             .map(|value| session::bearer(value).into()),
-        access_token: query.into_inner().access_token,
+        access_token: access_token(request.uri().query()),
     };
-    let sessions = routes.sessions.clone();
-    let link = request.conn_data::<Link>();
-    let socket = link.map(Link::socket);
-    let outbox = Arc::new(Outbox::new(sessions.next_session(), sessions.outbox, socket));
-    if let Some(link) = link {
-        link.attach(outbox.clone());
-    }
-    sessions.reaper.watch(&outbox);
-    Ok(response.streaming(session::stream(sessions, upgrade, outbox, payload)))
+    Ok((response.finish().drop_body(), upgrade))
 }
 
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+fn access_token(query: Option<&str>) -> Option<Box<str>> {
+    let pairs = form_urlencoded::parse(query?.as_bytes());
+    pairs.into_iter().find(|(name, _)| name == "access_token").map(|(_, token)| (*token).into())
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn refuse(mut response: actix_web::HttpResponseBuilder, detail: &'static str) -> HttpResponse {
+async fn refuse(
+    mut framed: Framed<TcpStream, Codec>,
+    refused: Refused,
+) -> Result<(), actix_web::Error> {
+    let Refused { status, code, detail } = refused;
+    let problem = serde_json::json!({ "status": status.as_u16(), "code": code, "detail": detail });
+    let body = Bytes::from(problem.to_string());
+    let mut response = Response::build(status);
     response
-        .content_type("application/problem+json")
-        .insert_header((header::RETRY_AFTER, "2"))
-        .body(serde_json::json!({ "title": detail, "code": "unavailable" }).to_string())
+        .insert_header((header::CONTENT_TYPE, "application/problem+json"))
+        .insert_header((header::CONNECTION, "close"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.insert_header((header::RETRY_AFTER, "2"));
+    }
+    let head = response.finish().drop_body();
+    framed.send(Message::Item((head, BodySize::Sized(body.len() as u64)))).await?;
+    framed.send(Message::Chunk(Some(body))).await?;
+    framed.send(Message::Chunk(None)).await?;
+    framed.close().await?;
+    Ok(())
 }

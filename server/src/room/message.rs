@@ -60,7 +60,9 @@ fn encode(envelope: &Envelope, version: Version) -> Tail {
     if envelope.origin.is_given() {
         frame = frame.header("origin-id", envelope.origin.as_str());
     }
-    if let Some(content_type) = &envelope.content_type {
+    if let Some(content_type) = &envelope.content_type
+        && is_safe_header(version, "content-type", content_type)
+    {
         frame = frame.header("content-type", content_type);
     }
     for (name, value) in &envelope.headers {

@@ -98,6 +98,9 @@ impl Reply {
 
     /// It is durable, and stands at `position`.
     pub fn stored(mut self, position: Position) {
+        if self.answered {
+            return;
+        }
         self.answered = true;
         self.metrics.stored(self.began.elapsed());
         if let Some(receipt) = &self.receipt {
@@ -112,7 +115,21 @@ impl Reply {
 
     /// It was refused.
     pub fn refused(mut self, refusal: &Refusal) {
-        self.refuse(refusal);
+        if !self.answered {
+            self.refuse(refusal);
+        }
+    }
+
+    /// It takes too long: the answer is that nobody knows, whatever becomes of it.
+    pub fn expire(&mut self) {
+        if !self.answered {
+            self.refuse(&Refusal::unconfirmed());
+        }
+    }
+
+    /// Whether it was answered.
+    pub const fn is_answered(&self) -> bool {
+        self.answered
     }
 
     fn refuse(&mut self, refusal: &Refusal) {

@@ -71,8 +71,8 @@ pub struct State {
     access: HashSet<UserId>,
     /// What waits for the room to open or for a user's access, in order.
     asks: VecDeque<Ask>,
-    /// Users whose access is being found out.
-    loading: HashMap<UserId, Arc<Identity>>,
+    /// Users whose access is being found out, and under which version it was asked.
+    loading: HashMap<UserId, u64>,
     pending: VecDeque<Post>,
     in_flight: Option<InFlight>,
     subscribers: Vec<Subscriber>,
@@ -128,11 +128,10 @@ impl State {
         self.backoff.reset();
         self.open = true;
         self.epoch = head.epoch;
-        if self.members != head.members {
-            self.members = head.members;
-            self.access.clear();
-        }
         let mut effects = Vec::new();
+        if self.members != head.members {
+            effects.extend(self.recheck(head.members));
+        }
         if !self.has_live_subscribers() {
             self.at = self.at.max(head.position);
         }

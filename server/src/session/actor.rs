@@ -1,19 +1,18 @@
 //! The session's actor: a thin shell around [`Protocol`]. It only reads; what it has to say goes
-//! into its outbox, whose drain shares the response's body with it.
+//! into its outbox.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
+use actix::{ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
+use actix_http::error::PayloadError;
 use actix_http::ws::Codec;
 use actix_web::Error;
-use actix_web::web::Payload;
 use actix_web_actors::ws::{self, ProtocolError, WebsocketContext};
 use bytes::Bytes;
+use futures_util::Stream;
 use futures_util::stream::LocalBoxStream;
 use moim_shared::clock::now_ms;
 use moim_shared::ids::{NodeId, OriginId, RoomId};
@@ -28,7 +27,7 @@ use super::transaction::Held;
 use super::{Limits, subscriptions};
 use crate::hub::{Hub, Undelivered};
 use crate::metrics::Metrics;
-use crate::outbox::{CloseReason, Drain, Outbox};
+use crate::outbox::{CloseReason, Outbox};
 use crate::reaper::Reaper;
 use crate::refusal::{Code, Refusal};
 use crate::room::{Ask, Commit, Identity, Join, Notice, POST_OVERHEAD, Post, Reply};
@@ -72,8 +71,8 @@ enum Work {
     Send(Draft, Option<Arc<Commit>>, Instant),
     /// To be given to its room.
     Ask(RoomId, Ask, Instant),
-    /// To be confirmed.
-    Confirm(Option<Box<str>>),
+    /// To be confirmed, as a part of a COMMIT, whose own RECEIPT comes behind it.
+    Confirm(Option<Box<str>>, Arc<Commit>),
 }
 
 /// How long a session waits before it tries again what could not be taken.
@@ -92,24 +91,22 @@ pub struct Session {
     work: VecDeque<Work>,
 }
 
-/// The bytes of a session to its client.
-pub struct Stream {
-    actor: LocalBoxStream<'static, Result<Bytes, Error>>,
-    drain: Drain,
-    metrics: Arc<Metrics>,
-}
+/// The actor, as the connection polls it: it never writes, and ends when there is nothing more to
+/// read.
+pub type Actor = LocalBoxStream<'static, Result<Bytes, Error>>;
 
-/// Starts a session on an upgraded connection.
-pub fn stream(
+/// Starts the session of an upgraded connection, which reads `inflow`.
+pub fn start<S>(
     context: Arc<SessionContext>,
     upgrade: Upgrade,
     outbox: Arc<Outbox>,
-    payload: Payload,
-) -> Stream {
+    inflow: S,
+) -> Actor
+where
+    S: Stream<Item = Result<Bytes, PayloadError>> + 'static,
+{
     let limits = context.limits;
     let codec = Codec::new().max_size(limits.message_max);
-    let metrics = context.metrics.clone();
-    metrics.connections.inc();
     let session = Session {
         inbound: Inbound::new(limits.frames, limits.message_max),
         protocol: Protocol::new(),
@@ -117,36 +114,13 @@ pub fn stream(
         who: None,
         bucket: Bucket::new(limits.send_rate, limits.send_burst, Instant::now()),
         work: VecDeque::new(),
-        outbox: outbox.clone(),
+        outbox,
         context,
     };
-    Stream {
-        actor: Box::pin(WebsocketContext::with_codec(session, payload, codec)),
-        drain: Drain::new(outbox),
-        metrics,
-    }
+    Box::pin(WebsocketContext::with_codec(session, inflow, codec))
 }
 
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.metrics.connections.dec();
-    }
-}
-
-impl futures_util::Stream for Stream {
-    type Item = Result<Bytes, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // The actor reads and fills the outbox. It writes nothing itself, and its end is seen by
-        // the outbox too.
-        if let Poll::Ready(Some(bytes)) = self.actor.as_mut().poll_next(context) {
-            return Poll::Ready(Some(bytes));
-        }
-        self.drain.poll(context).map(|bytes| bytes.map(Ok))
-    }
-}
-
-impl Actor for Session {
+impl actix::Actor for Session {
     type Context = WebsocketContext<Self>;
 }
 
@@ -224,7 +198,7 @@ impl Session {
                 let Some(who) = self.who.clone() else { return };
                 let outbox = self.outbox.clone();
                 let join = Join { who, outbox, subscription, start, receipt, deadline };
-                self.work.push_back(Work::Ask(room, join.into(), deadline));
+                _ = self.begin(Work::Ask(room, join.into(), deadline), ctx);
             }
             Action::Errors { subscription, receipt } => {
                 self.outbox.tell_errors(Some(subscription));
@@ -236,14 +210,15 @@ impl Session {
                 }
                 self.confirm(receipt.as_deref());
             }
-            Action::Send(draft) => self.work.push_back(Work::Send(draft, None, deadline)),
+            Action::Send(draft) => _ = self.begin(Work::Send(draft, None, deadline), ctx),
             Action::Commit { held, receipt } => {
-                // Its RECEIPT goes out when the last SEND has let go of it.
+                // Its RECEIPT goes out when the last part has let go of it.
                 let commit = Arc::new(Commit::new(self.outbox.clone(), receipt));
                 self.work.extend(held.into_iter().map(|held| match held {
                     Held::Send(draft) => Work::Send(draft, Some(commit.clone()), deadline),
-                    Held::Ack(receipt) => Work::Confirm(receipt),
+                    Held::Ack(receipt) => Work::Confirm(receipt, commit.clone()),
                 }));
+                self.work_off(ctx);
             }
             Action::Confirm { receipt } => self.confirm(receipt.as_deref()),
             Action::Disconnect { receipt } => {
@@ -251,7 +226,6 @@ impl Session {
                 self.outbox.close(CloseReason::BYE);
             }
         }
-        self.work_off(ctx);
     }
 
     fn confirm(&self, receipt: Option<&str>) {
@@ -266,25 +240,32 @@ impl Session {
         self.outbox.fail(receipt, refusal);
     }
 
-    /// Does what waits, in order, and comes back later for what cannot be done yet. Nothing is
-    /// read meanwhile, so the client's own socket holds it back.
+    /// Does it, or holds it and everything behind it: nothing is read meanwhile, so the client's
+    /// own socket holds it back.
+    fn begin(&mut self, work: Work, ctx: &mut WebsocketContext<Self>) -> bool {
+        let Some((wait, work)) = self.try_one(work) else { return true };
+        self.work.push_front(work);
+        let hold = tokio::time::sleep(wait).into_actor(self);
+        ctx.wait(hold.map(|(), session: &mut Self, ctx| {
+            session.work_off(ctx);
+            session.pump(ctx);
+        }));
+        false
+    }
+
+    /// Does what was held, in order.
     fn work_off(&mut self, ctx: &mut WebsocketContext<Self>) {
         while let Some(work) = self.work.pop_front() {
-            if let Some((wait, work)) = self.try_one(work) {
-                self.work.push_front(work);
-                let hold = tokio::time::sleep(wait).into_actor(self);
-                ctx.wait(hold.map(|(), session: &mut Self, ctx| {
-                    session.work_off(ctx);
-                    session.pump(ctx);
-                }));
+            if !self.begin(work, ctx) {
                 return;
             }
         }
+        self.work = VecDeque::new();
     }
 
     fn try_one(&mut self, work: Work) -> Option<(Duration, Work)> {
         match work {
-            Work::Confirm(receipt) => {
+            Work::Confirm(receipt, _commit) => {
                 self.confirm(receipt.as_deref());
                 None
             }
@@ -293,7 +274,10 @@ impl Session {
                 let late = now >= deadline || self.outbox.is_closing();
                 let waits = match self.bucket.take(now) {
                     Ok(()) => HOLD,
-                    Err(wait) if !late => return Some((wait, Work::Send(draft, commit, deadline))),
+                    Err(wait) if !late => {
+                        let wait = wait.min(deadline - now);
+                        return Some((wait, Work::Send(draft, commit, deadline)));
+                    }
                     Err(_) => return self.refuse_send(&draft, commit, &Refusal::rate_limited()),
                 };
                 match self.post(draft, commit.clone(), deadline) {
@@ -363,7 +347,7 @@ impl Session {
     fn leave(&self, entry: &subscriptions::Entry) {
         entry.subscription.end();
         match &entry.source {
-            Source::Errors => self.outbox.tell_errors(None),
+            Source::Errors => self.outbox.tell_errors(self.protocol.errors()),
             Source::Room(room) => {
                 if let Some(handle) = self.context.hub.find(room) {
                     handle.tell(Notice::Left);

@@ -77,6 +77,11 @@ impl Protocol {
         self.connected = Some(version);
     }
 
+    /// A subscription to the session's refusals, if there is one.
+    pub fn errors(&self) -> Option<Arc<Subscription>> {
+        self.subscriptions.to(&Source::Errors)
+    }
+
     /// Every subscription, taken out.
     pub fn take_subscriptions(&mut self) -> Vec<Entry> {
         self.subscriptions.take()
@@ -141,7 +146,7 @@ impl Protocol {
             Violation::Refused(Refusal::new(Code::BadRequest, error.to_string()))
         })?;
         let content_type = headers.get("content-type").map(without_white_space);
-        let octets = content_type.as_deref() == Some("application/octet-stream");
+        let octets = content_type.as_deref().is_some_and(is_octet_stream);
         let draft = Draft {
             room,
             origin,
@@ -328,6 +333,12 @@ fn forwarded(headers: &Headers) -> Vec<(String, String)> {
         })
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
+}
+
+/// Whatever its case and parameters (RFC 9110, section 8.3.1).
+fn is_octet_stream(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default();
+    kind.eq_ignore_ascii_case("application/octet-stream")
 }
 
 /// Android's parser goes deaf on a space.

@@ -80,6 +80,12 @@ impl Subscriptions {
         self.entries.iter().find(|entry| entry.id.as_deref() == Some(id))
     }
 
+    /// One to this source.
+    pub fn to(&self, source: &Source) -> Option<Arc<Subscription>> {
+        let entry = self.entries.iter().find(|entry| entry.source == *source)?;
+        Some(entry.subscription.clone())
+    }
+
     /// All of them, taken out.
     pub fn take(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.entries)

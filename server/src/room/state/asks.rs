@@ -67,7 +67,7 @@ impl State {
             return self.let_in(ask);
         }
         self.asks.push_back(ask);
-        self.loading.insert(who.user.clone(), who.clone());
+        self.loading.insert(who.user.clone(), self.members);
         vec![Effect::Admit { who, wait: Duration::ZERO }]
     }
 
@@ -78,6 +78,11 @@ impl State {
             Err(error) => return self.ask_again(who, &error),
         };
         self.backoff.reset();
+        if self.loading.get(&who.user).is_some_and(|asked| *asked != self.members) {
+            // It may have been read before the change.
+            self.loading.insert(who.user.clone(), self.members);
+            return vec![Effect::Admit { who: who.clone(), wait: Duration::ZERO }];
+        }
         self.loading.remove(&who.user);
         if access == Access::Member {
             if self.access.len() >= KNOWN_USERS {
@@ -105,11 +110,22 @@ impl State {
     fn ask_again(&mut self, who: &Arc<Identity>, error: &StoreError) -> Vec<Effect> {
         if self.asks.iter().any(|ask| ask.who().user == who.user) {
             tracing::warn!(room.id = %self.room, %error, "a membership cannot be read");
+            self.loading.insert(who.user.clone(), self.members);
             vec![Effect::Admit { who: who.clone(), wait: self.backoff.wait() }]
         } else {
             self.loading.remove(&who.user);
             Vec::new()
         }
+    }
+
+    /// The memberships changed: what was let in and has no place yet is asked about again, in
+    /// front of what waits.
+    pub(super) fn recheck(&mut self, version: u64) -> Vec<Effect> {
+        self.members = version;
+        self.access.clear();
+        let posts = std::mem::take(&mut self.pending).into_iter().map(Ask::Post);
+        let asks = std::mem::take(&mut self.asks);
+        posts.chain(asks).flat_map(|ask| self.on_ask(ask)).collect()
     }
 
     fn let_in(&mut self, ask: Ask) -> Vec<Effect> {
@@ -142,7 +158,8 @@ impl State {
         match begun {
             Ok((recovered, from)) => {
                 join.accept(self.at, recovered);
-                let from = if recovered { from } else { self.at };
+                // The database may be in front of the room: what is not visible yet comes live.
+                let from = if recovered { from.min(self.at) } else { self.at };
                 self.insert(join.outbox, join.subscription, from)
             }
             Err(error) => {

@@ -8,7 +8,6 @@ use moim_shared::envelope::Envelope;
 use moim_shared::position::Position;
 use moim_shared::queue::{Pressure, QueueError};
 
-use super::asks::Ask;
 use super::{Effect, State};
 use crate::refusal::Refusal;
 use crate::room::post::{Post, Reply};
@@ -72,11 +71,8 @@ impl State {
                 vec![Effect::Open { wait: Duration::ZERO }]
             }
             Err(BrokerError::MembersChanged { now: version }) => {
-                self.members = version;
-                self.access.clear();
                 self.put_back(posts);
-                let recheck = std::mem::take(&mut self.pending);
-                recheck.into_iter().flat_map(|post| self.on_ask(Ask::Post(post))).collect()
+                self.recheck(version)
             }
             Err(error @ BrokerError::Unavailable(_)) => {
                 if self.backoff.tries() == 0 {
@@ -89,7 +85,8 @@ impl State {
     }
 
     fn put_back(&mut self, posts: Vec<Post>) {
-        for post in posts.into_iter().rev() {
+        // Whoever was told that nobody knows does not wait for it any more.
+        for post in posts.into_iter().rev().filter(|post| !post.reply.is_answered()) {
             self.pending.push_front(post);
         }
     }
@@ -165,7 +162,12 @@ impl State {
                     }
                 }
             }
-            Some(InFlight::Appending(_)) | None => {}
+            Some(InFlight::Appending(posts)) => {
+                for post in posts.iter_mut().filter(|post| post.deadline <= now) {
+                    post.reply.expire();
+                }
+            }
+            None => {}
         }
     }
 }
