@@ -1,6 +1,6 @@
 //! The command line: `serve` (also without an argument), `config`, `token`.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -80,7 +80,10 @@ fn print(text: &str) -> Result<(), StartError> {
 fn serve(config: Config) -> Result<(), StartError> {
     let filter = EnvFilter::try_new(&config.log.filter)
         .map_err(|error| StartError::Usage(format!("MOIM_LOG: {error}")))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match config.log.format {
         LogFormat::Pretty => log.init(),
         LogFormat::Json => log.json().init(),

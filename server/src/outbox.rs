@@ -146,12 +146,19 @@ impl Outbox {
         }
         let mut rest = None;
         if state.line.is_clear() && state.queue.is_empty() {
+            let unsaid = subscription.has_missed_some();
             let sent = with_scratch(|scratch| {
                 for tail in tails.clone() {
                     item::write_message(subscription, tail, scratch);
                 }
                 match state.line.send(scratch) {
-                    Sent::Bytes(0) if !scratch.is_empty() => Sent::Bytes(0),
+                    Sent::Bytes(0) if !scratch.is_empty() => {
+                        // Nothing was said after all.
+                        if unsaid {
+                            subscription.missed_some();
+                        }
+                        Sent::Bytes(0)
+                    }
                     Sent::Bytes(sent) => {
                         rest = Some(scratch[sent..].into());
                         Sent::Bytes(sent)
@@ -234,7 +241,7 @@ impl Outbox {
             frame = frame.header("receipt-id", receipt);
         }
         frame.body(body.to_string().as_bytes());
-        let tail = Arc::new(Tail::new(bytes, false, String::new()));
+        let tail = Arc::new(Tail::new(bytes, false, format!("0-{number}")));
         self.deliver(errors, std::iter::once(&tail))
     }
 
@@ -288,12 +295,15 @@ impl Outbox {
 
     /// Ends the session with this reason, behind what waits. The first reason stands.
     pub fn close(&self, reason: CloseReason) {
-        let now = self.now();
-        let mut state = self.state.lock();
+        self.close_behind(self.state.lock(), reason);
+    }
+
+    fn close_behind(&self, mut state: MutexGuard<'_, State>, reason: CloseReason) {
         if state.closing.is_none() {
-            state.closing = Some(Closing { at: now, sent: false, heard: false, over: false });
-            state.queue.push_back(Entry { at: now, item: Item::Close(reason) });
-            let wake = state.wake_drain();
+            let at = self.now();
+            state.closing = Some(Closing { at, sent: false, heard: false, over: false });
+            state.queue.push_back(Entry { at, item: Item::Close(reason) });
+            let wake = state.wake_all();
             drop(state);
             wake.wake();
         }
@@ -301,8 +311,17 @@ impl Outbox {
 
     /// Too slow: what waits is dropped, since the client will resume from what it has.
     pub fn overflow(&self) {
-        self.drop_queue();
-        self.close(CloseReason::TOO_SLOW);
+        self.overflow_locked(self.state.lock());
+    }
+
+    /// In one step: what came between the drop and the close would be read behind a gap, and the
+    /// client would resume from there.
+    fn overflow_locked(&self, mut state: MutexGuard<'_, State>) {
+        if state.closing.is_none() {
+            // The socket has the beginning of it.
+            self.drop_waiting(&mut state, |item| matches!(item, Item::Rest(_)));
+            self.close_behind(state, CloseReason::TOO_SLOW);
+        }
     }
 
     /// The client said close, or ended its side without a word: then there is nobody to write to.
@@ -395,8 +414,7 @@ impl Outbox {
         for item in items {
             let weight = item.weight();
             if self.bytes.load(Ordering::Relaxed) + weight > self.bounds.bytes + item.allowance() {
-                drop(state);
-                self.overflow();
+                self.overflow_locked(state);
                 return Err(Closed);
             }
             self.bytes.fetch_add(weight, Ordering::Relaxed);
@@ -408,9 +426,13 @@ impl Outbox {
         Ok(())
     }
 
-    fn drop_queue(&self) {
-        let mut state = self.state.lock();
-        let freed: usize = state.queue.drain(..).map(|entry| entry.item.weight()).sum();
+    fn drop_waiting(&self, state: &mut State, stays: fn(&Item) -> bool) {
+        let mut freed = 0;
+        state.queue.retain(|Entry { item, .. }| {
+            let stays = stays(item);
+            freed += if stays { 0 } else { item.counted() };
+            stays
+        });
         state.queue.shrink_to(0);
         self.bytes.fetch_sub(freed, Ordering::Relaxed);
     }

@@ -90,11 +90,8 @@ impl Drain {
         while scratch.len() < CHUNK {
             let Some(Entry { item, .. }) = self.taken.pop_front() else { break };
             item.write(scratch);
-            match item {
-                // Its room was never taken.
-                Item::Close(_) => closed = true,
-                other => freed += other.weight(),
-            }
+            freed += item.counted();
+            closed |= matches!(item, Item::Close(_));
         }
         let left = self.outbox.bytes.fetch_sub(freed, Ordering::Relaxed) - freed;
         let roomy = left < self.outbox.bounds.bytes / 4;
@@ -136,6 +133,9 @@ impl Drain {
 impl Drop for Drain {
     fn drop(&mut self) {
         self.outbox.finish();
-        self.outbox.drop_queue();
+        // What was taken and not written too.
+        let taken: usize = self.taken.iter().map(|entry| entry.item.counted()).sum();
+        self.outbox.bytes.fetch_sub(taken, Ordering::Relaxed);
+        self.outbox.drop_waiting(&mut self.outbox.state.lock(), |_| false);
     }
 }

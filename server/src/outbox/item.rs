@@ -76,6 +76,11 @@ impl Subscription {
         self.unrecovered.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the next message still has to say it.
+    pub(super) fn has_missed_some(&self) -> bool {
+        self.unrecovered.load(Ordering::Relaxed)
+    }
+
     fn write_head(&self, tail: &Tail, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head);
         if self.ack != AckMode::Auto && self.version == Version::V1_2 && !tail.ack.is_empty() {
@@ -146,6 +151,11 @@ impl Item {
                 Self::Rest(bytes) | Self::Frame(bytes) | Self::Pong(bytes) => bytes.len(),
                 Self::Beat | Self::Close(_) => 0,
             }
+    }
+
+    /// Bytes of its weight that were taken from the bound: a close is pushed without asking.
+    pub fn counted(&self) -> usize {
+        if matches!(self, Self::Close(_)) { 0 } else { self.weight() }
     }
 
     /// Bytes above the bound that it may still take: replies and one large message always fit

@@ -4,16 +4,12 @@ mod line;
 pub mod reader;
 
 use std::sync::atomic::AtomicUsize;
-use std::task::Wake as _;
 
 use self::reader::{Read, Reader};
 use super::*;
 
-pub const BOUNDS: Bounds = Bounds {
-    bytes: 100_000,
-    age: Duration::from_secs(3_600),
-    connect: Duration::from_secs(3_600),
-};
+pub const BOUNDS: Bounds =
+    Bounds { bytes: 100_000, age: Duration::from_secs(3_600), connect: Duration::from_secs(3_600) };
 
 fn outbox(bytes: usize) -> (Arc<Outbox>, Reader) {
     let outbox = Arc::new(Outbox::new(7, Bounds { bytes, ..BOUNDS }, None));
@@ -311,7 +307,9 @@ fn an_overflow_cuts_the_end_off_and_never_the_middle_out() {
             for pusher in 0..PUSHERS {
                 let (outbox, to) = (&outbox, &to);
                 scope.spawn(move || {
-                    (0..).take_while(|n| deliver(outbox, to, &format!("{pusher} {n}")).is_ok()).last()
+                    (0..)
+                        .take_while(|n| deliver(outbox, to, &format!("{pusher} {n}")).is_ok())
+                        .last()
                 });
             }
             while !outbox.is_closing() {
@@ -345,4 +343,25 @@ fn by_pusher(frames: &[reader::Frame], pushers: usize) -> Vec<Vec<usize>> {
         seen[pusher.parse::<usize>().unwrap()].push(n.parse().unwrap());
     }
     seen
+}
+
+#[test]
+fn a_socket_that_takes_little_gets_every_byte_in_order() {
+    let fill = |outbox: &Outbox| {
+        for n in 0..20 {
+            deliver(outbox, &automatic(), &format!("{n}").repeat(n * 37)).unwrap();
+        }
+    };
+    let (whole, mut reader) = outbox(100_000);
+    fill(&whole);
+    let expected = reader.bytes();
+    let (outbox, mut reader) = outbox(100_000);
+    fill(&outbox);
+    let mut read = Vec::new();
+    for most in (1..).take_while(|_| read.len() < expected.len()) {
+        let more = reader.some_bytes(most);
+        assert!(!more.is_empty());
+        read.extend(more);
+    }
+    assert!(read == expected);
 }

@@ -160,9 +160,11 @@ impl Broker for MemoryBroker {
                 }
                 sealed
             };
-            for last in sealed {
-                let sealed = self.store.seal(room, last.epoch, last.seq).await;
-                sealed.map_err(|error| BrokerError::Unavailable(error.to_string()))?;
+            for (at, last) in sealed.iter().enumerate() {
+                if let Err(error) = self.store.seal(room, last.epoch, last.seq).await {
+                    log.lock().give_back_sealed(&sealed[at..]);
+                    return Err(BrokerError::Unavailable(error.to_string()));
+                }
             }
             Ok(())
         })

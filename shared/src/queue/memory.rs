@@ -31,12 +31,16 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// In the order of publishing, those that came back too.
     parcels: VecDeque<Parcel>,
+    /// The number of the next parcel.
+    next: u64,
     closed: bool,
 }
 
 #[derive(Debug)]
 struct Parcel {
+    number: u64,
     envelopes: Vec<Arc<Envelope>>,
     confirm: oneshot::Sender<()>,
 }
@@ -61,6 +65,7 @@ impl MemoryQueue {
 
     fn deliver(&self, parcel: Parcel) -> Delivery {
         let settle = SettleParcel {
+            number: parcel.number,
             confirm: parcel.confirm,
             shared: self.shared.clone(),
             bytes: weight(&parcel.envelopes),
@@ -80,12 +85,15 @@ impl Queue for MemoryQueue {
         let taken = {
             let mut waiting = self.shared.waiting.lock();
             if !waiting.closed {
-                waiting.parcels.push_back(Parcel { envelopes, confirm });
+                // Counted before a consumer can see it, whose ack takes it off again.
+                self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+                let number = waiting.next;
+                waiting.next += 1;
+                waiting.parcels.push_back(Parcel { number, envelopes, confirm });
             }
             !waiting.closed
         };
         if taken {
-            self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
             self.shared.arrived.notify_one();
         }
         Box::pin(async move {
@@ -138,6 +146,7 @@ impl Queue for MemoryQueue {
 
 #[derive(Debug)]
 struct SettleParcel {
+    number: u64,
     confirm: oneshot::Sender<()>,
     shared: Arc<Shared>,
     bytes: usize,
@@ -151,8 +160,13 @@ impl Settle for SettleParcel {
     }
 
     fn requeue(self: Box<Self>, envelopes: Vec<Arc<Envelope>>) {
-        let parcel = Parcel { envelopes, confirm: self.confirm };
-        self.shared.waiting.lock().parcels.push_front(parcel);
+        let parcel = Parcel { number: self.number, envelopes, confirm: self.confirm };
+        {
+            // A consumer that held several gives them back one by one, in any order.
+            let parcels = &mut self.shared.waiting.lock().parcels;
+            let place = parcels.partition_point(|waiting| waiting.number < parcel.number);
+            parcels.insert(place, parcel);
+        }
         self.shared.arrived.notify_one();
     }
 }

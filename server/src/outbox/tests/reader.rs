@@ -58,18 +58,19 @@ impl Reader {
 
     /// The bytes that wait.
     pub fn bytes(&mut self) -> Vec<u8> {
-        let mut context = Context::from_waker(Waker::noop());
+        self.some_bytes(usize::MAX)
+    }
+
+    /// The bytes that wait, for a socket that takes so many of them.
+    pub fn some_bytes(&mut self, most: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        loop {
-            match self.drain.poll(&mut context) {
-                Poll::Ready(Some(more)) => bytes.extend_from_slice(&more),
-                Poll::Ready(None) => {
-                    self.ended = true;
-                    return bytes;
-                }
-                Poll::Pending => return bytes,
-            }
-        }
+        let polled = self.drain.poll(&mut Context::from_waker(Waker::noop()), |offered, _| {
+            let count = offered.len().min(most - bytes.len());
+            bytes.extend_from_slice(&offered[..count]);
+            if count == 0 { Poll::Pending } else { Poll::Ready(Ok(count)) }
+        });
+        self.ended |= matches!(polled, Poll::Ready(Ok(())));
+        bytes
     }
 
     /// Everything that waits.

@@ -110,6 +110,11 @@ impl Log {
         std::mem::take(&mut self.sealed)
     }
 
+    /// The database did not take these; they wait for the next time.
+    pub fn give_back_sealed(&mut self, sealed: &[Position]) {
+        self.sealed.extend_from_slice(sealed);
+    }
+
     pub fn append(&mut self, batch: Batch, now: u64) -> Result<Vec<Placed>, BrokerError> {
         if batch.epoch != self.epoch {
             return Err(BrokerError::EpochRolled);
@@ -125,7 +130,7 @@ impl Log {
         // A name that a node made is never said twice to a log that cannot lose an answer.
         if envelope.origin.is_given() {
             let body_hash = envelope.body_hash();
-            if let Some(known) = self.names.find(&envelope.sender, &envelope.origin) {
+            if let Some(known) = self.names.find(&envelope.sender, &envelope.origin, now) {
                 return if known.body_hash == body_hash {
                     let pending = self.pending(known.position);
                     Placed::Duplicate { position: known.position, pending }
@@ -196,11 +201,11 @@ impl Log {
         let start = self.entries.partition_point(|entry| entry.envelope.position <= after);
         let mut total = 0;
         for Entry { envelope, durable } in self.entries.range(start.min(self.kept)..self.kept) {
-            if total >= bytes && !page.envelopes.is_empty() {
-                break;
-            }
             if durable.is_some_and(|mark| mark.shown) {
                 total += envelope.weight();
+                if total > bytes && !page.envelopes.is_empty() {
+                    break;
+                }
                 page.envelopes.push(envelope.clone());
             }
             page.upto = Some(envelope.position);

@@ -26,7 +26,10 @@ impl Names {
         Self { known: HashMap::new(), order: VecDeque::new(), most, age_ms }
     }
 
-    pub fn find(&self, sender: &UserId, origin: &OriginId) -> Option<Known> {
+    /// The name as it was last said, unless that is too long ago at `now`.
+    pub fn find(&mut self, sender: &UserId, origin: &OriginId, now: u64) -> Option<Known> {
+        // Forgotten before it is looked up: a name said again must not meet its own old entry.
+        self.forget(now);
         self.known.get(&(sender.clone(), origin.clone())).copied()
     }
 
@@ -34,6 +37,10 @@ impl Names {
     pub fn remember(&mut self, sender: UserId, origin: OriginId, known: Known, now: u64) {
         self.known.insert((sender.clone(), origin.clone()), known);
         self.order.push_back((now, sender, origin));
+        self.forget(now);
+    }
+
+    fn forget(&mut self, now: u64) {
         while self.order.front().is_some_and(|(at, ..)| {
             self.order.len() > self.most || at.saturating_add(self.age_ms) < now
         }) {
