@@ -23,12 +23,12 @@ pub struct Handle {
 }
 
 /// The mailbox is full or its room is gone; here is the message back.
-pub struct Undelivered(pub Ask);
+pub struct Undelivered(pub Box<Ask>);
 
 impl Handle {
     /// Puts into the room's mailbox.
     pub fn ask(&self, ask: impl Into<Ask>) -> Result<(), Undelivered> {
-        self.addr.try_send(ask.into()).map_err(|error| Undelivered(error.into_inner()))
+        self.addr.try_send(ask.into()).map_err(|error| Undelivered(Box::new(error.into_inner())))
     }
 
     /// Tells the room; one that has no room for it finds out by reading its log.

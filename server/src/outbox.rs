@@ -122,6 +122,11 @@ impl Outbox {
         state.beats = beats;
     }
 
+    /// Whether CONNECT was accepted.
+    pub fn is_connected(&self) -> bool {
+        self.state.lock().connected
+    }
+
     /// Refusals go to this subscription from now on, instead of ending the session.
     pub fn tell_errors(&self, subscription: Option<Arc<Subscription>>) {
         self.state.lock().errors = subscription;

@@ -149,6 +149,9 @@ pub struct Rate {
     /// Members of each room; all subscribe, and send in turn
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub members: u32,
+    /// Sessions that subscribe to the first room and then read nothing
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub stopped: u32,
     /// Seconds of sending
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub seconds: u32,

@@ -20,6 +20,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 use crate::metrics::Metrics;
 use crate::outbox::{Drain, Outbox};
+use crate::refusal::{Code, Refusal};
 use crate::session::Actor;
 
 /// How the socket of a session is set up.
@@ -38,6 +39,10 @@ const SEND_BUFFER: usize = 256 * 1024;
 /// Read at once.
 const READ: usize = 16 * 1024;
 
+/// Read before CONNECT was accepted: a token of 16 KiB fits several times, and a thousand strangers
+/// cannot fill the memory.
+const UNPROVEN: usize = 128 * 1024;
+
 /// Read in one turn, so that one client that sends much does not keep the thread, nor fill memory
 /// with what its session had no time to look at.
 const TURN: usize = 64 * 1024;
@@ -53,6 +58,9 @@ pub struct Inflow {
     early: Bytes,
     /// May be read in this turn.
     turn: Rc<Cell<usize>>,
+    /// May be read before CONNECT was accepted; `None` after it.
+    unproven: Option<usize>,
+    outbox: Arc<Outbox>,
     ended: bool,
 }
 
@@ -95,8 +103,15 @@ impl Socket {
     }
 
     /// Its bytes, after those that came with the upgrade.
-    pub fn inflow(&self, early: Bytes) -> Inflow {
-        Inflow { stream: self.stream.clone(), early, turn: self.turn.clone(), ended: false }
+    pub fn inflow(&self, early: Bytes, outbox: Arc<Outbox>) -> Inflow {
+        Inflow {
+            stream: self.stream.clone(),
+            early,
+            turn: self.turn.clone(),
+            unproven: Some(UNPROVEN),
+            outbox,
+            ended: false,
+        }
     }
 
     /// The connection of `actor`, which reads this socket's inflow.
@@ -104,6 +119,19 @@ impl Socket {
         metrics.connections.inc();
         let drain = Drain::new(outbox.clone());
         Connection { stream: self.stream, actor, drain, outbox, turn: self.turn, metrics }
+    }
+}
+
+impl Inflow {
+    /// Counts what a client says before it said who it is.
+    fn count(&mut self, bytes: usize) {
+        let Some(left) = self.unproven else { return };
+        self.unproven = left.checked_sub(bytes).filter(|_| !self.outbox.is_connected());
+        if self.unproven.is_none() && !self.outbox.is_connected() {
+            let detail = "too much was sent before CONNECT was accepted";
+            self.outbox.fail(None, &Refusal::new(Code::TooLarge, detail));
+            self.ended = true;
+        }
     }
 }
 
@@ -131,6 +159,7 @@ impl Stream for Inflow {
                 Ok(bytes) if bytes.is_empty() => self.ended = true,
                 Ok(bytes) => {
                     self.turn.set(left.saturating_sub(bytes.len()));
+                    self.count(bytes.len());
                     return Poll::Ready(Some(Ok(bytes)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

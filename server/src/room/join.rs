@@ -20,7 +20,8 @@ pub enum Start {
     Last(usize),
 }
 
-/// A subscription that wants in.
+/// A subscription that wants in. Dropped without an answer (a room that panicked) it is refused:
+/// a client that took itself for subscribed would miss everything in silence.
 #[derive(Debug)]
 pub struct Join {
     /// Who asks.
@@ -35,17 +36,36 @@ pub struct Join {
     pub receipt: Option<Box<str>>,
     /// Until when it may be held.
     pub deadline: Instant,
+    answered: bool,
 }
 
 impl Join {
+    /// `subscription` wants in.
+    pub const fn new(
+        who: Arc<Identity>,
+        outbox: Arc<Outbox>,
+        subscription: Arc<Subscription>,
+        start: Start,
+        receipt: Option<Box<str>>,
+        deadline: Instant,
+    ) -> Self {
+        Self { who, outbox, subscription, start, receipt, deadline, answered: false }
+    }
+
     /// Says no.
-    pub(super) fn refuse(&self, refusal: &Refusal) {
+    pub(super) fn refuse(mut self, refusal: &Refusal) {
+        self.say_no(refusal);
+    }
+
+    fn say_no(&mut self, refusal: &Refusal) {
+        self.answered = true;
         self.subscription.end();
         self.outbox.refuse(self.receipt.as_deref(), refusal);
     }
 
     /// Says yes: the head, and whether everything after its start will come.
-    pub(super) fn accept(&self, head: Position, recovered: bool) {
+    pub(super) fn accept(&mut self, head: Position, recovered: bool) {
+        self.answered = true;
         let Some(receipt) = &self.receipt else {
             if !recovered {
                 self.subscription.missed_some();
@@ -60,6 +80,14 @@ impl Join {
                 .header("recovered", if recovered { "true" } else { "false" })
                 .end();
         });
+    }
+}
+
+impl Drop for Join {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.say_no(&Refusal::unavailable());
+        }
     }
 }
 

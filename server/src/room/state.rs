@@ -18,7 +18,7 @@ use moim_shared::store::Access;
 
 pub use self::asks::Ask;
 use self::batch::InFlight;
-use self::fanout::Subscriber;
+use self::fanout::{Filling, Subscriber};
 use super::access::Identity;
 use super::join::{Join, Survivor};
 use super::post::Post;
@@ -78,8 +78,8 @@ pub struct State {
     subscribers: Vec<Subscriber>,
     survivors: Vec<Survivor>,
     next_key: u64,
-    /// A hole is being filled, at least up to here.
-    filling: Option<Position>,
+    /// A hole is being filled.
+    filling: Option<Filling>,
     /// The newest position that was told while the room was not open.
     seen: Position,
     backoff: Backoff,

@@ -15,12 +15,12 @@ use moim_shared::position::Position;
 use moim_shared::queue::Pressure;
 use moim_shared::store::Access;
 
+use super::Gate;
 use super::access::Identity;
 use super::history::Page;
 use super::join::{Join, Start, Survivor};
 use super::post::{Commit, Post, Reply};
 use super::state::{Ask, Bounds, Effect, State};
-use super::Gate;
 use crate::metrics::Metrics;
 use crate::outbox::tests::BOUNDS as OUTBOX;
 use crate::outbox::tests::reader::{Frame, Read, Reader};
@@ -121,16 +121,21 @@ impl Client {
     }
 
     fn join(&self, start: Start, receipt: Option<&str>) -> (Join, Arc<Subscription>) {
-        let subscription =
-            Arc::new(Subscription::new(1, Some("s"), "/topic/rooms/r", AckMode::Auto, Version::V1_2));
-        let join = Join {
-            who: self.who.clone(),
-            outbox: self.outbox.clone(),
-            subscription: subscription.clone(),
+        let subscription = Arc::new(Subscription::new(
+            1,
+            Some("s"),
+            "/topic/rooms/r",
+            AckMode::Auto,
+            Version::V1_2,
+        ));
+        let join = Join::new(
+            self.who.clone(),
+            self.outbox.clone(),
+            subscription.clone(),
             start,
-            receipt: receipt.map(Into::into),
-            deadline: Instant::now() + Duration::from_secs(3_600),
-        };
+            receipt.map(Into::into),
+            Instant::now() + Duration::from_secs(3_600),
+        );
         (join, subscription)
     }
 

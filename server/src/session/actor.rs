@@ -66,13 +66,29 @@ impl SessionContext {
 }
 
 /// Something that waits for its turn: for a room's gate, its mailbox, or the session's rate.
+#[expect(clippy::large_enum_variant, reason = "nearly all are done at once and never stored")]
 enum Work {
     /// To be counted against the rate, and to be given to its room.
-    Send(Draft, Option<Arc<Commit>>, Instant),
+    Send(Box<Sending>),
     /// To be given to its room.
     Ask(RoomId, Ask, Instant),
     /// To be confirmed, as a part of a COMMIT, whose own RECEIPT comes behind it.
     Confirm(Option<Box<str>>, Arc<Commit>),
+}
+
+/// A SEND on its way to its room.
+struct Sending {
+    draft: Draft,
+    commit: Option<Arc<Commit>>,
+    deadline: Instant,
+    /// It was counted against the rate.
+    counted: bool,
+}
+
+impl Sending {
+    fn work(draft: Draft, commit: Option<Arc<Commit>>, deadline: Instant) -> Work {
+        Work::Send(Box::new(Self { draft, commit, deadline, counted: false }))
+    }
 }
 
 /// How long a session waits before it tries again what could not be taken.
@@ -131,8 +147,14 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
             return;
         }
         let taken = match message {
-            Ok(ws::Message::Text(text)) => Ok(self.inbound.message(text.into_bytes(), false)),
-            Ok(ws::Message::Binary(bytes)) => Ok(self.inbound.message(bytes, true)),
+            Ok(ws::Message::Text(text)) => {
+                self.inbound.message(text.into_bytes(), false);
+                Ok(())
+            }
+            Ok(ws::Message::Binary(bytes)) => {
+                self.inbound.message(bytes, true);
+                Ok(())
+            }
             Ok(ws::Message::Continuation(item)) => self.inbound.fragment(item),
             Ok(ws::Message::Ping(payload)) => {
                 // A closing session answers nobody.
@@ -197,7 +219,7 @@ impl Session {
             Action::Join { room, subscription, start, receipt } => {
                 let Some(who) = self.who.clone() else { return };
                 let outbox = self.outbox.clone();
-                let join = Join { who, outbox, subscription, start, receipt, deadline };
+                let join = Join::new(who, outbox, subscription, start, receipt, deadline);
                 _ = self.begin(Work::Ask(room, join.into(), deadline), ctx);
             }
             Action::Errors { subscription, receipt } => {
@@ -210,12 +232,12 @@ impl Session {
                 }
                 self.confirm(receipt.as_deref());
             }
-            Action::Send(draft) => _ = self.begin(Work::Send(draft, None, deadline), ctx),
+            Action::Send(draft) => _ = self.begin(Sending::work(draft, None, deadline), ctx),
             Action::Commit { held, receipt } => {
                 // Its RECEIPT goes out when the last part has let go of it.
                 let commit = Arc::new(Commit::new(self.outbox.clone(), receipt));
                 self.work.extend(held.into_iter().map(|held| match held {
-                    Held::Send(draft) => Work::Send(draft, Some(commit.clone()), deadline),
+                    Held::Send(draft) => Sending::work(draft, Some(commit.clone()), deadline),
                     Held::Ack(receipt) => Work::Confirm(receipt, commit.clone()),
                 }));
                 self.work_off(ctx);
@@ -269,27 +291,11 @@ impl Session {
                 self.confirm(receipt.as_deref());
                 None
             }
-            Work::Send(draft, commit, deadline) => {
-                let now = Instant::now();
-                let late = now >= deadline || self.outbox.is_closing();
-                let waits = match self.bucket.take(now) {
-                    Ok(()) => HOLD,
-                    Err(wait) if !late => {
-                        let wait = wait.min(deadline - now);
-                        return Some((wait, Work::Send(draft, commit, deadline)));
-                    }
-                    Err(_) => return self.refuse_send(&draft, commit, &Refusal::rate_limited()),
-                };
-                match self.post(draft, commit.clone(), deadline) {
-                    Ok((room, ask)) => self.try_one(Work::Ask(room, ask, deadline)),
-                    Err(draft) if late => self.refuse_send(&draft, commit, &Refusal::busy()),
-                    Err(draft) => Some((waits, Work::Send(draft, commit, deadline))),
-                }
-            }
+            Work::Send(sending) => self.try_send(sending),
             Work::Ask(room, ask, deadline) => {
                 let ask = match self.context.hub.room(&room).map(|handle| handle.ask(ask)) {
                     Some(Ok(())) => return None,
-                    Some(Err(Undelivered(ask))) => ask,
+                    Some(Err(Undelivered(ask))) => *ask,
                     // The hub is going away with the process, and the session with it.
                     None => return None,
                 };
@@ -302,32 +308,43 @@ impl Session {
         }
     }
 
-    fn refuse_send(
-        &self,
-        draft: &Draft,
-        commit: Option<Arc<Commit>>,
-        refusal: &Refusal,
-    ) -> Option<(Duration, Work)> {
+    fn try_send(&mut self, mut sending: Box<Sending>) -> Option<(Duration, Work)> {
+        let now = Instant::now();
+        let late = now >= sending.deadline || self.outbox.is_closing();
+        if !sending.counted
+            && let Err(wait) = self.bucket.take(now)
+        {
+            if late {
+                return self.refuse_send(&sending, &Refusal::rate_limited());
+            }
+            return Some((wait.min(sending.deadline - now), Work::Send(sending)));
+        }
+        sending.counted = true;
+        match self.post(sending) {
+            Ok(ask) => self.try_one(ask),
+            Err(sending) if late => self.refuse_send(&sending, &Refusal::busy()),
+            Err(sending) => Some((HOLD, Work::Send(sending))),
+        }
+    }
+
+    fn refuse_send(&self, sending: &Sending, refusal: &Refusal) -> Option<(Duration, Work)> {
         self.context.metrics.refused(refusal.code);
-        self.outbox.refuse(draft.receipt.as_deref(), refusal);
-        if let Some(commit) = commit {
+        self.outbox.refuse(sending.draft.receipt.as_deref(), refusal);
+        if let Some(commit) = &sending.commit {
             commit.fail(refusal);
         }
         None
     }
 
     /// Takes room in the gate and makes a post of the draft; gives it back when there is none.
-    fn post(
-        &self,
-        draft: Draft,
-        commit: Option<Arc<Commit>>,
-        deadline: Instant,
-    ) -> Result<(RoomId, Ask), Draft> {
-        let Some(who) = self.who.clone() else { return Err(draft) };
-        let Some(handle) = self.context.hub.room(&draft.room) else { return Err(draft) };
+    fn post(&self, sending: Box<Sending>) -> Result<Work, Box<Sending>> {
+        let draft = &sending.draft;
+        let Some(who) = self.who.clone() else { return Err(sending) };
+        let Some(handle) = self.context.hub.room(&draft.room) else { return Err(sending) };
         let Some(permit) = handle.gate.enter(POST_OVERHEAD + draft.body.len()) else {
-            return Err(draft);
+            return Err(sending);
         };
+        let Sending { draft, commit, deadline, .. } = *sending;
         let metrics = self.context.metrics.clone();
         let reply = Reply::new(self.outbox.clone(), draft.receipt, commit, metrics, permit);
         let post = Post {
@@ -341,7 +358,7 @@ impl Session {
             deadline,
             reply,
         };
-        Ok((draft.room, post.into()))
+        Ok(Work::Ask(draft.room, post.into(), deadline))
     }
 
     fn leave(&self, entry: &subscriptions::Entry) {

@@ -71,6 +71,18 @@ impl MemoryBroker {
         epoch
     }
 
+    /// Drops the log of a room that nobody has open and that is durable to its head.
+    fn forget_if_unused(&self, room: &RoomId) {
+        let mut rooms = self.rooms.lock();
+        let unused = rooms.get(room).is_some_and(|log| {
+            let log = log.lock();
+            !log.watched && log.is_durable()
+        });
+        if unused {
+            rooms.remove(room);
+        }
+    }
+
     async fn recall(&self, room: &RoomId) -> Result<Log, BrokerError> {
         let away = |error: crate::store::StoreError| BrokerError::Unavailable(error.to_string());
         let oldest = now_ms().saturating_sub(self.bounds.names_age.as_millis() as u64);
@@ -116,13 +128,10 @@ impl Broker for MemoryBroker {
     }
 
     fn close(&self, room: &RoomId) {
-        let mut rooms = self.rooms.lock();
-        let Some(log) = rooms.get(room).cloned() else { return };
-        let mut log = log.lock();
-        log.watched = false;
-        if log.is_durable() {
-            rooms.remove(room);
+        if let Ok(log) = self.log(room) {
+            log.lock().watched = false;
         }
+        self.forget_if_unused(room);
     }
 
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Placed>, BrokerError>> {
@@ -148,7 +157,7 @@ impl Broker for MemoryBroker {
         Box::pin(async move {
             // A room that was dropped has nothing left to learn.
             let Ok(log) = self.log(room) else { return Ok(()) };
-            let sealed = {
+            let (sealed, watched) = {
                 let mut log = log.lock();
                 let advance = log.mark_durable(durable);
                 let sealed = log.take_sealed();
@@ -158,8 +167,11 @@ impl Broker for MemoryBroker {
                     // Told under the log's lock: two advances cannot overtake each other.
                     self.tell(room, advance);
                 }
-                sealed
+                (sealed, log.watched)
             };
+            if !watched {
+                self.forget_if_unused(room);
+            }
             for (at, last) in sealed.iter().enumerate() {
                 if let Err(error) = self.store.seal(room, last.epoch, last.seq).await {
                     log.lock().give_back_sealed(&sealed[at..]);

@@ -13,10 +13,13 @@ use super::rate_member::{Member, Phase, Plan, Turn};
 use super::room::{self, Room};
 use crate::Verdict;
 use crate::args;
+use crate::client::Session;
 use crate::progress::Progress;
 use crate::report::{self, RunReport, table};
 use crate::stats::{Recorder, Step};
+use crate::stomp::Frame;
 use crate::system;
+use crate::token::Mint;
 
 /// Sends that the ledgers of one test hold together.
 const MAX_SENDS: u64 = 5_000_000;
@@ -30,7 +33,7 @@ pub async fn run(args: args::Rate) -> Result<Verdict, String> {
     let mint = args.server.mint()?;
     let (rooms, members) = (args.rooms as usize, args.members as usize);
     let connections = rooms * members;
-    system::allow_files(connections)?;
+    system::allow_files(connections + args.stopped as usize)?;
     if !args.max && u64::from(args.rate) * u64::from(args.seconds) > MAX_SENDS {
         return Err(format!(
             "that is more than {MAX_SENDS} SENDs: fewer --seconds, or less --rate"
@@ -67,7 +70,9 @@ pub async fn run(args: args::Rate) -> Result<Verdict, String> {
         tasks.spawn(member.run());
     }
     let _all_here = gathered.acquire_many(connections as u32).await;
+    let stopped = stop_reading(&args, &run, &mint, all.first().map(Arc::as_ref)).await?;
     let reached = send(&args, &phase, &stats).await;
+    drop(stopped);
     settle(&all).await;
     phase.send_replace(Phase::Over);
     while let Some(ended) = tasks.join_next().await {
@@ -89,6 +94,31 @@ pub async fn run(args: args::Rate) -> Result<Verdict, String> {
         report::html::write(file, std::slice::from_ref(&report))?;
     }
     Ok(Verdict::of(report.is_clean()))
+}
+
+/// Sessions that are subscribed and will not read: what comes for them stays at the server.
+async fn stop_reading(
+    args: &args::Rate,
+    run: &str,
+    mint: &Mint,
+    room: Option<&Room>,
+) -> Result<Vec<Session>, String> {
+    let mut stopped = Vec::new();
+    let Some(room) = room else { return Ok(stopped) };
+    for index in 0..args.stopped {
+        let token = mint.token(&format!("{run}-stopped{index}"), &room.name)?;
+        let failed = |failure| format!("a reader that is to stop cannot subscribe: {failure}");
+        let index = (args.rooms * args.members + index) as usize;
+        let mut session = Session::open(&args.server.url, index).await.map_err(failed)?;
+        session.connect(&token, "0,0").await.map_err(failed)?;
+        let topic = room.topic();
+        let headers = [("id", "0"), ("destination", topic.as_str()), ("receipt", "0")];
+        session.send("SUBSCRIBE", &headers, b"").map_err(failed)?;
+        let answered = |frame: &Frame| (frame.command() == b"RECEIPT").then_some(());
+        session.until(PATIENCE, "RECEIPT", answered).await.map_err(failed)?;
+        stopped.push(session);
+    }
+    Ok(stopped)
 }
 
 fn turn(args: &args::Rate, index: usize, connections: usize) -> Turn {
@@ -133,7 +163,11 @@ fn title(args: &args::Rate) -> String {
     if args.max {
         format!("durable SENDs, {rooms}, window {}", args.window)
     } else {
-        format!("{} SENDs/s over {rooms}", args.rate)
+        let stopped = match args.stopped {
+            0 => String::new(),
+            count => format!(", beside {count} that read nothing"),
+        };
+        format!("{} SENDs/s over {rooms}{stopped}", args.rate)
     }
 }
 

@@ -152,7 +152,7 @@ impl State {
     /// It is known whether a subscription gets everything after its start, and which that is.
     pub fn on_begun(
         &mut self,
-        join: Join,
+        mut join: Join,
         begun: Result<(bool, Position), StoreError>,
     ) -> Vec<Effect> {
         match begun {
@@ -160,7 +160,7 @@ impl State {
                 join.accept(self.at, recovered);
                 // The database may be in front of the room: what is not visible yet comes live.
                 let from = if recovered { from.min(self.at) } else { self.at };
-                self.insert(join.outbox, join.subscription, from)
+                self.insert(join.outbox.clone(), join.subscription.clone(), from)
             }
             Err(error) => {
                 tracing::warn!(room.id = %self.room, %error, "a subscription cannot begin");

@@ -25,6 +25,17 @@ pub struct Subscriber {
     replaying: bool,
 }
 
+/// How far a hole is filled.
+#[derive(Debug)]
+pub struct Filling {
+    /// Up to here at least.
+    wanted: Position,
+    /// To the end of the log, wherever that is.
+    whole: bool,
+    /// The room was told of more since the page was asked for, which may not have it.
+    again: bool,
+}
+
 impl Subscriber {
     pub fn into_survivor(self) -> Survivor {
         Survivor { outbox: self.outbox, subscription: self.subscription, at: self.at }
@@ -87,15 +98,25 @@ impl State {
 
     /// Messages may have become visible that the room was not told of.
     pub fn on_missed(&mut self) -> Vec<Effect> {
-        let next = self.at.next();
-        if self.open { self.fill(next) } else { Vec::new() }
+        if !self.open {
+            return Vec::new();
+        }
+        let effects = self.fill(self.at);
+        if let Some(filling) = &mut self.filling {
+            filling.whole = true;
+        }
+        effects
     }
 
     /// Reads what is missing up to `wanted` at least.
     pub(super) fn fill(&mut self, wanted: Position) -> Vec<Effect> {
-        let begun = self.filling.is_some();
-        self.filling = self.filling.max(Some(wanted));
-        if begun { Vec::new() } else { vec![Effect::Fill { after: self.at }] }
+        if let Some(filling) = &mut self.filling {
+            filling.wanted = filling.wanted.max(wanted);
+            filling.again = true;
+            return Vec::new();
+        }
+        self.filling = Some(Filling { wanted, whole: false, again: false });
+        vec![Effect::Fill { after: self.at }]
     }
 
     /// What was missing is here.
@@ -113,13 +134,14 @@ impl State {
         if progress {
             self.fan_out(&page.envelopes, page.upto);
         }
-        match self.filling {
-            Some(wanted) if progress && wanted > self.at => vec![Effect::Fill { after: self.at }],
-            _ => {
-                self.filling = None;
-                Vec::new()
-            }
+        if let Some(filling) = &mut self.filling
+            && (std::mem::take(&mut filling.again) || progress)
+            && (filling.whole || filling.wanted > self.at)
+        {
+            return vec![Effect::Fill { after: self.at }];
         }
+        self.filling = None;
+        Vec::new()
     }
 
     /// A gap that cannot be filled is never silent: who is in front of it resumes by a new link.

@@ -92,6 +92,16 @@ fn a_store_that_is_away_is_asked_again_until_the_deadline() {
 }
 
 #[test]
+fn a_subscription_that_is_dropped_on_its_way_is_refused() {
+    let mut state = opened(at(9));
+    let mut mina = Client::new("mina");
+    let (effects, subscription) = mina.subscribe(&mut state, Start::Last(2));
+    drop((state, effects)); // the room panicked while the store was asked
+    assert_eq!(mina.refusals(), [("join".into(), "unavailable".into())]);
+    assert!(subscription.is_ended());
+}
+
+#[test]
 fn whoever_was_on_the_way_into_a_room_that_died_is_told() {
     let mut state = opened(at(0));
     let mut mina = Client::new("mina");

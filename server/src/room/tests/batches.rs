@@ -280,7 +280,8 @@ fn a_commit_with_a_refused_part_is_refused_with_its_reason() {
     first.refused(&crate::refusal::Refusal::banned());
     second.stored(at(1));
     let frames = mina.reader.frames();
-    let said: Vec<_> = frames.iter().map(|frame| (&*frame.command, frame.get("receipt-id"))).collect();
+    let said: Vec<_> =
+        frames.iter().map(|frame| (&*frame.command, frame.get("receipt-id"))).collect();
     assert_eq!(said, [("MESSAGE", Some("a")), ("RECEIPT", Some("b")), ("MESSAGE", Some("tx"))]);
     let body: serde_json::Value = serde_json::from_slice(&frames[2].body).unwrap();
     assert_eq!(body["code"], "banned");

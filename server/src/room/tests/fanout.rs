@@ -71,11 +71,16 @@ fn what_the_room_was_not_told_of_is_found_by_reading() {
     let mut state = opened(at(3));
     let mut mina = Client::live("mina", &mut state);
     assert_eq!(fill(&state.on_missed()), at(3));
-    assert!(state.on_filled(Ok(page(4, 5))).is_empty());
-    assert_eq!(fill(&state.on_missed()), at(5));
-    let nothing = Page { envelopes: Vec::new(), upto: at(5) };
-    assert!(state.on_filled(Ok(nothing)).is_empty());
+    assert_eq!(fill(&state.on_filled(Ok(page(4, 5)))), at(5), "until there is nothing more");
+    let nothing = || Page { envelopes: Vec::new(), upto: at(5) };
+    assert!(state.on_filled(Ok(nothing())).is_empty());
     assert_eq!(mina.shown(), [at(4), at(5)]);
+    assert_eq!(fill(&state.on_missed()), at(5));
+    // Told while a page was on its way that was read before it.
+    assert!(state.on_published(&published(6, 6)).is_empty());
+    assert_eq!(fill(&state.on_filled(Ok(nothing()))), at(5));
+    state.on_filled(Ok(page(6, 6)));
+    assert_eq!(mina.shown(), [at(6)]);
 }
 
 #[test]

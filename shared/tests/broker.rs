@@ -1,0 +1,55 @@
+//! What every broker must do (`broker/contract.rs`), asked of the in-process one; and what is the
+//! in-process broker's own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
+
+#[path = "broker/contract.rs"]
+mod contract;
+#[path = "broker/memory.rs"]
+mod memory;
+#[path = "broker/rig.rs"]
+mod rig;
+
+use std::time::Duration;
+
+use self::memory::Memory;
+use self::rig::Limits;
+
+macro_rules! memory_keeps {
+    ($($promise:ident $(with $limits:expr)?),* $(,)?) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $promise() {
+            #[allow(unused_mut, unused_assignments, reason = "most promises need no limits")]
+            let mut limits = Limits::PLENTY;
+            $( limits = $limits; )?
+            contract::$promise(&Memory::new(limits)).await;
+        }
+    )* };
+}
+
+memory_keeps!(
+    a_room_that_never_had_a_message_stands_before_everything,
+    places_are_dense_from_zero_in_the_order_given,
+    appenders_side_by_side_get_one_order,
+    a_batch_of_another_epoch_is_refused_and_nothing_is_written,
+    a_batch_checked_under_older_memberships_is_refused_and_nothing_is_written,
+    a_name_that_came_before_is_one_message_in_one_batch_and_over_batches,
+    a_duplicate_brings_the_first_one_until_that_is_durable,
+    a_name_with_another_body_is_refused_and_spends_no_number,
+    a_name_is_the_senders_own_in_each_room,
+    names_are_remembered_up_to_a_number with Limits { names: 3, ..Limits::PLENTY },
+    names_are_remembered_up_to_an_age
+        with Limits { names_age: Duration::from_millis(500), ..Limits::PLENTY },
+    names_outlive_the_process_with_their_messages,
+    what_became_visible_is_told_once_in_order_and_in_one_chain,
+    a_room_that_is_not_open_is_not_told_of,
+    a_duplicates_mark_spends_a_number_and_shows_nothing,
+    pages_are_bounded_by_bytes_and_resume_from_every_position,
+    a_log_is_trimmed_below_the_durable_mark_but_for_the_last
+        with Limits { keep: 4, ..Limits::PLENTY },
+    a_log_continues_after_close_and_open,
+    a_close_forgets_nothing_that_is_not_durable,
+    a_log_continues_in_the_next_process,
+    a_lost_log_starts_a_larger_epoch_from_zero,
+    an_epoch_that_was_left_is_sealed_when_it_is_durable_to_its_end,
+);

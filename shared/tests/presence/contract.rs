@@ -1,0 +1,89 @@
+//! The contract of `Presence`: each function is one of its sentences, for any adapter that knows
+//! nobody yet. Those that wait for the end of a lease want a short one.
+
+use std::time::{Duration, Instant};
+
+use moim_shared::ids::{NodeId, UserId};
+use moim_shared::presence::{Entry, Presence};
+
+fn user(id: &str) -> UserId {
+    UserId::parse(id).unwrap()
+}
+
+fn node(id: &str) -> NodeId {
+    NodeId::parse(id).unwrap()
+}
+
+fn entry(node_id: &str, session: u64) -> Entry {
+    Entry { node: node(node_id), session, device: None }
+}
+
+async fn arrived(presence: &dyn Presence, who: &str, entry: Entry) {
+    presence.arrived(&user(who), entry).await.unwrap();
+}
+
+async fn left(presence: &dyn Presence, who: &str, node_id: &str, session: u64) {
+    presence.left(&user(who), &node(node_id), session).await.unwrap();
+}
+
+/// Who is there, in an order to compare with.
+async fn sessions(presence: &dyn Presence, who: &str) -> Vec<Entry> {
+    let mut sessions = presence.sessions(&user(who)).await.unwrap();
+    sessions.sort_by_key(|entry| (entry.node.clone(), entry.session));
+    sessions
+}
+
+pub async fn who_arrived_is_there_until_it_left(presence: &dyn Presence) {
+    assert!(sessions(presence, "mina").await.is_empty());
+    let phone = Entry { device: Some("phone-1".into()), ..entry("a", 1) };
+    arrived(presence, "mina", phone.clone()).await;
+    assert_eq!(sessions(presence, "mina").await, [phone]);
+    left(presence, "mina", "a", 1).await;
+    assert!(sessions(presence, "mina").await.is_empty());
+}
+
+pub async fn saying_it_twice_is_harmless(presence: &dyn Presence) {
+    for _ in 0..2 {
+        arrived(presence, "mina", entry("a", 1)).await;
+    }
+    assert_eq!(sessions(presence, "mina").await, [entry("a", 1)]);
+    for _ in 0..2 {
+        left(presence, "mina", "a", 1).await;
+    }
+    assert!(sessions(presence, "mina").await.is_empty());
+    left(presence, "nobody", "nowhere", 7).await;
+}
+
+pub async fn a_user_may_have_several_sessions_on_several_nodes(presence: &dyn Presence) {
+    let all = [entry("a", 1), entry("a", 2), entry("b", 1)];
+    for one in all.clone() {
+        arrived(presence, "mina", one).await;
+    }
+    assert_eq!(sessions(presence, "mina").await, all);
+    left(presence, "mina", "a", 1).await;
+    assert_eq!(sessions(presence, "mina").await, all[1..], "b's session 1 is another one");
+}
+
+pub async fn users_do_not_see_each_others_sessions(presence: &dyn Presence) {
+    arrived(presence, "mina", entry("a", 1)).await;
+    arrived(presence, "jun", entry("a", 2)).await;
+    left(presence, "jun", "a", 1).await;
+    assert_eq!(sessions(presence, "mina").await, [entry("a", 1)]);
+    assert_eq!(sessions(presence, "jun").await, [entry("a", 2)]);
+}
+
+pub async fn a_node_that_is_silent_for_its_lease_takes_its_entries_with_it(
+    presence: &dyn Presence,
+) {
+    arrived(presence, "mina", entry("dead", 1)).await;
+    arrived(presence, "mina", entry("alive", 2)).await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    // `alive` is renewed far longer than `dead`'s lease lasts.
+    while sessions(presence, "mina").await.contains(&entry("dead", 1)) {
+        assert!(Instant::now() < deadline, "the lease never ends");
+        presence.renew(&node("alive")).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    presence.renew(&node("alive")).await.unwrap();
+    assert_eq!(sessions(presence, "mina").await, [entry("alive", 2)]);
+}
