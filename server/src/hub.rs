@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context};
 use moim_shared::ids::RoomId;
@@ -45,6 +46,9 @@ const SHARDS: usize = 16;
 /// subscribers: something that they read kills it.
 const LIVES: u32 = 3;
 
+/// A room that lives that long had its quiet moment.
+const QUIET: Duration = Duration::from_secs(60);
+
 type Shard = RwLock<HashMap<RoomId, Arc<Handle>>>;
 
 /// See the module.
@@ -55,7 +59,7 @@ pub struct Hub {
     node_gate: Arc<Gate>,
     room_pending: usize,
     lives: AtomicU64,
-    deaths: RwLock<HashMap<RoomId, u32>>,
+    deaths: RwLock<HashMap<RoomId, (u32, Instant)>>,
     /// Rooms that are born again outside of a session's thread live here.
     home: ArbiterHandle,
     closing: AtomicBool,
@@ -158,8 +162,10 @@ impl Owner for Hub {
         }
         let deaths = {
             let mut deaths = self.deaths.write();
-            let count = deaths.entry(room.clone()).or_default();
-            *count += 1;
+            let now = Instant::now();
+            deaths.retain(|_, (_, last)| now.duration_since(*last) < QUIET);
+            let (count, last) = deaths.entry(room.clone()).or_insert((0, now));
+            (*count, *last) = (*count + 1, now);
             *count
         };
         self.context.metrics.dropped("room_died");

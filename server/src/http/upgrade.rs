@@ -95,7 +95,8 @@ fn answer(
     let upgrade = Upgrade {
         subprotocol,
         authorization: text(headers, header::AUTHORIZATION)
-            .map(|value| session::bearer(value).into()),
+            .and_then(session::bearer)
+            .map(Into::into),
         access_token: access_token(request.uri().query()),
     };
     Ok((response.finish().drop_body(), upgrade))

@@ -87,6 +87,7 @@ impl Drain {
     fn encode(&mut self, scratch: &mut Vec<u8>) {
         let mut freed = 0;
         let mut closed = false;
+        let oldest = self.taken.front().map(|entry| entry.at);
         while scratch.len() < CHUNK {
             let Some(Entry { item, .. }) = self.taken.pop_front() else { break };
             item.write(scratch);
@@ -96,14 +97,17 @@ impl Drain {
         let left = self.outbox.bytes.fetch_sub(freed, Ordering::Relaxed) - freed;
         let roomy = left < self.outbox.bounds.bytes / 4;
         let mut wake = Wake(None, Vec::new());
+        let mut state = self.outbox.state.lock();
+        // What was taken before is written: a reader that keeps up is not judged by its age.
+        state.taken = oldest;
         if closed || roomy {
-            let mut state = self.outbox.state.lock();
             wake.1 = std::mem::take(&mut state.waiters);
             if closed && let Some(closing) = &mut state.closing {
                 closing.sent = true;
                 closing.over |= closing.heard;
             }
         }
+        drop(state);
         wake.wake();
     }
 

@@ -10,6 +10,7 @@ use actix::{
 };
 use moim_shared::BoxFuture;
 use moim_shared::backoff::Backoff;
+use moim_shared::envelope::Envelope;
 use moim_shared::ids::RoomId;
 use moim_shared::position::Position;
 use moim_shared::queue::Queue;
@@ -130,7 +131,12 @@ impl Room {
             Effect::Open { wait } => {
                 let open = async move {
                     pause(wait).await;
-                    context.history.broker.open(&room).await
+                    let head = context.history.broker.open(&room).await?;
+                    let left = context.history.broker.unconfirmed(&room).await?;
+                    if !left.is_empty() {
+                        queue_again(context, room, left);
+                    }
+                    Ok(head)
                 };
                 self.run(ctx, open, |state, opened| state.on_opened(opened));
             }
@@ -275,6 +281,16 @@ async fn pause(wait: Duration) {
     }
 }
 
+/// Queues what has its place and perhaps no confirm, from a life of the room that ended in between.
+/// Once too often is harmless.
+fn queue_again(context: Arc<RoomContext>, room: RoomId, left: Vec<Arc<Envelope>>) {
+    actix::spawn(async move {
+        if let Err(error) = context.queue.publish(left).await {
+            tracing::warn!(room.id = %room, %error, "what a room left behind was not queued");
+        }
+    });
+}
+
 /// What the user may do; a grant that was never used becomes a membership.
 async fn admit(context: &RoomContext, room: &RoomId, who: &Identity) -> Result<Access, StoreError> {
     let access = context.history.store.access(room, &who.user).await?;
@@ -298,7 +314,8 @@ async fn begin(
         Start::Live => Ok((true, head)),
         Start::Since(since) => {
             let epochs = store.epochs(room).await?;
-            Ok((is_covered(since, head, &epochs), since))
+            let covered = is_covered(since, head, &epochs);
+            Ok((covered, if covered { since } else { head }))
         }
         Start::Last(0) => Ok((true, head)),
         Start::Last(count) => Ok((true, store.before_last(room, count).await?)),

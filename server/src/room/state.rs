@@ -73,6 +73,8 @@ pub struct State {
     asks: VecDeque<Ask>,
     /// Users whose access is being found out, and under which version it was asked.
     loading: HashMap<UserId, u64>,
+    /// Subscriptions whose start is being found out.
+    beginning: usize,
     pending: VecDeque<Post>,
     in_flight: Option<InFlight>,
     subscribers: Vec<Subscriber>,
@@ -99,6 +101,7 @@ impl State {
             access: HashSet::new(),
             asks: VecDeque::new(),
             loading: HashMap::new(),
+            beginning: 0,
             pending: VecDeque::new(),
             in_flight: None,
             subscribers: Vec::new(),
@@ -167,6 +170,7 @@ impl State {
         self.subscribers.is_empty()
             && self.survivors.is_empty()
             && !self.holds_something()
+            && self.beginning == 0
             && self.filling.is_none()
     }
 

@@ -58,7 +58,7 @@ pub fn token<'a>(headers: &'a Headers, upgrade: &'a Upgrade) -> Option<&'a str> 
     headers
         .get("Authorization")
         .or_else(|| headers.get("authorization"))
-        .map(bearer)
+        .and_then(bearer)
         .or(upgrade.authorization.as_deref())
         .or(upgrade.access_token.as_deref())
         .or_else(|| headers.get("passcode"))
@@ -66,12 +66,13 @@ pub fn token<'a>(headers: &'a Headers, upgrade: &'a Upgrade) -> Option<&'a str> 
         .filter(|token| !token.is_empty())
 }
 
-/// The credentials of an `Authorization` value (RFC 6750, section 2.1; the scheme's case is free).
-pub fn bearer(value: &str) -> &str {
+/// The token of an `Authorization` value (RFC 6750, section 2.1; the scheme's case is free). One
+/// without a scheme is taken as it is; another scheme's is for somebody else, a proxy perhaps.
+pub fn bearer(value: &str) -> Option<&str> {
     let value = value.trim();
     match value.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
-        _ => value,
+        None => Some(value),
+        Some((scheme, token)) => scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()),
     }
 }
 

@@ -149,6 +149,14 @@ impl Broker for MemoryBroker {
         Box::pin(std::future::ready(page))
     }
 
+    fn unconfirmed<'a>(
+        &'a self,
+        room: &'a RoomId,
+    ) -> BoxFuture<'a, Result<Vec<Arc<Envelope>>, BrokerError>> {
+        let left = self.log(room).map(|log| log.lock().unconfirmed());
+        Box::pin(std::future::ready(left))
+    }
+
     fn mark_durable<'a>(
         &'a self,
         room: &'a RoomId,

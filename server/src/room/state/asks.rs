@@ -140,16 +140,20 @@ impl State {
 
     fn on_join(&mut self, join: Join) -> Vec<Effect> {
         match join.start {
-            Start::Live => self.on_begun(join, Ok((true, self.at))),
+            Start::Live => self.begin(join, Ok((true, self.at))),
             Start::Since(since) if since.epoch == self.at.epoch || since > self.at => {
                 let recovered = is_covered(since, self.at, &[]);
-                self.on_begun(join, Ok((recovered, since)))
+                self.begin(join, Ok((recovered, since)))
             }
-            Start::Since(_) | Start::Last(_) => vec![Effect::Begin { join }],
+            Start::Since(_) | Start::Last(_) => {
+                self.beginning += 1;
+                vec![Effect::Begin { join }]
+            }
         }
     }
 
-    /// It is known whether a subscription gets everything after its start, and which that is.
+    /// It is known whether a subscription gets everything after its start, and which that is; if
+    /// not, it gets what came after it was asked for.
     pub fn on_begun(
         &mut self,
         mut join: Join,
@@ -157,9 +161,9 @@ impl State {
     ) -> Vec<Effect> {
         match begun {
             Ok((recovered, from)) => {
-                join.accept(self.at, recovered);
                 // The database may be in front of the room: what is not visible yet comes live.
-                let from = if recovered { from.min(self.at) } else { self.at };
+                let from = from.min(self.at);
+                join.accept(if recovered { self.at } else { from }, recovered);
                 self.insert(join.outbox.clone(), join.subscription.clone(), from)
             }
             Err(error) => {

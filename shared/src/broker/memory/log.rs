@@ -154,6 +154,12 @@ impl Log {
         (at >= self.kept).then(|| entry.envelope.clone())
     }
 
+    pub fn unconfirmed(&self) -> Vec<Arc<Envelope>> {
+        let behind = self.entries.range(self.kept..);
+        let open = behind.filter(|entry| entry.durable.is_none());
+        open.map(|entry| entry.envelope.clone()).collect()
+    }
+
     fn find(&self, position: Position) -> Option<usize> {
         self.entries.binary_search_by_key(&position, |entry| entry.envelope.position).ok()
     }

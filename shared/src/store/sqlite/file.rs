@@ -41,6 +41,13 @@ impl Database {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| unusable(folder, &error))?;
         }
+        if path.is_dir() {
+            return Err(StoreError::Unusable(format!(
+                "{} is a directory and not a database; move it away, or name another folder in \
+                 MOIM_DATA_DIR",
+                path.display()
+            )));
+        }
         let lock = lock(&path)?;
         let database = Self { url: url(&path)?, log: beside(&path, "-wal"), path, _lock: lock };
         let mut conn = database.establish("rwc")?;

@@ -1,0 +1,308 @@
+//! A node inside of the test: the server's own parts over a broker and a store that fail as asked.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use actix_web::web;
+use moim_server::http::{self, Health, Routes, Serving};
+use moim_server::hub::Hub;
+use moim_server::metrics::Metrics;
+use moim_server::outbox;
+use moim_server::reaper::Reaper;
+use moim_server::relay::Relay;
+use moim_server::room::{Bounds, History, RoomContext};
+use moim_server::session::SessionContext;
+use moim_server::token::Verifier;
+use moim_shared::BoxFuture;
+use moim_shared::broker::memory::{self, MemoryBroker};
+use moim_shared::broker::{Batch, Broker, BrokerError, Durable, Head, LogPage, Placed};
+use moim_shared::config::{Auth, Limits, Origins, Secret};
+use moim_shared::envelope::Envelope;
+use moim_shared::ids::{NodeId, RoomId, UserId};
+use moim_shared::position::Position;
+use moim_shared::presence::memory::MemoryPresence;
+use moim_shared::queue::Queue;
+use moim_shared::queue::memory::MemoryQueue;
+use moim_shared::store::sqlite::SqliteStore;
+use moim_shared::store::{Access, Epoch, HistoryPage, KnownName, Store, StoreError, Stored};
+use moim_worker::jobs::PersistMessages;
+use moim_worker::runner;
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::support::{Client, Open, SECRET, token};
+
+/// How often each of these still panics, on the thread of the room that calls it.
+#[derive(Default)]
+pub struct Panics {
+    /// Before the batch has places.
+    pub append: AtomicU32,
+    /// When the batch has places that nobody was told of.
+    pub appended: AtomicU32,
+    pub read: AtomicU32,
+}
+
+fn trip(left: &AtomicU32, what: &str) {
+    let one_less = |left: u32| left.checked_sub(1);
+    let tripped = left.try_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
+    assert!(!tripped, "as asked, in {what}");
+}
+
+struct PanickingBroker {
+    broker: MemoryBroker,
+    panics: Arc<Panics>,
+}
+
+impl Broker for PanickingBroker {
+    fn open<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Head, BrokerError>> {
+        self.broker.open(room)
+    }
+
+    fn close(&self, room: &RoomId) {
+        self.broker.close(room);
+    }
+
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Placed>, BrokerError>> {
+        Box::pin(async {
+            trip(&self.panics.append, "append");
+            let placed = self.broker.append(batch).await;
+            trip(&self.panics.appended, "append, when it was done");
+            placed
+        })
+    }
+
+    fn read<'a>(
+        &'a self,
+        room: &'a RoomId,
+        after: Position,
+        bytes: usize,
+    ) -> BoxFuture<'a, Result<LogPage, BrokerError>> {
+        Box::pin(async move {
+            trip(&self.panics.read, "read");
+            self.broker.read(room, after, bytes).await
+        })
+    }
+
+    fn mark_durable<'a>(
+        &'a self,
+        room: &'a RoomId,
+        durable: &'a [Durable],
+    ) -> BoxFuture<'a, Result<(), BrokerError>> {
+        self.broker.mark_durable(room, durable)
+    }
+
+    fn members_changed<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<u64, BrokerError>> {
+        self.broker.members_changed(room)
+    }
+}
+
+/// Answers `before_last` only when it may.
+struct SlowStore {
+    store: SqliteStore,
+    before_last: Arc<Semaphore>,
+}
+
+impl Store for SlowStore {
+    fn insert(
+        &self,
+        envelopes: Vec<Arc<Envelope>>,
+    ) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
+        self.store.insert(envelopes)
+    }
+
+    fn history<'a>(
+        &'a self,
+        room: &'a RoomId,
+        after: Position,
+        limit: usize,
+        bytes: usize,
+    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>> {
+        self.store.history(room, after, limit, bytes)
+    }
+
+    fn before_last<'a>(
+        &'a self,
+        room: &'a RoomId,
+        count: usize,
+    ) -> BoxFuture<'a, Result<Position, StoreError>> {
+        Box::pin(async move {
+            let _may = self.before_last.acquire().await;
+            self.store.before_last(room, count).await
+        })
+    }
+
+    fn head<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Option<Position>, StoreError>> {
+        self.store.head(room)
+    }
+
+    fn names<'a>(
+        &'a self,
+        room: &'a RoomId,
+        count: usize,
+        since: u64,
+    ) -> BoxFuture<'a, Result<Vec<KnownName>, StoreError>> {
+        self.store.names(room, count, since)
+    }
+
+    fn epochs<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Vec<Epoch>, StoreError>> {
+        self.store.epochs(room)
+    }
+
+    fn seal<'a>(
+        &'a self,
+        room: &'a RoomId,
+        epoch: u64,
+        last: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.seal(room, epoch, last)
+    }
+
+    fn access<'a>(
+        &'a self,
+        room: &'a RoomId,
+        user: &'a UserId,
+    ) -> BoxFuture<'a, Result<Access, StoreError>> {
+        self.store.access(room, user)
+    }
+
+    fn admit<'a>(
+        &'a self,
+        room: &'a RoomId,
+        user: &'a UserId,
+        name: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Access, StoreError>> {
+        self.store.admit(room, user, name)
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.store.ping()
+    }
+}
+
+/// See the module. Ends with its owner.
+pub struct Node {
+    address: SocketAddr,
+    pub panics: Arc<Panics>,
+    /// Permits for `before_last`; many, until a test takes them.
+    pub before_last: Arc<Semaphore>,
+    pub metrics: Arc<Metrics>,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Node {
+    pub fn start(limits: Limits) -> Self {
+        let panics = Arc::new(Panics::default());
+        let before_last = Arc::new(Semaphore::new(1_000));
+        let metrics = Arc::new(Metrics::new());
+        let (end, ends) = oneshot::channel();
+        let (tell, told) = std::sync::mpsc::channel();
+        let node = (panics.clone(), before_last.clone(), metrics.clone());
+        let thread = std::thread::spawn(move || {
+            let serving = serve(limits, node, move |address| tell.send(address).unwrap(), ends);
+            actix_rt::System::new().block_on(serving);
+        });
+        let address = told.recv().unwrap();
+        Self { address, panics, before_last, metrics, end: Some(end), thread: Some(thread) }
+    }
+
+    pub async fn connect(&self, user: &str) -> Client {
+        let mut client = Open::at(self.address).open().await;
+        client.log_in("1.2", &token(user)).await;
+        client
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.end.take().unwrap().send(());
+        let ended = self.thread.take().unwrap().join();
+        assert!(std::thread::panicking() || ended.is_ok());
+    }
+}
+
+type Parts = (Arc<Panics>, Arc<Semaphore>, Arc<Metrics>);
+
+async fn serve(
+    limits: Limits,
+    (panics, before_last, metrics): Parts,
+    listens: impl FnOnce(SocketAddr),
+    ends: oneshot::Receiver<()>,
+) {
+    let data = TempDir::new().unwrap();
+    let store = SqliteStore::open(&data.path().join("moim.db")).unwrap();
+    let store = Arc::new(SlowStore { store, before_last });
+    let relay = Arc::new(Relay::default());
+    let bounds = memory::Bounds {
+        keep: limits.hot_log_keep,
+        keep_bytes: limits.hot_log_bytes.get(),
+        names: limits.names_max,
+        names_age: limits.names_age.get(),
+    };
+    let broker = MemoryBroker::new(store.clone(), relay.clone(), bounds);
+    let broker = Arc::new(PanickingBroker { broker, panics });
+    let queue = Arc::new(MemoryQueue::new(limits.queue_max_bytes.get()));
+    let job = Arc::new(PersistMessages::new(store.clone(), broker.clone()));
+    let persist = runner::start(job, queue.clone(), runner::Options::default());
+    let rooms = Arc::new(RoomContext {
+        history: History { broker, store },
+        queue: queue.clone(),
+        bounds: Bounds {
+            batch_bytes: 1 << 20,
+            batch: 1_024,
+            page_bytes: 256 << 10,
+            deadline: limits.send_deadline.get(),
+        },
+        idle: limits.room_idle.get(),
+        metrics: metrics.clone(),
+    });
+    let hub = Hub::new(
+        rooms,
+        limits.room_pending_bytes.get(),
+        limits.node_pending_bytes.get(),
+        actix_rt::Arbiter::current(),
+    );
+    relay.connect(hub.clone());
+    let secret = Secret::new(SECRET).unwrap();
+    let sessions = Arc::new(SessionContext {
+        node: NodeId::random(),
+        hub: hub.clone(),
+        presence: Arc::new(MemoryPresence::new(Duration::from_secs(10))),
+        verifier: Verifier::new([&secret], &Auth::default()),
+        limits: (&limits).into(),
+        outbox: outbox::Bounds {
+            bytes: limits.outbox_bytes.get(),
+            age: limits.outbox_age.get(),
+            connect: limits.connect_timeout.get(),
+        },
+        reaper: Reaper::start(metrics.clone()).unwrap(),
+        metrics: metrics.clone(),
+        close_on_exp: None,
+        sessions: AtomicU64::new(1),
+    });
+    let routes = web::Data::new(Routes {
+        sessions,
+        origins: Origins::default(),
+        connections_max: 1_000,
+        health: Arc::new(Health::default()),
+        metrics,
+    });
+    let setup = http::Setup {
+        user_timeout: limits.tcp_user_timeout.get(),
+        keepalive: limits.tcp_keepalive.get(),
+    };
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let (server, address) = http::serve(anywhere, Serving::Clients, routes, 2, setup).unwrap();
+    let handle = server.handle();
+    actix_rt::spawn(server);
+    listens(address);
+    // A test that panicked says nothing.
+    let _ = ends.await;
+    hub.close();
+    queue.close();
+    assert!(persist.ended(Duration::from_secs(10)).await);
+    handle.stop(false).await;
+}

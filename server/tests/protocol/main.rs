@@ -1,0 +1,29 @@
+//! What clients rely on, claim by claim, against the real binary over real sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod ack;
+mod android;
+mod bad_input;
+mod close;
+mod connect;
+mod errors;
+mod heart_beats;
+mod http;
+mod limits;
+mod members;
+mod names;
+mod process;
+mod resume;
+mod send;
+mod split;
+mod subscribe;
+mod tokens;
+mod transactions;
+
+use support::Shared;
+
+/// With the defaults; tests that need other settings start a server of their own.
+static SERVER: Shared = Shared::new(&[]);
