@@ -7,6 +7,7 @@ mod actor;
 mod bucket;
 mod connect;
 mod destination;
+mod draft;
 mod inbound;
 mod protocol;
 mod subscriptions;

@@ -3,30 +3,18 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use moim_shared::ids::{OriginId, RoomId};
 use moim_shared::position::Position;
 
 use super::Limits;
 use super::destination::{Source, target};
+use super::draft::Draft;
 use super::subscriptions::{Entry, Subscriptions};
 use super::transaction::{Bounds, Held, Transactions};
 use crate::outbox::{AckMode, Subscription};
 use crate::refusal::{Code, Refusal};
 use crate::room::Start;
 use crate::stomp::{Command, Frame, Headers, Version};
-
-/// A SEND, checked as far as its frame goes.
-#[derive(Debug)]
-pub struct Draft {
-    pub room: RoomId,
-    pub origin: Option<OriginId>,
-    pub content_type: Option<String>,
-    pub binary: bool,
-    pub headers: Vec<(String, String)>,
-    pub body: Bytes,
-    pub receipt: Option<Box<str>>,
-}
 
 /// What is to be done.
 #[derive(Debug)]

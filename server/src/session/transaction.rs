@@ -1,6 +1,6 @@
 //! Transactions of one session: what is held until COMMIT, within bounds.
 
-use super::protocol::Draft;
+use super::draft::Draft;
 use crate::refusal::{Code, Refusal};
 
 /// Something that waits for COMMIT.

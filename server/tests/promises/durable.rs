@@ -1,12 +1,13 @@
 //! P1: a RECEIPT comes after the commit, and so does the delivery; without a commit there is an
 //! honest answer, and the node serves again by itself.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::support::*;
-use crate::table::{Other, Row, assert_dense, rows};
-use crate::until;
+use crate::table::{Other, Row, Table, assert_dense};
+use crate::{metric, until};
 
 fn named(room: &str, n: usize) -> Frame {
     to_room(room, format!("message {n}")).header("origin-id", n).header("receipt", n)
@@ -68,13 +69,15 @@ async fn held_beyond_the_deadline_sends_are_refused_with_a_hint_and_the_node_com
         ann.send(named("room", n)).await;
     }
     bob.send(named("room", 0)).await;
-    for n in 0..COUNT {
+    let mut refused = BTreeSet::new();
+    for _ in 0..COUNT {
         let refusal = ann.next_refusal().await;
-        assert_eq!(refusal.at("receipt-id"), n.to_string());
+        refused.insert(refusal.at("receipt-id").parse::<usize>().unwrap());
         let body = refusal.json();
         assert!(["unavailable", "busy"].contains(&body["code"].as_str().unwrap()), "{body}");
         assert!(body["retryAfterMs"].as_u64().unwrap() > 0, "{body}");
     }
+    assert_eq!(refused, (0..COUNT).collect());
     let error = bob.expect_error().await;
     assert_eq!((error.at("receipt-id"), error.at("code")), ("0", "unavailable"));
     assert!(error.at("retry-after-ms").parse::<u64>().unwrap() > 0);
@@ -111,6 +114,44 @@ async fn held_beyond_the_deadline_sends_are_refused_with_a_hint_and_the_node_com
         );
     }
     assert_eq!(of_ann.len(), COUNT);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_held_database_is_bounded_and_held_not_refused() {
+    const COUNT: usize = 1_500;
+    const LENGTH: usize = 20_000;
+    const BOUND: f64 = (8 << 20) as f64;
+    let server = Server::with(&[("MOIM_LIMITS__SEND_DEADLINE", "30s")]);
+    let mut ann = Client::connect(&server, "ann").await;
+    ann.send_room("room", "before").await;
+    let mut other = Other::open(&server.database());
+    other.hold();
+    let body = "x".repeat(LENGTH);
+    let before = server.rss();
+    // 30 MB, of which the node takes 8 MiB for one room; the rest stays where it comes from.
+    let sends = (0..COUNT).map(|n| to_room("room", &body).header("receipt", n));
+    let sending = ann.send_all(sends, Duration::from_secs(30));
+    let pending = || metric(&server, "moim_pending_bytes").unwrap();
+    let releasing = async {
+        until("as much waits as may", Duration::from_secs(10), || {
+            let waits = pending();
+            assert!(waits <= BOUND, "{waits}");
+            waits > BOUND * 0.99
+        })
+        .await;
+        for _ in 0..20 {
+            assert!(pending() <= BOUND);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let grown = server.rss().saturating_sub(before);
+        assert!(grown < 20 << 20, "grown by {} KiB", grown / 1024);
+        other.release();
+    };
+    tokio::join!(sending, releasing);
+    for n in 0..COUNT {
+        ann.receipt(&n.to_string()).await;
+    }
+    assert_eq!(pending(), 0.0);
 }
 
 fn limit_files(server: &Server, bytes: &str) {
@@ -162,7 +203,7 @@ async fn a_full_disk_refuses_sends_acknowledges_nothing_that_is_not_stored_and_p
     ann.receipt(&stored.to_string()).await;
     assert_eq!(bob.next_message().await.text(), body(stored));
     assert_eq!(server.terminate(), Some(0));
-    let rows = rows(&server.database(), "room").await;
+    let rows = Table::open(&server.database()).rows("room").await;
     assert_dense(&rows);
     let bodies: Vec<_> = rows.into_iter().map(|row| row.body).collect();
     assert_eq!(bodies, (0..=stored).map(body).collect::<Vec<_>>());

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use moim_shared::config::{Limits, Span};
 use moim_shared::position::Position;
 
+use crate::inside::Node;
 use crate::support::*;
 use crate::{metric, until};
 
@@ -78,4 +80,27 @@ async fn a_room_that_is_used_as_it_leaves_loses_nothing() {
         assert_eq!(bob.bodies(1).await, [n.to_string()]);
         since = position;
     }
+}
+
+#[tokio::test]
+async fn a_room_does_not_leave_while_a_subscription_is_on_its_way_in() {
+    let idle = Span::millis(100);
+    let node = Node::start(Limits { room_idle: idle, ..Limits::default() });
+    let mut ann = node.connect("ann").await;
+    let mut bob = node.connect("bob").await;
+    ann.send_room("room", "0").await;
+    let held = node.before_last.clone().acquire_many_owned(1_000).await.unwrap();
+    let subscribing = bob.subscribe_room_with("room", |frame| frame.header("history", 1));
+    let waiting = async {
+        // Long enough for a room that nobody uses to leave.
+        tokio::time::sleep(idle.get() * 5).await;
+        drop(held);
+    };
+    tokio::join!(subscribing, waiting);
+    for n in 1..20 {
+        ann.send_room("room", &n.to_string()).await;
+        tokio::time::sleep(idle.get()).await;
+    }
+    let expected: Vec<_> = (0..20).map(|n| n.to_string()).collect();
+    assert_eq!(bob.bodies(20).await, expected);
 }

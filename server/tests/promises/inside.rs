@@ -1,8 +1,8 @@
 //! A node inside of the test: the server's own parts over a broker and a store that fail as asked.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,7 +18,9 @@ use moim_server::session::SessionContext;
 use moim_server::token::Verifier;
 use moim_shared::BoxFuture;
 use moim_shared::broker::memory::{self, MemoryBroker};
-use moim_shared::broker::{Batch, Broker, BrokerError, Durable, Head, LogPage, Placed};
+use moim_shared::broker::{
+    Batch, Broker, BrokerError, Durable, Feed, Head, LogPage, Placed, Published,
+};
 use moim_shared::config::{Auth, Limits, Origins, Secret};
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::{NodeId, RoomId, UserId};
@@ -30,6 +32,8 @@ use moim_shared::store::sqlite::SqliteStore;
 use moim_shared::store::{Access, Epoch, HistoryPage, KnownName, Store, StoreError, Stored};
 use moim_worker::jobs::PersistMessages;
 use moim_worker::runner;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -86,6 +90,13 @@ impl Broker for PanickingBroker {
         })
     }
 
+    fn unconfirmed<'a>(
+        &'a self,
+        room: &'a RoomId,
+    ) -> BoxFuture<'a, Result<Vec<Arc<Envelope>>, BrokerError>> {
+        self.broker.unconfirmed(room)
+    }
+
     fn mark_durable<'a>(
         &'a self,
         room: &'a RoomId,
@@ -97,6 +108,31 @@ impl Broker for PanickingBroker {
     fn members_changed<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<u64, BrokerError>> {
         self.broker.members_changed(room)
     }
+}
+
+/// Loses some of what it is to tell, without a word.
+struct LossyFeed {
+    relay: Arc<Relay>,
+    lost: Arc<Loss>,
+}
+
+impl Feed for LossyFeed {
+    fn published(&self, published: Published) {
+        let Loss { percent, chance, count } = &*self.lost;
+        if chance.lock().unwrap().random_ratio(percent.load(Ordering::SeqCst), 100) {
+            count.fetch_add(1, Ordering::SeqCst);
+        } else {
+            self.relay.published(published);
+        }
+    }
+}
+
+/// How much of what the broker publishes is lost on its way to the rooms.
+pub struct Loss {
+    pub percent: AtomicU32,
+    pub chance: Mutex<StdRng>,
+    /// So many were lost.
+    pub count: AtomicU32,
 }
 
 /// Answers `before_last` only when it may.
@@ -188,7 +224,7 @@ pub struct Node {
     pub panics: Arc<Panics>,
     /// Permits for `before_last`; many, until a test takes them.
     pub before_last: Arc<Semaphore>,
-    pub metrics: Arc<Metrics>,
+    pub lost: Arc<Loss>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -197,16 +233,20 @@ impl Node {
     pub fn start(limits: Limits) -> Self {
         let panics = Arc::new(Panics::default());
         let before_last = Arc::new(Semaphore::new(1_000));
-        let metrics = Arc::new(Metrics::new());
+        let lost = Arc::new(Loss {
+            percent: AtomicU32::new(0),
+            chance: Mutex::new(StdRng::seed_from_u64(0)),
+            count: AtomicU32::new(0),
+        });
         let (end, ends) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();
-        let node = (panics.clone(), before_last.clone(), metrics.clone());
+        let node = (panics.clone(), before_last.clone(), lost.clone());
         let thread = std::thread::spawn(move || {
             let serving = serve(limits, node, move |address| tell.send(address).unwrap(), ends);
             actix_rt::System::new().block_on(serving);
         });
         let address = told.recv().unwrap();
-        Self { address, panics, before_last, metrics, end: Some(end), thread: Some(thread) }
+        Self { address, panics, before_last, lost, end: Some(end), thread: Some(thread) }
     }
 
     pub async fn connect(&self, user: &str) -> Client {
@@ -224,25 +264,27 @@ impl Drop for Node {
     }
 }
 
-type Parts = (Arc<Panics>, Arc<Semaphore>, Arc<Metrics>);
+type Parts = (Arc<Panics>, Arc<Semaphore>, Arc<Loss>);
 
 async fn serve(
     limits: Limits,
-    (panics, before_last, metrics): Parts,
+    (panics, before_last, lost): Parts,
     listens: impl FnOnce(SocketAddr),
     ends: oneshot::Receiver<()>,
 ) {
     let data = TempDir::new().unwrap();
     let store = SqliteStore::open(&data.path().join("moim.db")).unwrap();
+    let metrics = Arc::new(Metrics::new());
     let store = Arc::new(SlowStore { store, before_last });
     let relay = Arc::new(Relay::default());
+    let feed = Arc::new(LossyFeed { relay: relay.clone(), lost });
     let bounds = memory::Bounds {
         keep: limits.hot_log_keep,
         keep_bytes: limits.hot_log_bytes.get(),
         names: limits.names_max,
         names_age: limits.names_age.get(),
     };
-    let broker = MemoryBroker::new(store.clone(), relay.clone(), bounds);
+    let broker = MemoryBroker::new(store.clone(), feed, bounds);
     let broker = Arc::new(PanickingBroker { broker, panics });
     let queue = Arc::new(MemoryQueue::new(limits.queue_max_bytes.get()));
     let job = Arc::new(PersistMessages::new(store.clone(), broker.clone()));

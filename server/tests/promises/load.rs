@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::support::*;
-use crate::table::{self, Row};
+use crate::table::{Row, Table, assert_dense};
 
 /// SENDs that a sender has under way: an end of the server always comes amid some.
 const WINDOW: usize = 24;
@@ -233,9 +233,10 @@ pub async fn survives(mut chance: StdRng, end: End, times: usize, settings: &[(&
     assert!(readers.iter().any(|reader| reader.resumed > 0), "nobody resumed");
     assert_eq!(server.terminate(), Some(0));
 
+    let table = Table::open(&server.database());
     for (index, room) in rooms.iter().enumerate() {
-        let rows = table::rows(&server.database(), room).await;
-        table::assert_dense(&rows);
+        let rows = table.rows(room).await;
+        assert_dense(&rows);
         assert_all_there(&rows, index, &senders);
         for reader in readers.iter().filter(|reader| reader.index == index) {
             assert_same(&reader.seen, &rows, &reader.user);

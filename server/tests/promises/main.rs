@@ -10,6 +10,7 @@ mod support;
 
 mod crash;
 mod durable;
+mod feed;
 mod idle;
 mod inside;
 mod isolation;

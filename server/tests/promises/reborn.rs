@@ -99,11 +99,15 @@ async fn a_room_that_panics_while_it_reads_for_one_goes_on_for_all() {
     let mut cho = node.connect("cho").await;
     let receipt = cho.subscribe_room_with("room", |frame| frame.header("since", "0-0")).await;
     assert_eq!(receipt.at("recovered"), "true");
+    let all: Vec<_> = (0..20).map(|n| n.to_string()).collect();
+    assert_eq!(cho.bodies(10).await, all[..10]);
     for n in 10..20 {
         cho.send(named(n)).await;
         cho.receipt(&n.to_string()).await;
     }
-    assert_all(&mut cho, 20).await;
+    assert_eq!(cho.bodies(10).await, all[10..]);
+    cho.sync().await;
+    assert_eq!(cho.kept(), []);
     assert_all(&mut bob, 20).await;
     assert_eq!(node.panics.read.load(Ordering::SeqCst), 0);
 }

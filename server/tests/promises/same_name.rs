@@ -1,7 +1,7 @@
 //! P2: one name is one message, however it is sent.
 
 use crate::support::*;
-use crate::table::{assert_dense, rows};
+use crate::table::{Table, assert_dense};
 
 #[tokio::test]
 async fn two_sessions_that_send_the_same_name_at_once_send_one_message() {
@@ -25,7 +25,7 @@ async fn two_sessions_that_send_the_same_name_at_once_send_one_message() {
     reader.sync().await;
     assert_eq!(reader.kept(), []);
     assert_eq!(server.terminate(), Some(0));
-    let rows = rows(&server.database(), "room").await;
+    let rows = Table::open(&server.database()).rows("room").await;
     assert_dense(&rows);
     assert_eq!(rows.len(), ROUNDS);
 }

@@ -27,6 +27,7 @@ async fn used() -> (Server, tempfile::TempDir) {
     }
     ann.send_room("room", "last").await;
     assert_eq!(server.terminate(), Some(0));
+    Other::open(&server.database()).execute("PRAGMA wal_checkpoint(TRUNCATE)");
     let copy = tempfile::tempdir().unwrap();
     fs::copy(server.database(), copy.path().join("moim.db")).unwrap();
     (server, copy)

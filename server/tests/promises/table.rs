@@ -35,26 +35,36 @@ impl Row {
     }
 }
 
-/// All rows of a room, in their order. No server may run on the file.
-pub async fn rows(database: &Path, room: &str) -> Vec<Row> {
-    let store = SqliteStore::open(database).unwrap();
-    let room = RoomId::parse(room).unwrap();
-    let mut rows = Vec::new();
-    let mut after = Position::ZERO;
-    loop {
-        let page = store.history(&room, after, 1_000, 1 << 20).await.unwrap();
-        rows.extend(page.envelopes.iter().map(|envelope| Row {
-            position: envelope.position,
-            sender: envelope.sender.to_string(),
-            origin: envelope.origin.is_given().then(|| envelope.origin.to_string()),
-            body: String::from_utf8(envelope.body.to_vec()).unwrap(),
-        }));
-        let Some(last) = rows.last() else { return rows };
-        after = last.position;
-        if !page.more {
-            // Nothing stands behind the last row: no mark of a duplicate either.
-            assert_eq!(store.head(&room).await.unwrap(), Some(after));
-            return rows;
+/// The table, when no server runs on the file any more. To be opened once: a child that another
+/// test starts holds this one's lock for a moment after its end.
+pub struct Table(SqliteStore);
+
+impl Table {
+    pub fn open(database: &Path) -> Self {
+        Self(SqliteStore::open(database).unwrap())
+    }
+
+    /// All rows of a room, in their order.
+    pub async fn rows(&self, room: &str) -> Vec<Row> {
+        let Self(store) = self;
+        let room = RoomId::parse(room).unwrap();
+        let mut rows = Vec::new();
+        let mut after = Position::ZERO;
+        loop {
+            let page = store.history(&room, after, 1_000, 1 << 20).await.unwrap();
+            rows.extend(page.envelopes.iter().map(|envelope| Row {
+                position: envelope.position,
+                sender: envelope.sender.to_string(),
+                origin: envelope.origin.is_given().then(|| envelope.origin.to_string()),
+                body: String::from_utf8(envelope.body.to_vec()).unwrap(),
+            }));
+            let Some(last) = rows.last() else { return rows };
+            after = last.position;
+            if !page.more {
+                // Nothing stands behind the last row: no mark of a duplicate either.
+                assert_eq!(store.head(&room).await.unwrap(), Some(after));
+                return rows;
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use self::log::{Advance, Log};
 use super::{Batch, Broker, BrokerError, Durable, Feed, Head, LogPage, Placed, Published};
 use crate::BoxFuture;
 use crate::clock::now_ms;
+use crate::envelope::Envelope;
 use crate::ids::RoomId;
 use crate::position::Position;
 use crate::store::Store;

@@ -156,6 +156,15 @@ impl State {
     /// not, it gets what came after it was asked for.
     pub fn on_begun(
         &mut self,
+        join: Join,
+        begun: Result<(bool, Position), StoreError>,
+    ) -> Vec<Effect> {
+        self.beginning = self.beginning.saturating_sub(1);
+        self.begin(join, begun)
+    }
+
+    fn begin(
+        &mut self,
         mut join: Join,
         begun: Result<(bool, Position), StoreError>,
     ) -> Vec<Effect> {
