@@ -100,7 +100,8 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         bounds: room::Bounds {
             batch_bytes: 1 << 20,
             batch: 1_024,
-            page_bytes: 256 << 10,
+            // Several pages fit, so that a reader that keeps up is never too slow.
+            page_bytes: (256 << 10).min(limits.outbox_bytes.get() / 8),
             deadline: limits.send_deadline.get(),
         },
         idle: limits.room_idle.get(),
@@ -178,6 +179,7 @@ fn listen(
     let setup = http::Setup {
         user_timeout: limits.tcp_user_timeout.get(),
         keepalive: limits.tcp_keepalive.get(),
+        message_max: limits.message_max.get(),
     };
     let workers = config
         .workers

@@ -2,6 +2,7 @@
 
 mod connection;
 mod health;
+mod inflow;
 mod serve;
 mod upgrade;
 

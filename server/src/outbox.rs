@@ -376,7 +376,9 @@ impl Outbox {
         if state.closing.is_some() || self.bytes() < self.bounds.bytes / 4 {
             return Poll::Ready(());
         }
-        state.waiters.push(context.waker().clone());
+        if !state.waiters.iter().any(|waiter| waiter.will_wake(context.waker())) {
+            state.waiters.push(context.waker().clone());
+        }
         Poll::Pending
     }
 

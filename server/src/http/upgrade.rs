@@ -42,7 +42,7 @@ pub async fn upgrade(
     let session = sessions.next_session();
     let outbox = Arc::new(Outbox::new(session, sessions.outbox, Some(socket.number())));
     sessions.reaper.watch(&outbox);
-    let inflow = socket.inflow(Bytes::copy_from_slice(&parts.read_buf), outbox.clone());
+    let inflow = socket.inflow(&parts.read_buf, outbox.clone());
     let metrics = sessions.metrics.clone();
     let actor = session::start(sessions, upgrade, outbox.clone(), inflow);
     // What HTTP needed is not kept for the life of the connection.
