@@ -102,7 +102,6 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
             batch: 1_024,
             // Several pages fit, so that a reader that keeps up is never too slow.
             page_bytes: (256 << 10).min(limits.outbox_bytes.get() / 8),
-            deadline: limits.send_deadline.get(),
         },
         idle: limits.room_idle.get(),
         metrics: metrics.clone(),
@@ -113,7 +112,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         limits.node_pending_bytes.get(),
         actix_rt::Arbiter::current(),
     );
-    relay.connect(hub.clone());
+    relay.connect(&hub);
     let reaper = Reaper::start(metrics.clone())
         .map_err(|error| StartError::Internal(format!("a thread cannot be started: {error}")))?;
     let secrets = [&backends.secret].into_iter().chain(config.jwt_secret_previous.as_ref());

@@ -35,7 +35,10 @@ impl Handle {
     /// Tells the room; one that has no room for it finds out by reading its log.
     pub fn tell(&self, notice: Notice) {
         if self.addr.try_send(notice).is_err() {
-            self.missed.store(true, Ordering::Relaxed);
+            self.missed.store(true, Ordering::SeqCst);
+            // The mailbox may have been emptied in between, and then nobody would look. A full one
+            // has something left to be handled after this.
+            let _ = self.addr.try_send(Notice::Left);
         }
     }
 }
@@ -146,14 +149,19 @@ impl Hub {
 }
 
 impl Owner for Hub {
-    fn retire(&self, room: &RoomId, life: u64) {
+    fn retire(&self, room: &RoomId, life: u64) -> bool {
         let mut shard = self.shard(room).write();
-        if shard.get(room).is_some_and(|handle| handle.life == life) {
+        if let Some(handle) = shard.get(room).filter(|handle| handle.life == life) {
+            // A SEND is on its way in; a later one must not overtake it through a new life.
+            if handle.gate.used() > 0 {
+                return false;
+            }
             shard.remove(room);
             // Under the lock: a new life cannot open the room before this one has closed it.
             self.context.history.broker.close(room);
             self.deaths.write().remove(room);
         }
+        true
     }
 
     fn died(&self, room: &RoomId, life: u64, survivors: Vec<Survivor>) {
@@ -184,6 +192,7 @@ impl Owner for Hub {
             shard.remove(room);
         }
         if survivors.is_empty() {
+            self.context.history.broker.close(room);
             return;
         }
         if let Some(handle) = self.give_birth(room, &self.home, survivors) {

@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::outbox::{CloseReason, Outbox};
 use crate::refusal::Code;
 
 /// Why something was refused or dropped.
@@ -97,6 +98,22 @@ impl Metrics {
     /// A client was refused something.
     pub fn refused(&self, code: Code) {
         self.refused.get_or_create(&Reason { reason: code.as_str() }).inc();
+    }
+
+    /// Counts, once, a session that is ended by the server, and says so where it may need somebody.
+    pub fn ended(&self, outbox: &Outbox) {
+        match outbox.take_end() {
+            Some(CloseReason::TOO_SLOW) => {
+                self.dropped("too_slow");
+                let session = outbox.session();
+                tracing::warn!(
+                    session.id = session,
+                    "session {session} does not read and is closed; its client has to resume"
+                );
+            }
+            Some(CloseReason::IDLE) => self.dropped("idle"),
+            Some(_) | None => {}
+        }
     }
 
     /// A session or room was ended by the server.

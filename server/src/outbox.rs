@@ -17,7 +17,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,7 @@ pub struct Outbox {
     heard: AtomicU64,
     written: AtomicU64,
     version: AtomicU8,
+    ticket: AtomicU32,
 }
 
 #[derive(Default)]
@@ -71,10 +72,15 @@ struct State {
     closing: Option<Closing>,
     line: Line,
     errors_told: u32,
+    /// Somebody's turn to put a page in has not ended.
+    turn_taken: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Closing {
+    reason: CloseReason,
+    /// The reason was taken.
+    told: bool,
     at: u64,
     /// The close frame was written.
     sent: bool,
@@ -100,12 +106,23 @@ impl Outbox {
             heard: AtomicU64::new(0),
             written: AtomicU64::new(0),
             version: AtomicU8::new(Version::V1_2 as u8),
+            ticket: AtomicU32::new(0),
         }
     }
 
     /// The session's number on this node.
     pub const fn session(&self) -> u64 {
         self.session
+    }
+
+    /// What the reaper's newest entry for the session carries.
+    pub fn ticket(&self) -> u32 {
+        self.ticket.load(Ordering::Relaxed)
+    }
+
+    /// Makes older entries of the reaper void.
+    pub fn next_ticket(&self) -> u32 {
+        self.ticket.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The version that the session speaks; 1.2 before it is known.
@@ -306,7 +323,8 @@ impl Outbox {
     fn close_behind(&self, mut state: MutexGuard<'_, State>, reason: CloseReason) {
         if state.closing.is_none() {
             let at = self.now();
-            state.closing = Some(Closing { at, sent: false, heard: false, over: false });
+            state.closing =
+                Some(Closing { reason, told: false, at, sent: false, heard: false, over: false });
             state.queue.push_back(Entry { at, item: Item::Close(reason) });
             let wake = state.wake_all();
             drop(state);
@@ -360,6 +378,14 @@ impl Outbox {
         self.state.lock().line.gone();
     }
 
+    /// Why the session ends, once it does; told once, to the one who counts it.
+    pub fn take_end(&self) -> Option<CloseReason> {
+        let mut state = self.state.lock();
+        let closing = state.closing.as_mut().filter(|closing| !closing.told)?;
+        closing.told = true;
+        Some(closing.reason)
+    }
+
     /// Whether nothing can be put in any more.
     pub fn is_closing(&self) -> bool {
         self.state.lock().closing.is_some()
@@ -370,11 +396,13 @@ impl Outbox {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Ready when less than a quarter of the bound waits, or when the outbox closes.
-    pub fn poll_roomy(&self, context: &Context<'_>) -> Poll<()> {
+    /// Whose turn it is to put a page in: one at a time, and only while less than a quarter of the
+    /// bound waits. Ready at once when the outbox closes.
+    pub fn poll_turn(self: &Arc<Self>, context: &Context<'_>) -> Poll<Turn> {
         let mut state = self.state.lock();
-        if state.closing.is_some() || self.bytes() < self.bounds.bytes / 4 {
-            return Poll::Ready(());
+        if state.closing.is_some() || (!state.turn_taken && self.bytes() < self.bounds.bytes / 4) {
+            state.turn_taken = true;
+            return Poll::Ready(Turn(self.clone()));
         }
         if !state.waiters.iter().any(|waiter| waiter.will_wake(context.waker())) {
             state.waiters.push(context.waker().clone());
@@ -394,7 +422,6 @@ impl Outbox {
             connected: state.connected,
             beats: state.beats,
             closing: state.closing.map(|closing| closing.at),
-            gone: state.closing.is_some_and(|closing| closing.over),
             age_ms: self.bounds.age.as_millis() as u64,
             connect_ms: self.bounds.connect.as_millis() as u64,
         }
@@ -420,7 +447,9 @@ impl Outbox {
         let at = self.now();
         for item in items {
             let weight = item.weight();
-            if self.bytes.load(Ordering::Relaxed) + weight > self.bounds.bytes + item.allowance() {
+            let waits = self.bytes.load(Ordering::Relaxed);
+            // What is larger than the bound passes alone.
+            if waits > 0 && waits + weight > self.bounds.bytes + item.allowance() {
                 self.overflow_locked(state);
                 return Err(Closed);
             }
@@ -458,6 +487,21 @@ impl State {
 
     fn wake_all(&mut self) -> Wake {
         Wake(self.drain.take(), std::mem::take(&mut self.waiters))
+    }
+}
+
+/// A turn to put a page in; ends when it is dropped.
+#[derive(Debug)]
+pub struct Turn(Arc<Outbox>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let waiters = {
+            let mut state = self.0.state.lock();
+            state.turn_taken = false;
+            std::mem::take(&mut state.waiters)
+        };
+        Wake(None, waiters).wake();
     }
 }
 

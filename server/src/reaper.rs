@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,10 +29,14 @@ struct Shared {
 struct Watched {
     due: BinaryHeap<Reverse<Due>>,
     stopped: bool,
+    /// Every session is to be closed.
+    closing: Option<CloseReason>,
 }
 
 struct Due {
     at: Instant,
+    /// An older one than the session's is void: it was watched anew.
+    ticket: u32,
     outbox: Weak<Outbox>,
 }
 
@@ -42,11 +47,7 @@ impl Reaper {
             Arc::new(Shared { watched: Mutex::default(), changed: Condvar::new(), metrics });
         let watcher = shared.clone();
         std::thread::Builder::new().name("reaper".into()).spawn(move || {
-            // A look at one session that panics must not leave the others unwatched.
-            while std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| watcher.run())).is_err()
-            {
-                tracing::error!("the reaper panicked and goes on");
-            }
+            watcher.run();
         })?;
         Ok(Self { shared })
     }
@@ -54,16 +55,18 @@ impl Reaper {
     /// Looks at the session soon, and from then on for its whole life. To be called again when
     /// its heart-beats were agreed: a shorter interval counts at once.
     pub fn watch(&self, outbox: &Arc<Outbox>) {
-        let at = Instant::now() + self.shared.look(outbox);
-        self.shared.put(at, Arc::downgrade(outbox));
+        let ticket = outbox.next_ticket();
+        let at = Instant::now() + look(outbox);
+        self.shared.put(Due { at, ticket, outbox: Arc::downgrade(outbox) });
     }
 }
 
 impl Reaper {
-    /// Closes every session.
+    /// Closes every session, also those that come after this.
     pub fn close_all(&self, reason: CloseReason) {
         let all: Vec<Weak<Outbox>> = {
-            let watched = self.shared.watched.lock();
+            let mut watched = self.shared.watched.lock();
+            watched.closing = Some(reason);
             watched.due.iter().map(|Reverse(due)| due.outbox.clone()).collect()
         };
         for outbox in all.iter().filter_map(Weak::upgrade) {
@@ -80,12 +83,17 @@ impl Drop for Reaper {
 }
 
 impl Shared {
-    fn put(&self, at: Instant, outbox: Weak<Outbox>) {
+    fn put(&self, due: Due) {
         let mut watched = self.watched.lock();
-        let sooner = watched.due.peek().is_none_or(|Reverse(first)| at < first.at);
-        watched.due.push(Reverse(Due { at, outbox }));
+        let closing = watched.closing.and_then(|reason| Some((reason, due.outbox.upgrade()?)));
+        let sooner = watched.due.peek().is_none_or(|Reverse(first)| due.at < first.at);
+        watched.due.push(Reverse(due));
         if sooner {
             self.changed.notify_one();
+        }
+        drop(watched);
+        if let Some((reason, outbox)) = closing {
+            outbox.close(reason);
         }
     }
 
@@ -117,36 +125,38 @@ impl Shared {
                     ripe.extend(watched.due.pop());
                 }
             }
-            for Reverse(Due { outbox, .. }) in ripe.drain(..) {
-                let Some(alive) = outbox.upgrade() else { continue };
-                let again = self.look(&alive);
-                self.put(Instant::now() + again, outbox);
+            for Reverse(Due { ticket, outbox, .. }) in ripe.drain(..) {
+                let alive = outbox.upgrade().filter(|alive| alive.ticket() == ticket);
+                let Some(alive) = alive else { continue };
+                // A look at one session that panics must not leave the others unwatched.
+                let looked = catch_unwind(AssertUnwindSafe(|| {
+                    let again = look(&alive);
+                    self.metrics.ended(&alive);
+                    again
+                }));
+                let again = looked.unwrap_or_else(|_| {
+                    tracing::error!(session.id = alive.session(), "the reaper panicked, going on");
+                    AFTER_PANIC
+                });
+                self.put(Due { at: Instant::now() + again, ticket, outbox });
             }
         }
-    }
-
-    /// Does what the session's numbers ask for, and says when to look again.
-    fn look(&self, outbox: &Outbox) -> Duration {
-        match outbox.vitals().verdict() {
-            Verdict::Alive { again_in } => return Duration::from_millis(again_in.max(1)),
-            Verdict::Beat => outbox.beat(),
-            Verdict::Idle => {
-                self.metrics.dropped("idle");
-                outbox.close(CloseReason::IDLE);
-            }
-            Verdict::Slow => {
-                self.metrics.dropped("too_slow");
-                tracing::warn!(
-                    session.id = outbox.session(),
-                    "a session does not read, closing it"
-                );
-                outbox.overflow();
-            }
-            Verdict::Cut => outbox.kill(),
-        }
-        AFTER_ACTING
     }
 }
+
+/// Does what the session's numbers ask for, and says when to look again.
+fn look(outbox: &Outbox) -> Duration {
+    match outbox.vitals().verdict() {
+        Verdict::Alive { again_in } => return Duration::from_millis(again_in.max(1)),
+        Verdict::Beat => outbox.beat(),
+        Verdict::Idle => outbox.close(CloseReason::IDLE),
+        Verdict::Slow => outbox.overflow(),
+        Verdict::Cut => outbox.kill(),
+    }
+    AFTER_ACTING
+}
+
+const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// When to look again at a session that something was done about: the beat has been written by
 /// then, or the close begun.

@@ -20,7 +20,7 @@ pub use self::actor::{Owner, Room, RoomContext};
 pub use self::gate::{Gate, Permit};
 pub use self::history::History;
 pub use self::join::{Join, Start, Survivor};
-pub use self::post::{Commit, OVERHEAD as POST_OVERHEAD, Post, Reply};
+pub use self::post::{Commit, OVERHEAD as POST_OVERHEAD, Post, Reply, text_bytes};
 pub use self::state::{Ask, Bounds};
 
 use moim_shared::broker::Published;

@@ -40,7 +40,7 @@ settings! {
         mode: Mode = Mode::Standalone;
         /// Where clients connect. 127.0.0.1 is this machine alone, 0.0.0.0 is every network.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-        /// Where `/metrics` and `/admin` are served. Left out: beside everything else.
+        /// Where `/metrics` is served. Left out: beside everything else.
         admin_listen: Option<SocketAddr> = None, like "\"127.0.0.1:9090\"";
         /// The directory of the database and of what the server makes for itself.
         data_dir: PathBuf = "./data".into();

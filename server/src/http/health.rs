@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use moim_shared::BoxFuture;
@@ -12,6 +13,10 @@ use super::Routes;
 
 /// Looks at one dependency; an error says what is wrong.
 pub type Probe = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// How long a probe may take: those who ask wait for a second, and would take a node for dead whose
+/// database is slow.
+const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Whether this node can serve.
 #[derive(Default)]
@@ -48,7 +53,10 @@ pub async fn readyz(routes: web::Data<Routes>) -> HttpResponse {
     let probes = routes.health.probes.lock().clone();
     let mut dependencies = BTreeMap::new();
     for (name, probe) in probes {
-        let state = probe().await.map_or_else(|reason| reason, |()| "ok".into());
+        let state = match tokio::time::timeout(PATIENCE, probe()).await {
+            Ok(state) => state.map_or_else(|reason| reason, |()| "ok".into()),
+            Err(_) => format!("no answer within {} ms", PATIENCE.as_millis()),
+        };
         dependencies.insert(name, state);
     }
     let degraded = dependencies.values().any(|state| state != "ok");

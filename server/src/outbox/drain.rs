@@ -55,10 +55,12 @@ impl Drain {
                     return Ok(());
                 }
                 let count = match write(scratch, context)? {
-                    Poll::Ready(count) => count,
+                    Poll::Ready(count) => {
+                        self.touch();
+                        count
+                    }
                     Poll::Pending => 0,
                 };
-                self.touch();
                 self.rest.extend_from_slice(scratch.get(count..).unwrap_or_default());
                 Ok::<(), io::Error>(())
             })?;

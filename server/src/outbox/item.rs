@@ -158,8 +158,7 @@ impl Item {
         if matches!(self, Self::Close(_)) { 0 } else { self.weight() }
     }
 
-    /// Bytes above the bound that it may still take: replies and one large message always fit
-    /// into an empty outbox, whatever the configuration says.
+    /// Bytes above the bound that it may still take: a reply fits when messages do not.
     pub fn allowance(&self) -> usize {
         match self {
             Self::Message(..) | Self::Beat => 0,

@@ -185,13 +185,37 @@ fn who_waits_for_room_is_woken_when_there_is() {
     let woken = Arc::new(Woken::default());
     let waker = woken.clone().into();
     let context = Context::from_waker(&waker);
-    assert!(outbox.poll_roomy(&context).is_ready());
+    assert!(outbox.poll_turn(&context).is_ready());
     deliver(&outbox, &automatic(), &"x".repeat(300)).unwrap();
-    assert!(outbox.poll_roomy(&context).is_pending());
+    assert!(outbox.poll_turn(&context).is_pending());
     assert_eq!(woken.0.load(Ordering::Relaxed), 0);
     reader.all();
     assert_eq!(woken.0.load(Ordering::Relaxed), 1);
-    assert!(outbox.poll_roomy(&context).is_ready());
+    assert!(outbox.poll_turn(&context).is_ready());
+}
+
+#[test]
+fn one_has_its_turn_at_a_time_and_the_others_wait_once_each() {
+    let (outbox, _reader) = outbox(1_000);
+    let woken = Arc::new(Woken::default());
+    let waker = woken.clone().into();
+    let context = Context::from_waker(&waker);
+    let Poll::Ready(turn) = outbox.poll_turn(&context) else { panic!("it is nobody's turn") };
+    for _ in 0..3 {
+        assert!(outbox.poll_turn(&context).is_pending());
+    }
+    drop(turn);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert!(outbox.poll_turn(&context).is_ready());
+}
+
+#[test]
+fn what_is_larger_than_the_bound_passes_alone() {
+    let (outbox, mut reader) = outbox(1_000);
+    deliver(&outbox, &automatic(), &"x".repeat(5_000)).unwrap();
+    assert!(deliver(&outbox, &automatic(), "y").is_err());
+    reader.all();
+    assert_eq!(outbox.take_end(), Some(CloseReason::TOO_SLOW));
 }
 
 #[test]
@@ -202,10 +226,10 @@ fn who_waits_for_room_is_woken_by_the_close() {
         let woken = Arc::new(Woken::default());
         let waker = woken.clone().into();
         deliver(&outbox, &automatic(), &"x".repeat(300)).unwrap();
-        assert!(outbox.poll_roomy(&Context::from_waker(&waker)).is_pending());
+        assert!(outbox.poll_turn(&Context::from_waker(&waker)).is_pending());
         end(&outbox);
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
-        assert!(outbox.poll_roomy(&Context::from_waker(&waker)).is_ready());
+        assert!(outbox.poll_turn(&Context::from_waker(&waker)).is_ready());
     }
 }
 

@@ -28,8 +28,6 @@ pub struct Vitals {
     pub beats: Beats,
     /// Since when it closes.
     pub closing: Option<u64>,
-    /// Nothing is to be written any more.
-    pub gone: bool,
     /// How old an item may get.
     pub age_ms: u64,
     /// How long CONNECT may take.
@@ -110,7 +108,6 @@ mod tests {
         connected: true,
         beats: Beats { out_ms: 1_000, in_ms: 1_000, idle_ms: 0 },
         closing: None,
-        gone: false,
         age_ms: 30_000,
         connect_ms: 10_000,
     };

@@ -23,12 +23,16 @@ use super::recovery::is_covered;
 use super::state::{Ask, Bounds, Effect, State};
 use super::{Notice, Post};
 use crate::metrics::Metrics;
+use crate::outbox::CloseReason;
 
 /// Messages in a room's mailbox. Bytes are bounded by its gate; this bounds the rest.
 pub const MAILBOX: usize = 1_024;
 
 /// How often held asks are looked at.
 const TICK: Duration = Duration::from_millis(200);
+
+/// How long a room stays that nobody was let into.
+const KNOCK: Duration = Duration::from_secs(1);
 
 /// How long a room that left memory still forwards what was on its way to it.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -38,8 +42,9 @@ const HISTORY_TRIES: u32 = 6;
 
 /// Who holds the rooms of this node.
 pub trait Owner: Send + Sync {
-    /// The room has nothing to do. From now on others are given a new one.
-    fn retire(&self, room: &RoomId, life: u64);
+    /// The room has nothing to do. True: from now on others are given a new one. False: something
+    /// is on its way in.
+    fn retire(&self, room: &RoomId, life: u64) -> bool;
     /// The room panicked; these subscribers want to go on in a new one.
     fn died(&self, room: &RoomId, life: u64, survivors: Vec<Survivor>);
     /// Came too late for a room that has retired.
@@ -167,16 +172,17 @@ impl Room {
                 self.run(ctx, fill, |state, filled| state.on_filled(filled));
             }
             Effect::Begin { join } => {
-                let (start, head) = (join.start, self.state.at());
-                let begin = async move { begin(&context, &room, start, head).await };
+                let (start, head, deadline) = (join.start, self.state.at(), join.deadline);
+                let begin = async move { begin(&context, &room, start, head, deadline).await };
                 self.run(ctx, begin, move |state, begun| state.on_begun(join, begun));
             }
             Effect::Replay { key, after, outbox } => {
                 let replay = async move {
-                    poll_fn(|context| outbox.poll_roomy(context)).await;
-                    read(&context, &room, after).await
+                    let turn = poll_fn(|context| outbox.poll_turn(context)).await;
+                    (read(&context, &room, after).await, turn)
                 };
-                self.run(ctx, replay, move |state, page| state.on_replayed(key, page));
+                // The turn ends when the page is in the outbox.
+                self.run(ctx, replay, move |state, (page, _turn)| state.on_replayed(key, page));
             }
         }
     }
@@ -201,9 +207,10 @@ impl Room {
             return;
         }
         let since = *self.unused_since.get_or_insert_with(Instant::now);
-        if !self.retired && since.elapsed() >= self.context.idle {
+        // A room that let nobody in was only knocked at.
+        let long = if self.state.was_used() { self.context.idle } else { Duration::ZERO };
+        if !self.retired && since.elapsed() >= long && self.owner.retire(&self.id, self.life) {
             self.retired = true;
-            self.owner.retire(&self.id, self.life);
             ctx.run_later(FAREWELL, |_, ctx| ctx.stop());
         }
     }
@@ -216,6 +223,7 @@ impl Actor for Room {
         ctx.set_mailbox_capacity(MAILBOX);
         self.apply(ctx, |state, _| state.start());
         let look = (self.context.idle / 2).max(Duration::from_millis(50));
+        ctx.run_later(look.min(KNOCK), Self::look_whether_unused);
         ctx.run_interval(look, Self::look_whether_unused);
     }
 }
@@ -257,8 +265,13 @@ impl Handler<Notice> for Room {
 impl Drop for Room {
     fn drop(&mut self) {
         self.context.metrics.rooms.dec();
+        let survivors = self.state.survivors();
         if !self.retired {
-            self.owner.died(&self.id, self.life, self.state.survivors());
+            self.owner.died(&self.id, self.life, survivors);
+            return;
+        }
+        for survivor in survivors {
+            survivor.outbox.close(CloseReason::COME_BACK);
         }
     }
 }
@@ -302,8 +315,29 @@ async fn admit(context: &RoomContext, room: &RoomId, who: &Identity) -> Result<A
     }
 }
 
-/// Whether a subscription gets everything after its start, and which position that is.
+/// Whether a subscription gets everything after its start, and which position that is. Tried again
+/// until `deadline` when the store is away.
 async fn begin(
+    context: &RoomContext,
+    room: &RoomId,
+    start: Start,
+    head: Position,
+    deadline: Instant,
+) -> Result<(bool, Position), StoreError> {
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+    loop {
+        let asked = tokio::time::timeout_at(deadline.into(), ask_start(context, room, start, head));
+        match asked.await {
+            Ok(Err(error)) if error.retryable() && Instant::now() < deadline => {
+                tokio::time::sleep(backoff.wait()).await;
+            }
+            Ok(known) => return known,
+            Err(_late) => return Err(StoreError::Unavailable("no answer in time".into())),
+        }
+    }
+}
+
+async fn ask_start(
     context: &RoomContext,
     room: &RoomId,
     start: Start,
@@ -311,13 +345,12 @@ async fn begin(
 ) -> Result<(bool, Position), StoreError> {
     let store = &context.history.store;
     match start {
-        Start::Live => Ok((true, head)),
+        Start::Live | Start::Last(0) => Ok((true, head)),
         Start::Since(since) => {
             let epochs = store.epochs(room).await?;
             let covered = is_covered(since, head, &epochs);
             Ok((covered, if covered { since } else { head }))
         }
-        Start::Last(0) => Ok((true, head)),
         Start::Last(count) => Ok((true, store.before_last(room, count).await?)),
     }
 }
@@ -333,7 +366,9 @@ fn read<'a>(
         loop {
             match context.history.page(room, after, context.bounds.page_bytes).await {
                 Err(error) if backoff.tries() < HISTORY_TRIES => {
-                    tracing::warn!(room.id = %room, %error, "history cannot be read, trying again");
+                    if backoff.tries() == 0 {
+                        tracing::warn!(room.id = %room, %error, "history cannot be read, trying again");
+                    }
                     tokio::time::sleep(backoff.wait()).await;
                 }
                 done => return done,

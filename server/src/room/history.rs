@@ -55,12 +55,9 @@ impl History {
         }
         let rows = self.store.history(room, after, ROWS, bytes).await?;
         let mut envelopes = rows.envelopes;
-        if rows.more {
-            let upto = envelopes.last().map_or(log.durable, |last| last.position);
-            return Ok(Page { envelopes, upto });
-        }
         // Rows beyond the mark may have holes in front of them: they are for the hot log to tell.
         envelopes.retain(|envelope| envelope.position <= log.durable);
-        Ok(Page { envelopes, upto: log.durable })
+        let last = envelopes.last().map(|last| last.position).filter(|_| rows.more);
+        Ok(Page { envelopes, upto: last.unwrap_or(log.durable) })
     }
 }

@@ -41,7 +41,7 @@ pub struct Post {
 impl Post {
     /// What it counts for in gates and batches.
     pub fn weight(&self) -> usize {
-        OVERHEAD + self.body.len()
+        OVERHEAD + text_bytes(&self.headers, &self.content_type, &self.body)
     }
 
     /// What of it is placed.
@@ -61,8 +61,20 @@ impl Post {
     }
 }
 
-/// What a post costs beside its body, about.
+/// What a SEND costs beside its texts, about.
 pub const OVERHEAD: usize = 512;
+
+/// Bytes of a SEND's body and of the headers that are kept with it.
+pub fn text_bytes(
+    headers: &[(String, String)],
+    content_type: &Option<String>,
+    body: &[u8],
+) -> usize {
+    const HEADER: usize = 48;
+    let headers: usize =
+        headers.iter().map(|(name, value)| HEADER + name.len() + value.len()).sum();
+    headers + content_type.as_ref().map_or(0, String::len) + body.len()
+}
 
 /// The answer to a SEND: RECEIPT, or a refusal, or when it is dropped without either (a room that
 /// panicked) the truth, that nobody knows. Every SEND is answered once.

@@ -34,8 +34,6 @@ pub struct Bounds {
     pub batch: usize,
     /// Bytes of a page of history, about.
     pub page_bytes: usize,
-    /// How long a SUBSCRIBE is held when a store is away.
-    pub deadline: Duration,
 }
 
 /// What is to be done outside.
@@ -86,6 +84,8 @@ pub struct State {
     seen: Position,
     backoff: Backoff,
     delivered: u64,
+    /// Somebody was let in.
+    used: bool,
 }
 
 impl State {
@@ -111,6 +111,7 @@ impl State {
             seen: Position::ZERO,
             backoff: Backoff::new(Duration::from_millis(20), Duration::from_secs(2)),
             delivered: 0,
+            used: false,
         }
     }
 
@@ -124,7 +125,10 @@ impl State {
         let head = match opened {
             Ok(head) => head,
             Err(error) => {
-                tracing::warn!(room.id = %self.room, %error, "room `{}` cannot be opened", self.room);
+                if self.backoff.tries() == 0 {
+                    tracing::warn!(room.id = %self.room, %error,
+                        "room `{}` cannot be opened, trying on", self.room);
+                }
                 return vec![Effect::Open { wait: self.backoff.wait() }];
             }
         };
@@ -188,6 +192,11 @@ impl State {
     /// Messages put into outboxes since the last call.
     pub fn take_delivered(&mut self) -> u64 {
         std::mem::take(&mut self.delivered)
+    }
+
+    /// Whether anybody was ever let in.
+    pub const fn was_used(&self) -> bool {
+        self.used
     }
 
     /// Where the room stands for its live subscribers.

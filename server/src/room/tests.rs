@@ -29,12 +29,7 @@ use crate::stomp::Version;
 use crate::token::Grant;
 
 const EPOCH: u64 = 1_767_225_600_000;
-const BOUNDS: Bounds = Bounds {
-    batch_bytes: 100_000,
-    batch: 3,
-    page_bytes: 100_000,
-    deadline: Duration::from_secs(10),
-};
+const BOUNDS: Bounds = Bounds { batch_bytes: 100_000, batch: 3, page_bytes: 100_000 };
 
 fn room() -> RoomId {
     RoomId::parse("r").unwrap()

@@ -67,10 +67,11 @@ impl SessionContext {
 }
 
 /// Something that waits for its turn: for a room's gate, its mailbox, or the session's rate.
-#[expect(clippy::large_enum_variant, reason = "nearly all are done at once and never stored")]
 enum Work {
     /// To be counted against the rate, and to be given to its room.
     Send(Box<Sending>),
+    /// A SUBSCRIBE, to be counted against the rate, and to be given to its room.
+    Join(RoomId, Ask, Instant),
     /// To be given to its room.
     Ask(RoomId, Ask, Instant),
     /// To be confirmed, as a part of a COMMIT, whose own RECEIPT comes behind it.
@@ -221,7 +222,7 @@ impl Session {
                 let Some(who) = self.who.clone() else { return };
                 let outbox = self.outbox.clone();
                 let join = Join::new(who, outbox, subscription, start, receipt, deadline);
-                _ = self.begin(Work::Ask(room, join.into(), deadline), ctx);
+                _ = self.begin(Work::Join(room, join.into(), deadline), ctx);
             }
             Action::Errors { subscription, receipt } => {
                 self.outbox.tell_errors(Some(subscription));
@@ -270,6 +271,8 @@ impl Session {
         self.work.push_front(work);
         let hold = tokio::time::sleep(wait).into_actor(self);
         ctx.wait(hold.map(|(), session: &mut Self, ctx| {
+            // It is us who do not listen.
+            session.outbox.heard();
             session.work_off(ctx);
             session.pump(ctx);
         }));
@@ -293,6 +296,10 @@ impl Session {
                 None
             }
             Work::Send(sending) => self.try_send(sending),
+            Work::Join(room, ask, deadline) => match self.bucket.take(Instant::now()) {
+                Ok(()) => self.try_one(Work::Ask(room, ask, deadline)),
+                Err(wait) => Some((wait, Work::Join(room, ask, deadline))),
+            },
             Work::Ask(room, ask, deadline) => {
                 let ask = match self.context.hub.room(&room).map(|handle| handle.ask(ask)) {
                     Some(Ok(())) => return None,
@@ -342,7 +349,7 @@ impl Session {
         let draft = &sending.draft;
         let Some(who) = self.who.clone() else { return Err(sending) };
         let Some(handle) = self.context.hub.room(&draft.room) else { return Err(sending) };
-        let Some(permit) = handle.gate.enter(POST_OVERHEAD + draft.body.len()) else {
+        let Some(permit) = handle.gate.enter(POST_OVERHEAD + draft.bytes()) else {
             return Err(sending);
         };
         let Sending { draft, commit, deadline, .. } = *sending;
@@ -451,6 +458,7 @@ impl Drop for Session {
         for entry in self.protocol.take_subscriptions() {
             self.leave(&entry);
         }
+        self.context.metrics.ended(&self.outbox);
         let Some(who) = self.who.take() else { return };
         self.context.metrics.sessions.dec();
         let (context, session) = (self.context.clone(), self.outbox.session());

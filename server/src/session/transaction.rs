@@ -52,7 +52,7 @@ impl Transactions {
         let frames: usize = self.open.iter().map(|transaction| transaction.held.len()).sum();
         let bytes: usize = self.open.iter().map(|transaction| transaction.bytes).sum();
         let more = match &held {
-            Held::Send(draft) => draft.body.len(),
+            Held::Send(draft) => draft.bytes(),
             Held::Ack(_) => 0,
         };
         if frames >= bounds.frames || bytes + more > bounds.bytes {

@@ -292,12 +292,7 @@ async fn serve(
     let rooms = Arc::new(RoomContext {
         history: History { broker, store },
         queue: queue.clone(),
-        bounds: Bounds {
-            batch_bytes: 1 << 20,
-            batch: 1_024,
-            page_bytes: 256 << 10,
-            deadline: limits.send_deadline.get(),
-        },
+        bounds: Bounds { batch_bytes: 1 << 20, batch: 1_024, page_bytes: 256 << 10 },
         idle: limits.room_idle.get(),
         metrics: metrics.clone(),
     });
@@ -307,7 +302,7 @@ async fn serve(
         limits.node_pending_bytes.get(),
         actix_rt::Arbiter::current(),
     );
-    relay.connect(hub.clone());
+    relay.connect(&hub);
     let secret = Secret::new(SECRET).unwrap();
     let sessions = Arc::new(SessionContext {
         node: NodeId::random(),
@@ -335,6 +330,7 @@ async fn serve(
     let setup = http::Setup {
         user_timeout: limits.tcp_user_timeout.get(),
         keepalive: limits.tcp_keepalive.get(),
+        message_max: limits.message_max.get(),
     };
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (server, address) = http::serve(anywhere, Serving::Clients, routes, 2, setup).unwrap();

@@ -9,7 +9,7 @@ mod names;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -41,9 +41,22 @@ pub struct MemoryBroker {
     store: Arc<dyn Store>,
     feed: Arc<dyn Feed>,
     bounds: Bounds,
-    rooms: Mutex<HashMap<RoomId, Arc<Mutex<Log>>>>,
+    rooms: Mutex<HashMap<RoomId, Arc<Room>>>,
     /// The largest epoch seen, so that a new one is larger even when the clock goes back.
     floor: AtomicU64,
+}
+
+struct Room {
+    log: Mutex<Log>,
+    /// This node wants to be told. Beside the lock: a feed is told under the log's lock and may
+    /// hold locks of its own, under which it closes rooms.
+    watched: AtomicBool,
+}
+
+impl Room {
+    fn new(log: Log) -> Self {
+        Self { log: Mutex::new(log), watched: AtomicBool::new(false) }
+    }
 }
 
 impl MemoryBroker {
@@ -55,14 +68,14 @@ impl MemoryBroker {
     /// Does to a room's log what the loss of a Redis does: names are forgotten and another epoch
     /// begins. For tests of those who must survive it.
     pub fn lose(&self, room: &RoomId) {
-        if let Ok(log) = self.log(room) {
-            let mut log = log.lock();
+        if let Ok(known) = self.room(room) {
+            let mut log = known.log.lock();
             let epoch = self.new_epoch(log.epoch() + 1);
             log.roll(epoch);
         }
     }
 
-    fn log(&self, room: &RoomId) -> Result<Arc<Mutex<Log>>, BrokerError> {
+    fn room(&self, room: &RoomId) -> Result<Arc<Room>, BrokerError> {
         self.rooms.lock().get(room).cloned().ok_or(BrokerError::EpochRolled)
     }
 
@@ -75,9 +88,10 @@ impl MemoryBroker {
     /// Drops the log of a room that nobody has open and that is durable to its head.
     fn forget_if_unused(&self, room: &RoomId) {
         let mut rooms = self.rooms.lock();
-        let unused = rooms.get(room).is_some_and(|log| {
-            let log = log.lock();
-            !log.watched && log.is_durable()
+        // A log that is being worked with is looked at again when that is done.
+        let unused = rooms.get(room).is_some_and(|known| {
+            !known.watched.load(Ordering::SeqCst)
+                && known.log.try_lock().is_some_and(|log| log.is_durable())
         });
         if unused {
             rooms.remove(room);
@@ -110,33 +124,34 @@ impl Broker for MemoryBroker {
     fn open<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Head, BrokerError>> {
         Box::pin(async move {
             let known = self.rooms.lock().get(room).cloned();
-            let log = match known {
-                Some(log) => log,
+            let known = match known {
+                Some(known) => known,
                 None => {
                     let recalled = self.recall(room).await?;
                     // Another call may have been quicker; the first one stands.
                     let mut rooms = self.rooms.lock();
                     rooms
                         .entry(room.clone())
-                        .or_insert_with(|| Arc::new(Mutex::new(recalled)))
+                        .or_insert_with(|| Arc::new(Room::new(recalled)))
                         .clone()
                 }
             };
-            let mut log = log.lock();
-            log.watched = true;
+            let log = known.log.lock();
+            known.watched.store(true, Ordering::SeqCst);
             Ok(log.head())
         })
     }
 
     fn close(&self, room: &RoomId) {
-        if let Ok(log) = self.log(room) {
-            log.lock().watched = false;
+        if let Ok(known) = self.room(room) {
+            known.watched.store(false, Ordering::SeqCst);
         }
         self.forget_if_unused(room);
     }
 
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Placed>, BrokerError>> {
-        let placed = self.log(&batch.room).and_then(|log| log.lock().append(batch, now_ms()));
+        let placed =
+            self.room(&batch.room).and_then(|known| known.log.lock().append(batch, now_ms()));
         Box::pin(std::future::ready(placed))
     }
 
@@ -146,7 +161,7 @@ impl Broker for MemoryBroker {
         after: Position,
         bytes: usize,
     ) -> BoxFuture<'a, Result<LogPage, BrokerError>> {
-        let page = self.log(room).map(|log| log.lock().read(after, bytes));
+        let page = self.room(room).map(|known| known.log.lock().read(after, bytes));
         Box::pin(std::future::ready(page))
     }
 
@@ -154,7 +169,7 @@ impl Broker for MemoryBroker {
         &'a self,
         room: &'a RoomId,
     ) -> BoxFuture<'a, Result<Vec<Arc<Envelope>>, BrokerError>> {
-        let left = self.log(room).map(|log| log.lock().unconfirmed());
+        let left = self.room(room).map(|known| known.log.lock().unconfirmed());
         Box::pin(std::future::ready(left))
     }
 
@@ -165,25 +180,25 @@ impl Broker for MemoryBroker {
     ) -> BoxFuture<'a, Result<(), BrokerError>> {
         Box::pin(async move {
             // A room that was dropped has nothing left to learn.
-            let Ok(log) = self.log(room) else { return Ok(()) };
-            let (sealed, watched) = {
-                let mut log = log.lock();
+            let Ok(known) = self.room(room) else { return Ok(()) };
+            let sealed = {
+                let mut log = known.log.lock();
                 let advance = log.mark_durable(durable);
                 let sealed = log.take_sealed();
                 if let Some(advance) = advance
-                    && log.watched
+                    && known.watched.load(Ordering::SeqCst)
                 {
                     // Told under the log's lock: two advances cannot overtake each other.
                     self.tell(room, advance);
                 }
-                (sealed, log.watched)
+                sealed
             };
-            if !watched {
+            if !known.watched.load(Ordering::SeqCst) {
                 self.forget_if_unused(room);
             }
             for (at, last) in sealed.iter().enumerate() {
                 if let Err(error) = self.store.seal(room, last.epoch, last.seq).await {
-                    log.lock().give_back_sealed(&sealed[at..]);
+                    known.log.lock().give_back_sealed(&sealed[at..]);
                     return Err(BrokerError::Unavailable(error.to_string()));
                 }
             }
@@ -193,7 +208,7 @@ impl Broker for MemoryBroker {
 
     fn members_changed<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<u64, BrokerError>> {
         // Nobody has open what is not there, and opening it starts from the database.
-        let version = self.log(room).map_or(0, |log| log.lock().members_changed());
+        let version = self.room(room).map_or(0, |known| known.log.lock().members_changed());
         Box::pin(std::future::ready(Ok(version)))
     }
 }

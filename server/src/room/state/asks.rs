@@ -109,7 +109,9 @@ impl State {
 
     fn ask_again(&mut self, who: &Arc<Identity>, error: &StoreError) -> Vec<Effect> {
         if self.asks.iter().any(|ask| ask.who().user == who.user) {
-            tracing::warn!(room.id = %self.room, %error, "a membership cannot be read");
+            if self.backoff.tries() == 0 {
+                tracing::warn!(room.id = %self.room, %error, "a membership cannot be read, trying on");
+            }
             self.loading.insert(who.user.clone(), self.members);
             vec![Effect::Admit { who: who.clone(), wait: self.backoff.wait() }]
         } else {
@@ -129,7 +131,10 @@ impl State {
     }
 
     fn let_in(&mut self, ask: Ask) -> Vec<Effect> {
+        self.used = true;
         match ask {
+            // It was ended while it waited; there is nobody to tell.
+            Ask::Join(join) if join.subscription.is_ended() => Vec::new(),
             Ask::Join(join) => self.on_join(join),
             Ask::Post(post) => {
                 self.pending.push_back(post);

@@ -175,7 +175,7 @@ fn a_start_that_is_unknown_is_not_recovered_and_live_only() {
     let old = Position::new(EPOCH - 5, 3);
     let (mut effects, _) = mina.subscribe(&mut state, Start::Since(old));
     let Some(Effect::Begin { join }) = effects.pop() else { panic!("{effects:?}") };
-    assert!(state.on_begun(join, Ok((false, old))).is_empty());
+    assert!(state.on_begun(join, Ok((false, at(9)))).is_empty());
     assert_eq!(mina.reader.frame().get("recovered"), Some("false"));
     state.on_published(&published(10, 10));
     assert_eq!(mina.shown(), [at(10)]);

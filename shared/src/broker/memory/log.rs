@@ -27,8 +27,6 @@ pub struct Log {
     bounds: Bounds,
     /// Last positions of epochs that became durable to their end after another had begun.
     sealed: Vec<Position>,
-    /// A node wants to be told.
-    pub watched: bool,
 }
 
 #[derive(Debug)]
@@ -60,7 +58,6 @@ impl Log {
             names: Names::new(bounds.names, bounds.names_age.as_millis() as u64),
             bounds,
             sealed: Vec::new(),
-            watched: false,
         }
     }
 
