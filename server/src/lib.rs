@@ -7,7 +7,8 @@
 //! sessions from outside. [`app`] is the only place that knows which adapters are behind it.
 //!
 //! **Invariant**: nothing here knows SQL, a Redis key or an AMQP name, and imports go one way:
-//! `stomp, outbox ← room ← hub ← session, relay, reaper ← http ← app ← main`.
+//! `stomp, token, refusal, outbox ← metrics ← room ← hub ← session, relay, reaper ← http ← app ←
+//! main`.
 
 pub mod app;
 pub mod http;

@@ -143,10 +143,7 @@ impl Stream for Inflow {
 
 /// The length of the frame that `bytes` begin with, head and payload; `None` while its head is not
 /// complete (RFC 6455, section 5.2).
-fn frame_length(
-    bytes: &[u8],
-    message_max: usize,
-) -> Result<Option<usize>, (Code, &'static str)> {
+fn frame_length(bytes: &[u8], message_max: usize) -> Result<Option<usize>, (Code, &'static str)> {
     let (Some(first), Some(second)) = (bytes.first(), bytes.get(1)) else { return Ok(None) };
     let (opcode, length) = (first & 0x0f, usize::from(second & 0x7f));
     let control = opcode >= 8;

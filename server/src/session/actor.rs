@@ -96,6 +96,10 @@ impl Sending {
 /// How long a session waits before it tries again what could not be taken.
 const HOLD: Duration = Duration::from_millis(5);
 
+/// The longest wait between two tries: each also says that the client is not silent, and the
+/// shortest heart-beat ends a session after 250 ms.
+const HOLD_MOST: Duration = Duration::from_millis(100);
+
 /// See the module.
 pub struct Session {
     context: Arc<SessionContext>,
@@ -269,7 +273,7 @@ impl Session {
     fn begin(&mut self, work: Work, ctx: &mut WebsocketContext<Self>) -> bool {
         let Some((wait, work)) = self.try_one(work) else { return true };
         self.work.push_front(work);
-        let hold = tokio::time::sleep(wait).into_actor(self);
+        let hold = tokio::time::sleep(wait.min(HOLD_MOST)).into_actor(self);
         ctx.wait(hold.map(|(), session: &mut Self, ctx| {
             // It is us who do not listen.
             session.outbox.heard();
