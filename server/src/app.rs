@@ -166,6 +166,11 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     for handle in handles {
         handle.stop(false).await;
     }
+    match tokio::time::timeout(Duration::from_secs(5), backends.store.tidy()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the database was not tidied up; nothing is lost"),
+        Err(_) => tracing::warn!("the database was not tidied up in time; nothing is lost"),
+    }
     tracing::info!("stopped");
     Ok(())
 }

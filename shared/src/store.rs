@@ -164,6 +164,12 @@ pub trait Store: Send + Sync + 'static {
         name: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Access, StoreError>>;
 
+    /// Leaves nothing beside the database's own file, for those who copy it after a clean stop. Not
+    /// needed for safety.
+    fn tidy(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Whether the database answers now.
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }

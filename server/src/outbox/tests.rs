@@ -7,6 +7,8 @@ use std::sync::atomic::AtomicUsize;
 
 use self::reader::{Read, Reader};
 use super::*;
+use crate::refusal::Refusal;
+use crate::stomp::FrameWriter;
 
 pub const BOUNDS: Bounds =
     Bounds { bytes: 100_000, age: Duration::from_secs(3_600), connect: Duration::from_secs(3_600) };

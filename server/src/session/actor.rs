@@ -1,12 +1,14 @@
 //! The session's actor: a thin shell around [`Protocol`]. It only reads; what it has to say goes
 //! into its outbox.
 
+mod work;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::{ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
+use actix::{AsyncContext, StreamHandler};
 use actix_http::error::PayloadError;
 use actix_http::ws::Codec;
 use actix_web::Error;
@@ -15,23 +17,23 @@ use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::LocalBoxStream;
 use moim_shared::clock::now_ms;
-use moim_shared::ids::{NodeId, OriginId, RoomId};
+use moim_shared::ids::NodeId;
 use moim_shared::presence::{self, Presence};
 
+use self::work::{Sending, Work};
 use super::bucket::Bucket;
 use super::connect::{self, Rejected, Upgrade};
 use super::destination::Source;
-use super::draft::Draft;
 use super::inbound::{Inbound, not_text, too_large};
 use super::protocol::{Action, Protocol, Violation};
 use super::transaction::Held;
 use super::{Limits, subscriptions};
-use crate::hub::{Hub, Undelivered};
+use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::outbox::{CloseReason, Outbox};
 use crate::reaper::Reaper;
 use crate::refusal::{Code, Refusal};
-use crate::room::{Ask, Commit, Identity, Join, Notice, POST_OVERHEAD, Post, Reply};
+use crate::room::{Commit, Identity, Join, Notice};
 use crate::stomp::{Command, Frame, Headers, Incoming};
 use crate::token::{TokenError, Verifier};
 
@@ -65,40 +67,6 @@ impl SessionContext {
         self.sessions.fetch_add(1, Ordering::Relaxed)
     }
 }
-
-/// Something that waits for its turn: for a room's gate, its mailbox, or the session's rate.
-enum Work {
-    /// To be counted against the rate, and to be given to its room.
-    Send(Box<Sending>),
-    /// A SUBSCRIBE, to be counted against the rate, and to be given to its room.
-    Join(RoomId, Ask, Instant),
-    /// To be given to its room.
-    Ask(RoomId, Ask, Instant),
-    /// To be confirmed, as a part of a COMMIT, whose own RECEIPT comes behind it.
-    Confirm(Option<Box<str>>, Arc<Commit>),
-}
-
-/// A SEND on its way to its room.
-struct Sending {
-    draft: Draft,
-    commit: Option<Arc<Commit>>,
-    deadline: Instant,
-    /// It was counted against the rate.
-    counted: bool,
-}
-
-impl Sending {
-    fn work(draft: Draft, commit: Option<Arc<Commit>>, deadline: Instant) -> Work {
-        Work::Send(Box::new(Self { draft, commit, deadline, counted: false }))
-    }
-}
-
-/// How long a session waits before it tries again what could not be taken.
-const HOLD: Duration = Duration::from_millis(5);
-
-/// The longest wait between two tries: each also says that the client is not silent, and the
-/// shortest heart-beat ends a session after 250 ms.
-const HOLD_MOST: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub struct Session {
@@ -226,7 +194,7 @@ impl Session {
                 let Some(who) = self.who.clone() else { return };
                 let outbox = self.outbox.clone();
                 let join = Join::new(who, outbox, subscription, start, receipt, deadline);
-                _ = self.begin(Work::Join(room, join.into(), deadline), ctx);
+                _ = self.do_or_hold(Work::Join(room, join.into(), deadline), ctx);
             }
             Action::Errors { subscription, receipt } => {
                 self.outbox.tell_errors(Some(subscription));
@@ -238,7 +206,7 @@ impl Session {
                 }
                 self.confirm(receipt.as_deref());
             }
-            Action::Send(draft) => _ = self.begin(Sending::work(draft, None, deadline), ctx),
+            Action::Send(draft) => _ = self.do_or_hold(Sending::work(draft, None, deadline), ctx),
             Action::Commit { held, receipt } => {
                 // Its RECEIPT goes out when the last part has let go of it.
                 let commit = Arc::new(Commit::new(self.outbox.clone(), receipt));
@@ -266,111 +234,6 @@ impl Session {
     fn fail(&self, receipt: Option<&str>, refusal: &Refusal) {
         self.context.metrics.refused(refusal.code);
         self.outbox.fail(receipt, refusal);
-    }
-
-    /// Does it, or holds it and everything behind it: nothing is read meanwhile, so the client's
-    /// own socket holds it back.
-    fn begin(&mut self, work: Work, ctx: &mut WebsocketContext<Self>) -> bool {
-        let Some((wait, work)) = self.try_one(work) else { return true };
-        self.work.push_front(work);
-        let hold = tokio::time::sleep(wait.min(HOLD_MOST)).into_actor(self);
-        ctx.wait(hold.map(|(), session: &mut Self, ctx| {
-            // It is us who do not listen.
-            session.outbox.heard();
-            session.work_off(ctx);
-            session.pump(ctx);
-        }));
-        false
-    }
-
-    /// Does what was held, in order.
-    fn work_off(&mut self, ctx: &mut WebsocketContext<Self>) {
-        while let Some(work) = self.work.pop_front() {
-            if !self.begin(work, ctx) {
-                return;
-            }
-        }
-        self.work = VecDeque::new();
-    }
-
-    fn try_one(&mut self, work: Work) -> Option<(Duration, Work)> {
-        match work {
-            Work::Confirm(receipt, _commit) => {
-                self.confirm(receipt.as_deref());
-                None
-            }
-            Work::Send(sending) => self.try_send(sending),
-            Work::Join(room, ask, deadline) => match self.bucket.take(Instant::now()) {
-                Ok(()) => self.try_one(Work::Ask(room, ask, deadline)),
-                Err(wait) => Some((wait, Work::Join(room, ask, deadline))),
-            },
-            Work::Ask(room, ask, deadline) => {
-                let ask = match self.context.hub.room(&room).map(|handle| handle.ask(ask)) {
-                    Some(Ok(())) => return None,
-                    Some(Err(Undelivered(ask))) => *ask,
-                    // The hub is going away with the process, and the session with it.
-                    None => return None,
-                };
-                if Instant::now() >= deadline || self.outbox.is_closing() {
-                    ask.refuse(&Refusal::busy());
-                    return None;
-                }
-                Some((HOLD, Work::Ask(room, ask, deadline)))
-            }
-        }
-    }
-
-    fn try_send(&mut self, mut sending: Box<Sending>) -> Option<(Duration, Work)> {
-        let now = Instant::now();
-        let late = now >= sending.deadline || self.outbox.is_closing();
-        if !sending.counted
-            && let Err(wait) = self.bucket.take(now)
-        {
-            if late {
-                return self.refuse_send(&sending, &Refusal::rate_limited());
-            }
-            return Some((wait.min(sending.deadline - now), Work::Send(sending)));
-        }
-        sending.counted = true;
-        match self.post(sending) {
-            Ok(ask) => self.try_one(ask),
-            Err(sending) if late => self.refuse_send(&sending, &Refusal::busy()),
-            Err(sending) => Some((HOLD, Work::Send(sending))),
-        }
-    }
-
-    fn refuse_send(&self, sending: &Sending, refusal: &Refusal) -> Option<(Duration, Work)> {
-        self.context.metrics.refused(refusal.code);
-        self.outbox.refuse(sending.draft.receipt.as_deref(), refusal);
-        if let Some(commit) = &sending.commit {
-            commit.fail(refusal);
-        }
-        None
-    }
-
-    /// Takes room in the gate and makes a post of the draft; gives it back when there is none.
-    fn post(&self, sending: Box<Sending>) -> Result<Work, Box<Sending>> {
-        let draft = &sending.draft;
-        let Some(who) = self.who.clone() else { return Err(sending) };
-        let Some(handle) = self.context.hub.room(&draft.room) else { return Err(sending) };
-        let Some(permit) = handle.gate.enter(POST_OVERHEAD + draft.bytes()) else {
-            return Err(sending);
-        };
-        let Sending { draft, commit, deadline, .. } = *sending;
-        let metrics = self.context.metrics.clone();
-        let reply = Reply::new(self.outbox.clone(), draft.receipt, commit, metrics, permit);
-        let post = Post {
-            who,
-            origin: draft.origin.unwrap_or_else(|| OriginId::made_by(&self.context.node)),
-            sent_at: now_ms(),
-            content_type: draft.content_type,
-            binary: draft.binary,
-            headers: draft.headers,
-            body: draft.body,
-            deadline,
-            reply,
-        };
-        Ok(Work::Ask(draft.room, post.into(), deadline))
     }
 
     fn leave(&self, entry: &subscriptions::Entry) {

@@ -160,6 +160,18 @@ async fn told_to_stop_it_tells_its_clients_to_come_back_and_exits_0() {
 }
 
 #[tokio::test]
+async fn after_a_clean_stop_everything_is_in_the_one_file() {
+    let server = Server::start();
+    let mut ann = Client::connect(&server, "ann").await;
+    for n in 0..20 {
+        ann.send_room("room", &n.to_string()).await;
+    }
+    assert_eq!(server.terminate(), Some(0));
+    let log = server.data_dir().join("moim.db-wal");
+    assert_eq!(std::fs::metadata(&log).map_or(0, |log| log.len()), 0, "{}", log.display());
+}
+
+#[tokio::test]
 async fn what_got_its_receipt_is_there_after_a_kill() {
     let server = Server::start();
     let mut ann = Client::connect(&server, "ann").await;

@@ -16,6 +16,7 @@ mod write;
 use std::path::Path;
 use std::sync::Arc;
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
 use self::file::Database;
@@ -215,6 +216,10 @@ impl Store for SqliteStore {
             self.write((1, 0), move |writer| rare::admit(writer, &room, &user, name.as_deref()))
                 .await
         })
+    }
+
+    fn tidy(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.read(|conn| conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")))
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
