@@ -1,6 +1,6 @@
 //! A room: one actor on this node for each room that somebody here uses.
 //!
-//! [`state`] decides (pure, clock passed in), [`actor`] carries out. A room never awaits a client:
+//! `state` decides (pure, clock passed in), `actor` carries out. A room never awaits a client:
 //! it puts into outboxes, which are bounded, and drops who overflows. It never names a session.
 
 mod access;

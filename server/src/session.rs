@@ -1,6 +1,6 @@
 //! A session: one STOMP connection of one client.
 //!
-//! [`protocol`] decides what a frame asks for (pure), [`actor`] carries it out. What goes back to
+//! `protocol` decides what a frame asks for (pure), `actor` carries it out. What goes back to
 //! the client goes through its [`crate::outbox`].
 
 mod actor;
