@@ -105,12 +105,6 @@ impl Command {
         })
     }
 
-    /// Whether the frame is one that a server sends.
-    #[must_use]
-    pub const fn is_server(self) -> bool {
-        matches!(self, Self::Connected | Self::Message | Self::Receipt | Self::Error)
-    }
-
     /// Whether the frame may have a body (STOMP 1.2, "Body").
     #[must_use]
     pub const fn may_have_body(self) -> bool {
