@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod envelope;
 pub mod ids;
+pub mod membership;
 pub mod position;
 pub mod presence;
 pub mod queue;

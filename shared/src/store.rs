@@ -2,6 +2,8 @@
 //!
 //! **Invariant**: what [`Store::insert`] answered for survives a power cut.
 
+pub mod accounts;
+pub mod rooms;
 mod schema;
 pub mod sqlite;
 
@@ -58,6 +60,11 @@ pub enum Stored {
 pub enum Access {
     /// Read and send.
     Member,
+    /// Read; send again from then on, in ms since 1970.
+    Muted {
+        /// When.
+        until: u64,
+    },
     /// Neither; stands above every grant.
     Banned,
     /// Not a member, or there is no such room.
@@ -93,7 +100,7 @@ pub struct Epoch {
 pub struct HistoryPage {
     /// The messages, in order.
     pub envelopes: Vec<Arc<Envelope>>,
-    /// True when there may be more behind it.
+    /// True when there may be more behind it, in the direction that was asked for.
     pub more: bool,
 }
 
@@ -112,6 +119,16 @@ pub trait Store: Send + Sync + 'static {
         &'a self,
         room: &'a RoomId,
         after: Position,
+        limit: usize,
+        bytes: usize,
+    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>>;
+
+    /// Messages before `before` (of all when `None`) in order, the last up to `limit` rows and about
+    /// `bytes` (one at least).
+    fn history_back<'a>(
+        &'a self,
+        room: &'a RoomId,
+        before: Option<Position>,
         limit: usize,
         bytes: usize,
     ) -> BoxFuture<'a, Result<HistoryPage, StoreError>>;

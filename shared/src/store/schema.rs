@@ -42,6 +42,8 @@ diesel::table! {
         name -> Nullable<Text>,
         visibility -> Text,
         created_at -> BigInt,
+        direct -> Bool,
+        deleted_at -> Nullable<BigInt>,
     }
 }
 
@@ -54,5 +56,44 @@ diesel::table! {
         source -> Text,
         joined_at -> BigInt,
         banned -> Bool,
+        muted_until -> Nullable<BigInt>,
     }
 }
+
+diesel::table! {
+    cursors (room, user_id) {
+        room -> Text,
+        user_id -> Text,
+        epoch -> BigInt,
+        seq -> BigInt,
+    }
+}
+
+diesel::table! {
+    accounts (user_id) {
+        user_id -> Text,
+        name -> Nullable<Text>,
+        password_hash -> Nullable<Text>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    refresh_tokens (hash) {
+        hash -> Binary,
+        user_id -> Text,
+        login -> Text,
+        expires_at -> BigInt,
+        rotated_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    revocations (subject) {
+        subject -> Text,
+        before -> BigInt,
+        until -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(rooms, members, cursors, messages);
