@@ -4,6 +4,8 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use moim_shared::broker::{Feed, Published};
+use moim_shared::ids::RoomId;
+use moim_shared::signal::Signal;
 
 use crate::hub::Hub;
 use crate::room::Notice;
@@ -30,4 +32,13 @@ impl Feed for Relay {
             room.tell(Notice::Published(published));
         }
     }
+
+    fn members_changed(&self, room: &RoomId, version: u64) {
+        let hub = self.hub.get().and_then(Weak::upgrade);
+        if let Some(handle) = hub.and_then(|hub| hub.find(room)) {
+            handle.tell(Notice::MembersChanged(version));
+        }
+    }
+
+    fn signalled(&self, _signal: Signal) {}
 }

@@ -30,6 +30,8 @@ use moim_shared::broker::Published;
 pub enum Notice {
     /// The broker made messages visible.
     Published(Published),
+    /// The memberships changed; this is their version now.
+    MembersChanged(u64),
     /// A subscription was ended; it already receives nothing.
     Left,
 }

@@ -12,6 +12,7 @@ use crate::BoxFuture;
 use crate::envelope::Envelope;
 use crate::ids::RoomId;
 use crate::position::Position;
+use crate::signal::{Channel, Signal};
 
 /// Where a room stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +103,12 @@ pub struct Published {
 pub trait Feed: Send + Sync {
     /// Messages became visible.
     fn published(&self, published: Published);
+
+    /// The memberships of an open room changed; this is their version now.
+    fn members_changed(&self, room: &RoomId, version: u64);
+
+    /// Something that is told and not kept.
+    fn signalled(&self, signal: Signal);
 }
 
 /// A part of a room's log.
@@ -114,6 +121,16 @@ pub struct LogPage {
     pub upto: Option<Position>,
     /// Everything up to here is in the database.
     pub durable: Position,
+}
+
+/// The end of a room's log, or what stands before some position in it.
+#[derive(Debug, Clone, Default)]
+pub struct LogTail {
+    /// Messages, in order.
+    pub envelopes: Vec<Arc<Envelope>>,
+    /// Everything visible after this, and before what was asked for, is in `envelopes`. `None`:
+    /// the log knows nothing of that part, the database everything.
+    pub after: Option<Position>,
 }
 
 /// The place of a message that reached the database, or of one that never will.
@@ -144,6 +161,9 @@ pub trait Broker: Send + Sync + 'static {
     /// like twice in two.
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Placed>, BrokerError>>;
 
+    /// The newest position that subscribers may see, also of a room that is not open.
+    fn head<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Position, BrokerError>>;
+
     /// What the log holds after `after`, up to `bytes` (one message at least).
     fn read<'a>(
         &'a self,
@@ -151,6 +171,16 @@ pub trait Broker: Send + Sync + 'static {
         after: Position,
         bytes: usize,
     ) -> BoxFuture<'a, Result<LogPage, BrokerError>>;
+
+    /// The last messages that the log holds before `before` (of all when `None`), up to `limit`
+    /// and about `bytes` (one at least).
+    fn read_back<'a>(
+        &'a self,
+        room: &'a RoomId,
+        before: Option<Position>,
+        limit: usize,
+        bytes: usize,
+    ) -> BoxFuture<'a, Result<LogTail, BrokerError>>;
 
     /// Messages that the log holds and that are not durable. A room that opens its log queues them
     /// again, since the room before it may have died between the two; whoever waits for what
@@ -170,6 +200,18 @@ pub trait Broker: Send + Sync + 'static {
         durable: &'a [Durable],
     ) -> BoxFuture<'a, Result<(), BrokerError>>;
 
-    /// Memberships of the room changed: batches that were checked before are refused from now on.
+    /// Memberships of the room changed: batches that were checked before are refused from now on,
+    /// and the feed of whoever has the room open is told.
     fn members_changed<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<u64, BrokerError>>;
+
+    /// Tells the feeds of all nodes, this one too, that listen to the signal's channel: at most
+    /// once, those of one caller in the order of its calls. Nothing is kept.
+    fn signal(&self, signal: Signal) -> BoxFuture<'_, Result<(), BrokerError>>;
+
+    /// This node wants what is signalled on the channel, from when this returns. Saying it twice
+    /// is harmless. A room's own channel needs no call: opening the room says it.
+    fn listen<'a>(&'a self, channel: &'a Channel) -> BoxFuture<'a, Result<(), BrokerError>>;
+
+    /// Nobody here wants it any more.
+    fn ignore(&self, channel: &Channel);
 }

@@ -17,6 +17,7 @@ pub mod membership;
 pub mod position;
 pub mod presence;
 pub mod queue;
+pub mod signal;
 pub mod store;
 
 /// A boxed future that seams return, so that adapters can be chosen at start-up.

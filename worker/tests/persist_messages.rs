@@ -13,6 +13,7 @@ use moim_shared::ids::{NodeId, OriginId, RoomId, UserId};
 use moim_shared::position::Position;
 use moim_shared::queue::Queue;
 use moim_shared::queue::memory::MemoryQueue;
+use moim_shared::signal::Signal;
 use moim_shared::store::Store;
 use moim_shared::store::sqlite::SqliteStore;
 use moim_worker::jobs::PersistMessages;
@@ -25,6 +26,10 @@ impl Feed for Told {
     fn published(&self, published: Published) {
         self.0.lock().unwrap().send(published).unwrap();
     }
+
+    fn members_changed(&self, _: &RoomId, _: u64) {}
+
+    fn signalled(&self, _: Signal) {}
 }
 
 struct Rig {

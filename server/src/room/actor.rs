@@ -257,6 +257,9 @@ impl Handler<Notice> for Room {
             Notice::Published(published) => {
                 self.apply(ctx, |state, _| state.on_published(&published));
             }
+            Notice::MembersChanged(version) => {
+                self.apply(ctx, |state, _| state.on_members_changed(version));
+            }
             Notice::Left => self.apply(ctx, State::on_tick),
         }
     }

@@ -19,7 +19,7 @@ use moim_server::token::Verifier;
 use moim_shared::BoxFuture;
 use moim_shared::broker::memory::{self, MemoryBroker};
 use moim_shared::broker::{
-    Batch, Broker, BrokerError, Durable, Feed, Head, LogPage, Placed, Published,
+    Batch, Broker, BrokerError, Durable, Feed, Head, LogPage, LogTail, Placed, Published,
 };
 use moim_shared::config::{Auth, Limits, Origins, Secret};
 use moim_shared::envelope::Envelope;
@@ -28,6 +28,7 @@ use moim_shared::position::Position;
 use moim_shared::presence::memory::MemoryPresence;
 use moim_shared::queue::Queue;
 use moim_shared::queue::memory::MemoryQueue;
+use moim_shared::signal::{Channel, Signal};
 use moim_shared::store::sqlite::SqliteStore;
 use moim_shared::store::{Access, Epoch, HistoryPage, KnownName, Store, StoreError, Stored};
 use moim_worker::jobs::PersistMessages;
@@ -90,11 +91,37 @@ impl Broker for PanickingBroker {
         })
     }
 
+    fn head<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Position, BrokerError>> {
+        self.broker.head(room)
+    }
+
+    fn read_back<'a>(
+        &'a self,
+        room: &'a RoomId,
+        before: Option<Position>,
+        limit: usize,
+        bytes: usize,
+    ) -> BoxFuture<'a, Result<LogTail, BrokerError>> {
+        self.broker.read_back(room, before, limit, bytes)
+    }
+
     fn unconfirmed<'a>(
         &'a self,
         room: &'a RoomId,
     ) -> BoxFuture<'a, Result<Vec<Arc<Envelope>>, BrokerError>> {
         self.broker.unconfirmed(room)
+    }
+
+    fn signal(&self, signal: Signal) -> BoxFuture<'_, Result<(), BrokerError>> {
+        self.broker.signal(signal)
+    }
+
+    fn listen<'a>(&'a self, channel: &'a Channel) -> BoxFuture<'a, Result<(), BrokerError>> {
+        self.broker.listen(channel)
+    }
+
+    fn ignore(&self, channel: &Channel) {
+        self.broker.ignore(channel);
     }
 
     fn mark_durable<'a>(
@@ -124,6 +151,14 @@ impl Feed for LossyFeed {
         } else {
             self.relay.published(published);
         }
+    }
+
+    fn members_changed(&self, room: &RoomId, version: u64) {
+        self.relay.members_changed(room, version);
+    }
+
+    fn signalled(&self, signal: Signal) {
+        self.relay.signalled(signal);
     }
 }
 
@@ -157,6 +192,16 @@ impl Store for SlowStore {
         bytes: usize,
     ) -> BoxFuture<'a, Result<HistoryPage, StoreError>> {
         self.store.history(room, after, limit, bytes)
+    }
+
+    fn history_back<'a>(
+        &'a self,
+        room: &'a RoomId,
+        before: Option<Position>,
+        limit: usize,
+        bytes: usize,
+    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>> {
+        self.store.history_back(room, before, limit, bytes)
     }
 
     fn before_last<'a>(

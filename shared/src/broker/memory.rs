@@ -15,12 +15,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use self::log::{Advance, Log};
-use super::{Batch, Broker, BrokerError, Durable, Feed, Head, LogPage, Placed, Published};
+use super::{Batch, Broker, BrokerError, Durable, Feed, Head, LogPage, LogTail, Placed, Published};
 use crate::BoxFuture;
 use crate::clock::now_ms;
 use crate::envelope::Envelope;
 use crate::ids::RoomId;
 use crate::position::Position;
+use crate::signal::{Channel, Signal};
 use crate::store::Store;
 
 /// What a log keeps.
@@ -155,6 +156,17 @@ impl Broker for MemoryBroker {
         Box::pin(std::future::ready(placed))
     }
 
+    fn head<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Position, BrokerError>> {
+        Box::pin(async move {
+            if let Ok(known) = self.room(room) {
+                return Ok(known.log.lock().head().position);
+            }
+            let head = self.store.head(room).await;
+            let head = head.map_err(|error| BrokerError::Unavailable(error.to_string()))?;
+            Ok(head.unwrap_or(Position::ZERO))
+        })
+    }
+
     fn read<'a>(
         &'a self,
         room: &'a RoomId,
@@ -163,6 +175,18 @@ impl Broker for MemoryBroker {
     ) -> BoxFuture<'a, Result<LogPage, BrokerError>> {
         let page = self.room(room).map(|known| known.log.lock().read(after, bytes));
         Box::pin(std::future::ready(page))
+    }
+
+    fn read_back<'a>(
+        &'a self,
+        room: &'a RoomId,
+        before: Option<Position>,
+        limit: usize,
+        bytes: usize,
+    ) -> BoxFuture<'a, Result<LogTail, BrokerError>> {
+        let tail = self.room(room).map(|known| known.log.lock().read_back(before, limit, bytes));
+        // The log of a room that nobody has open is dropped once the database has all of it.
+        Box::pin(std::future::ready(Ok(tail.unwrap_or_default())))
     }
 
     fn unconfirmed<'a>(
@@ -208,7 +232,23 @@ impl Broker for MemoryBroker {
 
     fn members_changed<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<u64, BrokerError>> {
         // Nobody has open what is not there, and opening it starts from the database.
-        let version = self.room(room).map_or(0, |known| known.log.lock().members_changed());
+        let Ok(known) = self.room(room) else { return Box::pin(std::future::ready(Ok(0))) };
+        let version = known.log.lock().members_changed();
+        if known.watched.load(Ordering::SeqCst) {
+            self.feed.members_changed(room, version);
+        }
         Box::pin(std::future::ready(Ok(version)))
     }
+
+    fn signal(&self, signal: Signal) -> BoxFuture<'_, Result<(), BrokerError>> {
+        // One node, which knows by itself who of it listens.
+        self.feed.signalled(signal);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn listen<'a>(&'a self, _: &'a Channel) -> BoxFuture<'a, Result<(), BrokerError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn ignore(&self, _: &Channel) {}
 }

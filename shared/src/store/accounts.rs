@@ -143,8 +143,5 @@ pub trait Accounts: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Those that still matter at `now`; forgets the others, and refresh tokens past their time.
-    fn revocations<'a>(
-        &'a self,
-        now: u64,
-    ) -> BoxFuture<'a, Result<Vec<Revocation>, StoreError>>;
+    fn revocations<'a>(&'a self, now: u64) -> BoxFuture<'a, Result<Vec<Revocation>, StoreError>>;
 }

@@ -152,6 +152,17 @@ impl Store for SqliteStore {
         Box::pin(self.read(move |conn| read::history(conn, &room, after, limit, bytes)))
     }
 
+    fn history_back<'a>(
+        &'a self,
+        room: &'a RoomId,
+        before: Option<Position>,
+        limit: usize,
+        bytes: usize,
+    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>> {
+        let room = room.clone();
+        Box::pin(self.read(move |conn| read::history_back(conn, &room, before, limit, bytes)))
+    }
+
     fn before_last<'a>(
         &'a self,
         room: &'a RoomId,

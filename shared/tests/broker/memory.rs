@@ -157,6 +157,16 @@ impl Store for Sealing {
         self.inner.history(room, after, limit, bytes)
     }
 
+    fn history_back<'a>(
+        &'a self,
+        room: &'a RoomId,
+        before: Option<Position>,
+        limit: usize,
+        bytes: usize,
+    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>> {
+        self.inner.history_back(room, before, limit, bytes)
+    }
+
     fn before_last<'a>(
         &'a self,
         room: &'a RoomId,

@@ -10,6 +10,7 @@ use moim_shared::broker::{
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::{NodeId, OriginId, RoomId, UserId};
 use moim_shared::position::Position;
+use moim_shared::signal::Signal;
 use moim_shared::store::{Store, Stored};
 use parking_lot::Mutex;
 
@@ -40,11 +41,23 @@ pub trait Factory: Send + Sync {
 
 /// What a node was told.
 #[derive(Default)]
-pub struct Heard(Mutex<Vec<Published>>);
+pub struct Heard {
+    published: Mutex<Vec<Published>>,
+    members: Mutex<Vec<(RoomId, u64)>>,
+    signals: Mutex<Vec<Signal>>,
+}
 
 impl Feed for Heard {
     fn published(&self, published: Published) {
-        self.0.lock().push(published);
+        self.published.lock().push(published);
+    }
+
+    fn members_changed(&self, room: &RoomId, version: u64) {
+        self.members.lock().push((room.clone(), version));
+    }
+
+    fn signalled(&self, signal: Signal) {
+        self.signals.lock().push(signal);
     }
 }
 
@@ -59,6 +72,17 @@ impl Node {
     pub fn new(factory: &dyn Factory) -> Self {
         let heard = Arc::new(Heard::default());
         Self { broker: factory.broker(heard.clone()), store: factory.store(), heard }
+    }
+
+    /// Versions of the room's memberships that it was told of.
+    pub fn told_members(&self, id: &str) -> Vec<u64> {
+        let heard = self.heard.members.lock();
+        heard.iter().filter(|(told, _)| *told == room(id)).map(|(_, version)| *version).collect()
+    }
+
+    /// Signals that it was told.
+    pub fn told_signals(&self) -> Vec<Signal> {
+        self.heard.signals.lock().clone()
     }
 
     pub async fn open(&self, id: &str) -> Head {
@@ -116,7 +140,7 @@ impl Node {
 
     /// What was told of a room so far.
     pub fn told(&self, id: &str) -> Vec<Published> {
-        let heard = self.heard.0.lock();
+        let heard = self.heard.published.lock();
         heard.iter().filter(|published| published.room == room(id)).cloned().collect()
     }
 

@@ -98,7 +98,7 @@ impl State {
             // Another session of the same user may hold a grant where this one had none.
             let by_grant = ask.who().grant.covers(&self.room) && !who.grant.covers(&self.room);
             match access {
-                Access::Member => effects.extend(self.let_in(ask)),
+                Access::Member | Access::Muted { .. } => effects.extend(self.let_in(ask)),
                 Access::Banned => ask.refuse(&Refusal::banned()),
                 Access::None if by_grant => effects.extend(self.on_ask(ask)),
                 Access::None => ask.refuse(&Refusal::not_a_member()),
@@ -118,6 +118,11 @@ impl State {
             self.loading.remove(&who.user);
             Vec::new()
         }
+    }
+
+    /// The broker told of other memberships.
+    pub fn on_members_changed(&mut self, version: u64) -> Vec<Effect> {
+        if self.open && version > self.members { self.recheck(version) } else { Vec::new() }
     }
 
     /// The memberships changed: what was let in and has no place yet is asked about again, in

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Bounds;
 use super::names::{Known, Names};
-use crate::broker::{Batch, BrokerError, Durable, Head, LogPage, Placed};
+use crate::broker::{Batch, BrokerError, Durable, Head, LogPage, LogTail, Placed};
 use crate::envelope::Envelope;
 use crate::position::Position;
 use crate::store::KnownName;
@@ -214,5 +214,26 @@ impl Log {
             page.upto = Some(envelope.position);
         }
         page
+    }
+
+    pub fn read_back(&self, before: Option<Position>, limit: usize, bytes: usize) -> LogTail {
+        let end = before.map_or(self.kept, |before| {
+            self.entries.partition_point(|entry| entry.envelope.position < before).min(self.kept)
+        });
+        let mut tail = LogTail { envelopes: Vec::new(), after: Some(self.base) };
+        let mut total = 0;
+        for Entry { envelope, durable } in self.entries.range(..end).rev() {
+            if !durable.is_some_and(|mark| mark.shown) {
+                continue;
+            }
+            total += envelope.weight();
+            if tail.envelopes.len() >= limit || (total > bytes && !tail.envelopes.is_empty()) {
+                tail.after = Some(envelope.position);
+                break;
+            }
+            tail.envelopes.push(envelope.clone());
+        }
+        tail.envelopes.reverse();
+        tail
     }
 }

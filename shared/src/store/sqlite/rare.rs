@@ -26,6 +26,9 @@ pub(super) fn admit(
         .values((rooms::id.eq(room.as_str()), rooms::created_at.eq(now)))
         .on_conflict_do_nothing()
         .execute(&mut writer.conn)?;
+    if is_closed_to_grants(writer, room)? {
+        return Ok(Access::None);
+    }
     diesel::insert_into(members::table)
         .values((
             members::room.eq(room.as_str()),
@@ -37,6 +40,14 @@ pub(super) fn admit(
         .on_conflict_do_nothing()
         .execute(&mut writer.conn)?;
     read::access(&mut writer.conn, room, user)
+}
+
+/// No grant opens a room that was deleted, or one that belongs to two people.
+fn is_closed_to_grants(writer: &mut Writer, room: &RoomId) -> QueryResult<bool> {
+    rooms::table
+        .find(room.as_str())
+        .select(rooms::direct.or(rooms::deleted_at.is_not_null()))
+        .first(&mut writer.conn)
 }
 
 /// Writes the epoch's last number unless one is there.

@@ -49,6 +49,41 @@ pub(super) fn history(
     Ok(HistoryPage { envelopes: page.envelopes, more: page.more })
 }
 
+/// Two walks of the key backwards, for the same reason.
+pub(super) fn history_back(
+    conn: &mut SqliteConnection,
+    room: &RoomId,
+    before: Option<Position>,
+    limit: usize,
+    bytes: usize,
+) -> QueryResult<HistoryPage> {
+    let mut page = Page { room, limit: limit.max(1), bytes, envelopes: Vec::new(), more: false };
+    // Above every row when nothing is named.
+    let before = before.unwrap_or(Position::new(u64::MAX, u64::MAX));
+    let (epoch, seq) = (signed(before.epoch), signed(before.seq));
+    conn.transaction(|conn| {
+        let in_room = || messages::table.filter(messages::room.eq(room.as_str()));
+        let rows = in_room()
+            .filter(messages::epoch.eq(epoch))
+            .filter(messages::seq.lt(seq))
+            .order(messages::seq.desc())
+            .limit(signed(page.room_left() as u64))
+            .select(Row::as_select());
+        page.fill(rows.load_iter::<_, DefaultLoadingMode>(conn)?)?;
+        if page.more {
+            return Ok(());
+        }
+        let rows = in_room()
+            .filter(messages::epoch.lt(epoch))
+            .order((messages::epoch.desc(), messages::seq.desc()))
+            .limit(signed(page.room_left() as u64))
+            .select(Row::as_select());
+        page.fill(rows.load_iter::<_, DefaultLoadingMode>(conn)?)
+    })?;
+    page.envelopes.reverse();
+    Ok(HistoryPage { envelopes: page.envelopes, more: page.more })
+}
+
 struct Page<'a> {
     room: &'a RoomId,
     limit: usize,
@@ -172,14 +207,15 @@ pub(super) fn access(
     room: &RoomId,
     user: &UserId,
 ) -> QueryResult<Access> {
-    let banned: Option<bool> = members::table
+    let row: Option<(bool, Option<i64>)> = members::table
         .find((room.as_str(), user.as_str()))
-        .select(members::banned)
+        .select((members::banned, members::muted_until))
         .first(conn)
         .optional()?;
-    Ok(match banned {
-        Some(true) => Access::Banned,
-        Some(false) => Access::Member,
+    Ok(match row {
+        Some((true, _)) => Access::Banned,
+        Some((false, Some(until))) => Access::Muted { until: unsigned(until) },
+        Some((false, None)) => Access::Member,
         None => Access::None,
     })
 }

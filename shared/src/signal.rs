@@ -1,0 +1,149 @@
+//! What nodes tell each other and nobody keeps: open topics, user queues, events of rooms, the end of
+//! tokens.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::ids::{RoomId, UserId};
+use crate::store::accounts::Revocation;
+
+/// A name under `/topic/` or `/queue/` that is no room: up to 255 bytes without white space, control
+/// characters, `:`, `\\` and what other brokers take for patterns.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Topic(Arc<str>);
+
+/// Text that is no topic's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a topic's name is up to 255 bytes without white space, control characters and any of \
+     : \\ * # ? {{ }}"
+)]
+pub struct BadTopic;
+
+impl Topic {
+    /// Checks `text`.
+    pub fn parse(text: &str) -> Result<Self, BadTopic> {
+        let plain = |c: char| !(c.is_whitespace() || c.is_control() || r":\*#?{}".contains(c));
+        let good = (1..=255).contains(&text.len()) && text.chars().all(plain);
+        if good { Ok(Self(text.into())) } else { Err(BadTopic) }
+    }
+
+    /// As it stands on the wire.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where something is told.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// To those who have the room open.
+    Room(RoomId),
+    /// To the subscribers of an open topic.
+    Topic(Topic),
+    /// To the sessions of a user.
+    User(UserId),
+    /// To every node.
+    Nodes,
+}
+
+/// A message that is not stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flash {
+    /// Who sent it.
+    pub sender: UserId,
+    /// The sender's name for people.
+    pub sender_name: Option<String>,
+    /// When a node took it, in ms since 1970.
+    pub sent_at: u64,
+    /// The sender's `content-type`, if it gave one.
+    pub content_type: Option<String>,
+    /// It goes out as a binary WebSocket message.
+    pub binary: bool,
+    /// The sender's own headers that may be shown to others.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signal {
+    /// Something happened in a room.
+    Event(RoomId, Event),
+    /// A message to an open topic.
+    Topic(Topic, Arc<Flash>),
+    /// A message to `/user/queue/{x}` of a user.
+    User(UserId, Topic, Arc<Flash>),
+    /// Tokens have ended.
+    Revoked(Revocation),
+}
+
+/// What happens in a room besides its messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody types, or does not any more.
+    Typing {
+        /// Who.
+        user: UserId,
+        /// The name for people.
+        name: Option<String>,
+        /// Whether.
+        typing: bool,
+    },
+    /// Somebody has read so far.
+    Read {
+        /// Who.
+        user: UserId,
+        /// How far.
+        position: crate::position::Position,
+    },
+    /// Somebody is there now, or is there no more.
+    Presence {
+        /// Who came, with the name for people.
+        arrived: Vec<(UserId, Option<String>)>,
+        /// Who went.
+        departed: Vec<UserId>,
+    },
+}
+
+impl Signal {
+    /// Where it is told.
+    pub fn channel(&self) -> Channel {
+        match self {
+            Self::Event(room, _) => Channel::Room(room.clone()),
+            Self::Topic(topic, _) => Channel::Topic(topic.clone()),
+            Self::User(user, ..) => Channel::User(user.clone()),
+            Self::Revoked(_) => Channel::Nodes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_is_a_plain_name_and_no_pattern() {
+        for good in ["test", "chat.general", "a/b-c_d~1", "방", &"x".repeat(255)] {
+            assert!(Topic::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "a*", "#", "a:b", "a\\b", "{x}", "a\n", &"x".repeat(256)] {
+            assert!(Topic::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
