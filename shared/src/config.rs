@@ -14,6 +14,7 @@ mod render;
 mod secret;
 mod settings;
 mod source;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -27,6 +28,7 @@ pub use limits::Limits;
 pub use origins::Origins;
 pub use secret::Secret;
 pub use source::{ProcessEnv, Source};
+pub use templates::{Form, Pattern, Pointer, SendTemplate, SubscribeTemplate, Templates, room_of};
 pub use units::{Size, Span, UnitError};
 
 use crate::ids::NodeId;
@@ -54,6 +56,15 @@ settings! {
         /// Web origins that may connect besides the server's own host and port; `*` is all.
         /// Clients that send no Origin, which is all but browsers, always may.
         origins: Origins = Origins::default();
+        /// Whether `/topic/…` and `/queue/…` are open to every user: names of which nothing is
+        /// kept. Left out: yes in standalone.
+        open_topics: Option<bool> = None, like "true";
+        /// Whether a client may connect without saying who it is, for open topics only.
+        anonymous: bool = false;
+        /// Destinations and bodies of apps written for another server, such as
+        /// `{ send = "/pub/chat/message", room = "/roomId", body = "/message" }` and
+        /// `{ subscribe = "/sub/chat/room/{room}", message = { text = "{body}" } }`.
+        templates: Templates = Templates::default();
         /// Threads that serve connections. Left out: one for each core.
         workers: Option<usize> = None, within 1..=1_024, like "4";
     }

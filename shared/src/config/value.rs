@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::{LogFormat, Mode, Origins, Secret, Size, Span};
+use super::{LogFormat, Mode, Origins, Secret, Size, Span, Templates};
 use crate::ids::NodeId;
 
 /// A type that a key may have.
@@ -143,6 +143,22 @@ impl Value for Origins {
 
     fn expected(_: &str) -> String {
         "a list of origins such as `https://chat.example.org`, or `*`".into()
+    }
+}
+
+impl Value for Templates {
+    const LIST: bool = true;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.show())
+    }
+
+    fn expected(_: &str) -> String {
+        "a list of tables, each with `send` or `subscribe`".into()
     }
 }
 
