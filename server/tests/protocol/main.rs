@@ -9,7 +9,9 @@ mod android;
 mod bad_input;
 mod close;
 mod connect;
+mod envelope;
 mod errors;
+mod events;
 mod heart_beats;
 mod http;
 mod limits;
@@ -21,6 +23,7 @@ mod send;
 mod split;
 mod subscribe;
 mod tokens;
+mod topics;
 mod transactions;
 
 use support::Shared;
