@@ -191,11 +191,15 @@ fn listen(
         .unwrap_or(1);
     let serving =
         if config.admin_listen.is_some() { Serving::Clients } else { Serving::Everything };
-    let (public, address) = http::serve(config.listen, serving, routes.clone(), workers, setup)
+    let trust = Arc::new(http::Trust { proxies: config.trusted_proxies.clone(), secure: false });
+    let routes = routes.clone();
+    let clients = http::Listener { serving, routes, trust, setup };
+    let operators = http::Listener { serving: Serving::Operators, ..clients.clone() };
+    let (public, address) = http::serve(config.listen, clients, workers)
         .map_err(|error| cannot_listen(config.listen, "MOIM_LISTEN", &error))?;
     let mut servers = vec![public];
     if let Some(address) = config.admin_listen {
-        let (admin, _) = http::serve(address, Serving::Operators, routes.clone(), 1, setup)
+        let (admin, _) = http::serve(address, operators, 1)
             .map_err(|error| cannot_listen(address, "MOIM_ADMIN_LISTEN", &error))?;
         servers.push(admin);
     }
