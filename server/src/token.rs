@@ -4,6 +4,7 @@
 
 mod claims;
 mod mint;
+mod proof;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use moim_shared::ids::{RoomId, UserId};
 
 pub use claims::{MAX_NAME_CHARS, MAX_ROOMS};
 pub use mint::{MintRequest, mint};
+pub use proof::Proof;
 pub use secret::standalone_secret;
 
 /// The longest token that is looked at, in bytes: room for many grants.
