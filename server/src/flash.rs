@@ -43,7 +43,8 @@ pub fn tell(readers: &mut [&mut Reader], flash: &Flash) -> u64 {
         let tail =
             tails[version.index()].get_or_insert_with(|| Arc::new(encode(flash, version, number)));
         // Who closes has nothing more to be told.
-        told += u64::from(reader.outbox.deliver(&reader.subscription, [&*tail].into_iter()).is_ok());
+        told +=
+            u64::from(reader.outbox.deliver(&reader.subscription, [&*tail].into_iter()).is_ok());
     }
     told
 }

@@ -1,5 +1,6 @@
 //! The HTTP side: the WebSocket endpoint, probes and metrics, and what all answers have in common.
 
+pub mod api;
 mod client_address;
 mod connection;
 mod cors;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, web};
 
+pub use self::api::Api;
 pub use self::client_address::{Client, Trust, client_of};
 pub use self::connection::Setup;
 pub use self::health::{Health, Probe};

@@ -21,12 +21,7 @@ pub struct Topics {
 
 impl Topics {
     /// The subscription reads the topic from now on.
-    pub fn subscribe(
-        &self,
-        topic: &Topic,
-        outbox: Arc<Outbox>,
-        subscription: Arc<Subscription>,
-    ) {
+    pub fn subscribe(&self, topic: &Topic, outbox: Arc<Outbox>, subscription: Arc<Subscription>) {
         let mut shard = self.shard(topic).lock();
         shard.entry(topic.clone()).or_default().push(Reader::new(outbox, subscription));
     }

@@ -6,7 +6,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse, web};
+use actix_web::{Error, HttpResponse, ResponseError, web};
 
 use super::problem::Problem;
 use super::{Routes, client_of, cors, problem};
@@ -79,7 +79,12 @@ pub fn put_headers(secure: bool, into: &mut HeaderMap) {
 
 /// For paths that nobody has.
 pub async fn not_found() -> HttpResponse {
-    problem(StatusCode::NOT_FOUND, Code::UnknownDestination, "there is nothing at this path")
+    nothing_here().error_response()
+}
+
+/// What they are told.
+pub fn nothing_here() -> Problem {
+    Refusal::new(Code::UnknownDestination, "there is nothing at this path").into()
 }
 
 fn answer_preflight(allowed: bool) -> HttpResponse {

@@ -12,7 +12,7 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App, web};
 
 use super::connection::Setup;
-use super::{Routes, Trust, admin, public, secured, upgrade};
+use super::{Api, Routes, Trust, admin, api, public, secured, upgrade};
 
 /// What is served at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Listener {
     pub serving: Serving,
     /// For the handlers.
     pub routes: web::Data<Routes>,
+    /// For those of the API, where there is one.
+    pub api: Option<web::Data<Api>>,
     /// What it knows about those who come.
     pub trust: Arc<Trust>,
     /// How the sockets of sessions are set up.
@@ -47,7 +49,7 @@ pub fn serve(
     let socket = listen(address)?;
     let address = socket.local_addr()?;
     let factory = move || {
-        let serving = listener.serving;
+        let (serving, api) = (listener.serving, listener.api.clone());
         let app = App::new()
             .app_data(listener.routes.clone())
             .app_data(listener.trust.clone())
@@ -56,6 +58,9 @@ pub fn serve(
             .configure(move |config| {
                 if serving != Serving::Operators {
                     public(config);
+                    if let Some(api) = api {
+                        api::public(config, api);
+                    }
                 }
                 if serving != Serving::Clients {
                     admin(config);

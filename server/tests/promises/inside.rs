@@ -378,8 +378,13 @@ async fn serve(
         message_max: limits.message_max.get(),
     };
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listener =
-        Listener { serving: Serving::Clients, routes, trust: Arc::new(Trust::default()), setup };
+    let listener = Listener {
+        serving: Serving::Clients,
+        routes,
+        api: None,
+        trust: Arc::new(Trust::default()),
+        setup,
+    };
     let (server, address) = http::serve(anywhere, listener, 2).unwrap();
     let handle = server.handle();
     actix_rt::spawn(server);
