@@ -96,6 +96,16 @@ text_id!(
     "a node id is 1 to 64 of A-Z a-z 0-9 . _ ~ -"
 );
 
+impl RoomId {
+    /// What the ids of rooms of two people begin with. Nobody chooses such an id.
+    pub const DIRECT: &str = "dm~";
+
+    /// True for the id of a room of two people.
+    pub fn is_direct(&self) -> bool {
+        self.0.starts_with(Self::DIRECT)
+    }
+}
+
 impl OriginId {
     /// A name for a SEND that came without one, unlike any other of this process and, with the
     /// node's id in it, of the cluster.

@@ -162,6 +162,16 @@ pub fn decide(
     }
 }
 
+/// Whether somebody whose row is `actor` may do what `least` may.
+pub fn may(actor: Option<&Member>, least: Role) -> Result<(), Denied> {
+    match actor {
+        None => Err(Denied::NotAMember),
+        Some(member) if member.banned => Err(Denied::Banned),
+        Some(member) if member.role < least => Err(Denied::NotAllowed),
+        Some(_) => Ok(()),
+    }
+}
+
 fn join(known: &Known, actor: &UserId, name: Option<String>, now: u64) -> Result<Decision, Denied> {
     match &known.actor {
         Some(_) => Ok(Decision::Nothing),
@@ -317,6 +327,17 @@ mod tests {
         assert!(matches!(ask(&room, "bob", BAN), Ok(Decision::Put(bob)) if bob.banned));
         assert!(matches!(ask(&room, "bob", ADD), Ok(Decision::Put(bob)) if !bob.banned));
         assert_eq!(ask(&room, "bob", Change::Kick), Err(Denied::NoMember));
+    }
+
+    #[test]
+    fn a_larger_role_may_what_a_smaller_one_may_unless_it_is_banned() {
+        let admin = member("ann", Role::Admin);
+        assert_eq!(may(Some(&admin), Role::Member), Ok(()));
+        assert_eq!(may(Some(&admin), Role::Admin), Ok(()));
+        assert_eq!(may(Some(&admin), Role::Owner), Err(Denied::NotAllowed));
+        assert_eq!(may(None, Role::Member), Err(Denied::NotAMember));
+        let banned = Member { banned: true, ..admin };
+        assert_eq!(may(Some(&banned), Role::Member), Err(Denied::Banned));
     }
 
     #[test]

@@ -173,7 +173,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Access, StoreError>>;
 
     /// A token's grant was used: creates the room if there is none, makes the user a member unless
-    /// it is one or is banned, and says what it may do now.
+    /// it is one or is banned, and says what it may do now. No grant opens a room that was deleted
+    /// or one of two people.
     fn admit<'a>(
         &'a self,
         room: &'a RoomId,

@@ -113,15 +113,19 @@ pub trait Accounts: Send + Sync + 'static {
     fn account_delete<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// Begins a log-in, with at most `most` of the user beside it: the ones that end first give way.
+    /// False: the password that was checked against the hash `checked` is another one by now, or
+    /// there is no such account any more.
     fn login_begin<'a>(
         &'a self,
         login: &'a Login,
+        checked: &'a str,
         refresh: &'a NewRefresh,
         most: usize,
-    ) -> BoxFuture<'a, Result<(), StoreError>>;
+    ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// Changes a refresh token for another at `now`. For `grace` ms after that the old one still
-    /// works, since its answer may have been lost.
+    /// works, since its answer may have been lost. Of one log-in the last few tokens are known: an
+    /// older one is refused like a stranger's.
     fn login_rotate<'a>(
         &'a self,
         old: &'a TokenHash,

@@ -142,13 +142,16 @@ pub trait Rooms: Send + Sync + 'static {
         actor: &'a UserId,
     ) -> BoxFuture<'a, Result<Result<(), Denied>, StoreError>>;
 
-    /// Removes up to `rows` messages and marks of a deleted room; how many it removed. To be called
-    /// until that is 0, so that nobody waits for a large room's end.
+    /// Removes up to `rows` messages and marks of a deleted room, fewer when they are large; how many
+    /// it removed. To be called until that is 0, so that nobody waits for a large room's end.
     fn room_purge<'a>(
         &'a self,
         room: &'a RoomId,
         rows: usize,
     ) -> BoxFuture<'a, Result<usize, StoreError>>;
+
+    /// Up to `limit` deleted rooms that are not purged, since a process ended in between.
+    fn rooms_unpurged(&self, limit: usize) -> BoxFuture<'_, Result<Vec<RoomId>, StoreError>>;
 
     /// Public rooms and those that `user` is a member of, by id, after `after`.
     fn rooms_visible<'a>(
@@ -182,7 +185,8 @@ pub trait Rooms: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Vec<Reader>, StoreError>>;
 
     /// Asks [`crate::membership::decide`] and carries it out in one transaction. `Ok(None)`: the
-    /// target has no row now.
+    /// target has no row now. Whoever is put in is called as its account is; whoever goes takes its
+    /// cursor along.
     fn member_change<'a>(
         &'a self,
         room: &'a RoomId,
@@ -192,7 +196,8 @@ pub trait Rooms: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Result<Option<Member>, Denied>, StoreError>>;
 
     /// Takes `user` out of all its rooms, for the end of its account; where it was the last owner,
-    /// the member with the highest role that came first is one now. Which rooms changed.
+    /// the member with the highest role that came first is one now. Bans stay. Which rooms changed;
+    /// after an error some may have, and the same call again does the rest.
     fn member_vanish<'a>(
         &'a self,
         user: &'a UserId,

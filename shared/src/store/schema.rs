@@ -96,4 +96,4 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(rooms, members, cursors, messages);
+diesel::allow_tables_to_appear_in_same_query!(rooms, members, cursors, messages, epochs);

@@ -3,13 +3,24 @@
 //! One thread writes and two read, each with its own connection, so that no caller's thread waits
 //! for the disk. **Invariant**: an insert is answered after its COMMIT reached the disk.
 
+mod accounts;
+mod as_accounts;
+mod as_rooms;
+mod cursors;
 mod fault;
 mod file;
 mod headers;
 mod insert;
 mod lane;
+mod logins;
+mod members;
+#[cfg(test)]
+mod plans;
+mod purge;
 mod rare;
 mod read;
+mod revocations;
+mod rooms;
 mod row;
 mod write;
 

@@ -5,7 +5,13 @@ ALTER TABLE rooms ADD COLUMN deleted_at INTEGER;
 -- In ms since 1970; the largest number is for ever.
 ALTER TABLE members ADD COLUMN muted_until INTEGER;
 
-CREATE INDEX members_user ON members (user_id, room);
+-- A user's rooms in order, without those that it is banned from.
+CREATE INDEX members_user ON members (user_id, banned, room);
+-- A room's owners, and who would be the next one.
+CREATE INDEX members_role ON members (room, role, banned, joined_at);
+-- Public rooms in order. A deleted room is private.
+CREATE INDEX rooms_visibility ON rooms (visibility, id);
+CREATE INDEX rooms_deleted ON rooms (deleted_at) WHERE deleted_at IS NOT NULL;
 
 -- How far each member has read; only ever moves forward.
 CREATE TABLE cursors (

@@ -14,7 +14,8 @@ use crate::store::schema::{epochs, members, rooms};
 /// `members.source` of who came with a token's grant.
 const GRANT: &str = "grant";
 
-/// Makes the room and the membership when they are missing.
+/// Makes the room and the membership when they are missing. A room of two people is not made so:
+/// whoever else has a grant for everything would be its first member.
 pub(super) fn admit(
     writer: &mut Writer,
     room: &RoomId,
@@ -22,6 +23,9 @@ pub(super) fn admit(
     name: Option<&str>,
 ) -> QueryResult<Access> {
     let now = signed(now_ms());
+    if room.is_direct() {
+        return Ok(Access::None);
+    }
     diesel::insert_into(rooms::table)
         .values((rooms::id.eq(room.as_str()), rooms::created_at.eq(now)))
         .on_conflict_do_nothing()

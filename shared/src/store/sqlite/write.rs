@@ -32,6 +32,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// Through this connection.
+    pub(super) fn new(conn: SqliteConnection) -> Self {
+        Self { conn, epochs: HashMap::new(), log_limit: MAX_LOG }
+    }
+
     /// True when this connection has not written to the epoch yet, as far as it remembers.
     pub(super) fn is_new_epoch(&mut self, room: &RoomId, epoch: u64) -> bool {
         if self.epochs.get(room) == Some(&epoch) {
@@ -42,6 +47,11 @@ impl Writer {
         }
         self.epochs.insert(room.clone(), epoch);
         true
+    }
+
+    /// The room's epochs are written again with its next row.
+    pub(super) fn forget_epoch(&mut self, room: &RoomId) {
+        self.epochs.remove(room);
     }
 
     /// Copies the log into the file and cuts it off, waiting for the readers: what SQLite's own
@@ -165,7 +175,7 @@ fn commit(
 ) -> Result<(), StoreError> {
     let mut writer = match slot.take() {
         Some(writer) => writer,
-        None => Writer { conn: database.writer()?, epochs: HashMap::new(), log_limit: MAX_LOG },
+        None => Writer::new(database.writer()?),
     };
     transaction(&mut writer, group)
         .map_err(|error| fault::of_statement(database.path(), &error))?;
@@ -196,7 +206,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let database = Database::prepare(&dir.path().join("moim.db")).unwrap();
         let conn = database.writer().unwrap();
-        (dir, database, Writer { conn, epochs: HashMap::new(), log_limit: MAX_LOG })
+        (dir, database, Writer::new(conn))
     }
 
     #[test]

@@ -1,0 +1,100 @@
+//! [`Accounts`] through the lanes.
+
+use super::{SqliteStore, accounts, logins, revocations};
+use crate::BoxFuture;
+use crate::ids::UserId;
+use crate::store::StoreError;
+use crate::store::accounts::{
+    Account, Accounts, Login, NewRefresh, Revocation, Rotation, TokenHash,
+};
+use crate::store::rooms::Made;
+
+impl Accounts for SqliteStore {
+    fn account_create<'a>(
+        &'a self,
+        account: &'a Account,
+    ) -> BoxFuture<'a, Result<Made<()>, StoreError>> {
+        let account = account.clone();
+        Box::pin(self.write((1, 0), move |writer| accounts::create(writer, &account)))
+    }
+
+    fn account_get<'a>(
+        &'a self,
+        user: &'a UserId,
+    ) -> BoxFuture<'a, Result<Option<Account>, StoreError>> {
+        let user = user.clone();
+        Box::pin(self.read(move |conn| accounts::get(conn, &user)))
+    }
+
+    fn account_rename<'a>(
+        &'a self,
+        user: &'a UserId,
+        name: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let (user, name) = (user.clone(), name.map(str::to_owned));
+        Box::pin(self.write((1, 0), move |writer| accounts::rename(writer, &user, name.as_deref())))
+    }
+
+    fn account_set_password<'a>(
+        &'a self,
+        user: &'a UserId,
+        old: &'a str,
+        new: &'a str,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let (user, old, new) = (user.clone(), old.to_owned(), new.to_owned());
+        Box::pin(
+            self.write((1, 0), move |writer| accounts::set_password(writer, &user, &old, &new)),
+        )
+    }
+
+    fn account_delete<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let user = user.clone();
+        Box::pin(self.write((1, 0), move |writer| accounts::delete(writer, &user)))
+    }
+
+    fn login_begin<'a>(
+        &'a self,
+        login: &'a Login,
+        checked: &'a str,
+        refresh: &'a NewRefresh,
+        most: usize,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let (login, checked, refresh) = (login.clone(), checked.to_owned(), refresh.clone());
+        Box::pin(
+            self.write((1, 0), move |writer| {
+                logins::begin(writer, &login, &checked, &refresh, most)
+            }),
+        )
+    }
+
+    fn login_rotate<'a>(
+        &'a self,
+        old: &'a TokenHash,
+        new: &'a NewRefresh,
+        now: u64,
+        grace: u64,
+    ) -> BoxFuture<'a, Result<Rotation, StoreError>> {
+        let (old, new) = (*old, new.clone());
+        Box::pin(self.write((1, 0), move |writer| logins::rotate(writer, &old, &new, now, grace)))
+    }
+
+    fn login_end<'a>(
+        &'a self,
+        refresh: &'a TokenHash,
+    ) -> BoxFuture<'a, Result<Option<Login>, StoreError>> {
+        let refresh = *refresh;
+        Box::pin(self.write((1, 0), move |writer| logins::end_of(writer, &refresh)))
+    }
+
+    fn revocation_put<'a>(
+        &'a self,
+        revocation: &'a Revocation,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let revocation = revocation.clone();
+        Box::pin(self.write((1, 0), move |writer| revocations::put(writer, &revocation)))
+    }
+
+    fn revocations<'a>(&'a self, now: u64) -> BoxFuture<'a, Result<Vec<Revocation>, StoreError>> {
+        Box::pin(self.write((1, 0), move |writer| revocations::all(writer, now)))
+    }
+}

@@ -1,0 +1,173 @@
+//! Log-ins: the refresh tokens that each of them gave out, as rows.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use super::rooms::unreadable;
+use super::row::{signed, unsigned};
+use super::write::Writer;
+use crate::ids::UserId;
+use crate::store::accounts::{Login, NewRefresh, Rotation, TokenHash};
+use crate::store::schema::{accounts, refresh_tokens};
+
+/// Tokens of one log-in that are known: those that were changed for others tell of a theft.
+const TOKENS: usize = 32;
+
+/// Rows past their time that one call removes.
+const FORGOTTEN: i64 = 10_000;
+
+pub(super) fn begin(
+    writer: &mut Writer,
+    login: &Login,
+    checked: &str,
+    refresh: &NewRefresh,
+    most: usize,
+) -> QueryResult<bool> {
+    let conn = &mut writer.conn;
+    let stands: Option<Option<String>> = accounts::table
+        .find(login.user.as_str())
+        .select(accounts::password_hash)
+        .first(conn)
+        .optional()?;
+    if stands.flatten().as_deref() != Some(checked) {
+        return Ok(false);
+    }
+    make_room(conn, &login.user, most)?;
+    add(conn, login, refresh)?;
+    Ok(true)
+}
+
+/// Leaves the user `most` log-ins: those that end last.
+fn make_room(conn: &mut SqliteConnection, user: &UserId, most: usize) -> QueryResult<()> {
+    let tokens: Vec<(String, i64)> = refresh_tokens::table
+        .filter(refresh_tokens::user_id.eq(user.as_str()))
+        .select((refresh_tokens::login, refresh_tokens::expires_at))
+        .load(conn)?;
+    let mut ends = HashMap::<String, i64>::new();
+    for (login, expires_at) in tokens {
+        let end = ends.entry(login).or_insert(expires_at);
+        *end = (*end).max(expires_at);
+    }
+    let mut logins: Vec<(i64, String)> = ends.into_iter().map(|(id, end)| (end, id)).collect();
+    logins.sort_unstable_by(|a, b| b.cmp(a));
+    for (_, id) in logins.into_iter().skip(most) {
+        end(conn, &Login { user: user.clone(), id })?;
+    }
+    Ok(())
+}
+
+fn add(conn: &mut SqliteConnection, login: &Login, refresh: &NewRefresh) -> QueryResult<()> {
+    diesel::insert_into(refresh_tokens::table)
+        .values((
+            refresh_tokens::hash.eq(&refresh.hash[..]),
+            refresh_tokens::user_id.eq(login.user.as_str()),
+            refresh_tokens::login.eq(&login.id),
+            refresh_tokens::expires_at.eq(signed(refresh.expires_at)),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// A row that was read: whose it is, when it ends, and when it was changed for another.
+struct Token {
+    login: Login,
+    expires_at: u64,
+    rotated_at: Option<u64>,
+}
+
+fn find(conn: &mut SqliteConnection, hash: &TokenHash) -> QueryResult<Option<Token>> {
+    let row: Option<(String, String, i64, Option<i64>)> = refresh_tokens::table
+        .find(&hash[..])
+        .select((
+            refresh_tokens::user_id,
+            refresh_tokens::login,
+            refresh_tokens::expires_at,
+            refresh_tokens::rotated_at,
+        ))
+        .first(conn)
+        .optional()?;
+    let Some((user, id, expires_at, rotated_at)) = row else { return Ok(None) };
+    Ok(Some(Token {
+        login: Login { user: UserId::parse(&user).map_err(unreadable)?, id },
+        expires_at: unsigned(expires_at),
+        rotated_at: rotated_at.map(unsigned),
+    }))
+}
+
+pub(super) fn rotate(
+    writer: &mut Writer,
+    old: &TokenHash,
+    new: &NewRefresh,
+    now: u64,
+    grace: u64,
+) -> QueryResult<Rotation> {
+    let conn = &mut writer.conn;
+    let Some(token) = find(conn, old)?.filter(|token| token.expires_at > now) else {
+        return Ok(Rotation::Refused);
+    };
+    match token.rotated_at {
+        Some(at) if at.saturating_add(grace) < now => {
+            end(conn, &token.login)?;
+            return Ok(Rotation::Reused(token.login));
+        }
+        // The first time counts, or the old one would live as long as it is used.
+        Some(_) => {}
+        None => {
+            diesel::update(refresh_tokens::table.find(&old[..]))
+                .set(refresh_tokens::rotated_at.eq(signed(now)))
+                .execute(conn)?;
+        }
+    }
+    forget_oldest(conn, &token.login)?;
+    add(conn, &token.login, new)?;
+    Ok(Rotation::Rotated(token.login))
+}
+
+/// Leaves the log-in one token less than it may have.
+fn forget_oldest(conn: &mut SqliteConnection, login: &Login) -> QueryResult<()> {
+    let mut tokens: Vec<(i64, Vec<u8>)> = refresh_tokens::table
+        .filter(refresh_tokens::user_id.eq(login.user.as_str()))
+        .filter(refresh_tokens::login.eq(&login.id))
+        .select((refresh_tokens::expires_at, refresh_tokens::hash))
+        .load(conn)?;
+    tokens.sort_unstable_by(|a, b| b.cmp(a));
+    for (_, hash) in tokens.into_iter().skip(TOKENS - 1) {
+        diesel::delete(refresh_tokens::table.find(hash)).execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Ends the log-in that the token belongs to.
+pub(super) fn end_of(writer: &mut Writer, hash: &TokenHash) -> QueryResult<Option<Login>> {
+    let conn = &mut writer.conn;
+    let Some(token) = find(conn, hash)? else { return Ok(None) };
+    end(conn, &token.login)?;
+    Ok(Some(token.login))
+}
+
+fn end(conn: &mut SqliteConnection, login: &Login) -> QueryResult<()> {
+    let tokens = refresh_tokens::table
+        .filter(refresh_tokens::user_id.eq(login.user.as_str()))
+        .filter(refresh_tokens::login.eq(&login.id));
+    diesel::delete(tokens).execute(conn).map(drop)
+}
+
+/// Ends all log-ins of a user.
+pub(super) fn end_all(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<()> {
+    let tokens = refresh_tokens::table.filter(refresh_tokens::user_id.eq(user.as_str()));
+    diesel::delete(tokens).execute(conn).map(drop)
+}
+
+const EXPIRED: &str = "DELETE FROM refresh_tokens WHERE hash IN \
+     (SELECT hash FROM refresh_tokens WHERE expires_at <= ? LIMIT ?)";
+
+/// Removes tokens past their time.
+pub(super) fn forget_expired(conn: &mut SqliteConnection, now: u64) -> QueryResult<()> {
+    diesel::sql_query(EXPIRED)
+        .bind::<BigInt, _>(signed(now))
+        .bind::<BigInt, _>(FORGOTTEN)
+        .execute(conn)
+        .map(drop)
+}

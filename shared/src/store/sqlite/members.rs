@@ -1,0 +1,216 @@
+//! Memberships as rows, and what becomes of them in one transaction.
+
+use diesel::prelude::*;
+use diesel::sqlite::Sqlite;
+use diesel::upsert::excluded;
+
+use super::rooms::{self, unreadable};
+use super::row::{position, signed, unsigned};
+use super::write::Writer;
+use crate::ids::{RoomId, UserId};
+use crate::membership::{Change, Decision, Denied, Known, Member, Role, decide};
+use crate::position::Position;
+use crate::store::rooms::{Reader, Visibility};
+use crate::store::schema::{accounts, cursors, members};
+
+/// `members.source`: how somebody came in.
+pub(super) const FOUNDED: &str = "founded";
+pub(super) const JOINED: &str = "joined";
+pub(super) const PUT: &str = "put";
+
+/// A row that was read.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = members, check_for_backend(Sqlite))]
+pub(super) struct MemberRow {
+    pub(super) user_id: String,
+    pub(super) name: Option<String>,
+    pub(super) role: String,
+    pub(super) joined_at: i64,
+    pub(super) muted_until: Option<i64>,
+    pub(super) banned: bool,
+}
+
+impl MemberRow {
+    /// What it was written from.
+    pub(super) fn member(self) -> QueryResult<Member> {
+        Ok(Member {
+            user: UserId::parse(&self.user_id).map_err(unreadable)?,
+            name: self.name,
+            role: Role::named(&self.role).ok_or_else(|| unreadable("a role that is none"))?,
+            joined_at: unsigned(self.joined_at),
+            muted_until: self.muted_until.map(unsigned),
+            banned: self.banned,
+        })
+    }
+}
+
+pub(super) fn get(
+    conn: &mut SqliteConnection,
+    room: &RoomId,
+    user: &UserId,
+) -> QueryResult<Option<Member>> {
+    let row = members::table
+        .find((room.as_str(), user.as_str()))
+        .select(MemberRow::as_select())
+        .first(conn)
+        .optional()?;
+    row.map(MemberRow::member).transpose()
+}
+
+pub(super) fn list(
+    conn: &mut SqliteConnection,
+    room: &RoomId,
+    after: Option<&UserId>,
+    limit: usize,
+) -> QueryResult<Vec<Reader>> {
+    type Row = (MemberRow, Option<(i64, i64)>);
+    let its_cursor = cursors::room.eq(members::room).and(cursors::user_id.eq(members::user_id));
+    let rows: Vec<Row> = members::table
+        .left_join(cursors::table.on(its_cursor))
+        .filter(members::room.eq(room.as_str()))
+        .filter(members::user_id.gt(after.map_or("", UserId::as_str)))
+        .order(members::user_id)
+        .limit(signed(limit as u64))
+        .select((MemberRow::as_select(), (cursors::epoch, cursors::seq).nullable()))
+        .load(conn)?;
+    let reader = |(row, read): Row| {
+        let read = read.map_or(Position::ZERO, position);
+        QueryResult::Ok(Reader { member: row.member()?, read })
+    };
+    rows.into_iter().map(reader).collect()
+}
+
+/// Writes a row; of one that is there, what can change.
+pub(super) fn put(
+    conn: &mut SqliteConnection,
+    room: &RoomId,
+    member: &Member,
+    source: &str,
+) -> QueryResult<()> {
+    diesel::insert_into(members::table)
+        .values((
+            members::room.eq(room.as_str()),
+            members::user_id.eq(member.user.as_str()),
+            members::name.eq(member.name.as_deref()),
+            members::role.eq(member.role.as_str()),
+            members::source.eq(source),
+            members::joined_at.eq(signed(member.joined_at)),
+            members::banned.eq(member.banned),
+            members::muted_until.eq(member.muted_until.map(signed)),
+        ))
+        .on_conflict((members::room, members::user_id))
+        .do_update()
+        .set((
+            members::role.eq(excluded(members::role)),
+            members::banned.eq(excluded(members::banned)),
+            members::muted_until.eq(excluded(members::muted_until)),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+fn remove(conn: &mut SqliteConnection, room: &RoomId, user: &UserId) -> QueryResult<()> {
+    let key = (room.as_str(), user.as_str());
+    diesel::delete(members::table.find(key)).execute(conn)?;
+    diesel::delete(cursors::table.find(key)).execute(conn)?;
+    Ok(())
+}
+
+pub(super) fn change(
+    writer: &mut Writer,
+    room: &RoomId,
+    actor: &UserId,
+    target: &UserId,
+    change: &Change,
+    now: u64,
+) -> QueryResult<Result<Option<Member>, Denied>> {
+    let conn = &mut writer.conn;
+    let Some(info) = rooms::get(conn, room)? else { return Ok(Err(Denied::NoRoom)) };
+    let (target, source) = match change {
+        Change::Join { .. } | Change::Leave => (actor, JOINED),
+        Change::Put { .. } | Change::Kick => (target, PUT),
+    };
+    let known = Known {
+        public: info.visibility == Visibility::Public,
+        actor: get(conn, room, actor)?,
+        target: get(conn, room, target)?,
+        owners: owners(conn, room)?,
+    };
+    let done = match decide(&known, actor, target, change.clone(), now) {
+        Err(denied) => return Ok(Err(denied)),
+        Ok(Decision::Nothing) => known.target,
+        Ok(Decision::Put(mut member)) => {
+            if known.target.is_none() && member.name.is_none() {
+                member.name = name_of(conn, target)?;
+            }
+            put(conn, room, &member, source)?;
+            Some(member)
+        }
+        Ok(Decision::Remove) => {
+            remove(conn, room, target)?;
+            None
+        }
+    };
+    Ok(Ok(done))
+}
+
+/// How many owners it has; of more than two, two.
+fn owners(conn: &mut SqliteConnection, room: &RoomId) -> QueryResult<usize> {
+    let owners: Vec<String> = members::table
+        .filter(members::room.eq(room.as_str()))
+        .filter(members::role.eq(Role::Owner.as_str()))
+        .limit(2)
+        .select(members::user_id)
+        .load(conn)?;
+    Ok(owners.len())
+}
+
+/// As the user's account says.
+fn name_of(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<Option<String>> {
+    let name: Option<Option<String>> =
+        accounts::table.find(user.as_str()).select(accounts::name).first(conn).optional()?;
+    Ok(name.flatten())
+}
+
+/// Takes the user out of up to `most` rooms.
+pub(super) fn vanish(writer: &mut Writer, user: &UserId, most: usize) -> QueryResult<Vec<RoomId>> {
+    let conn = &mut writer.conn;
+    let rows: Vec<(String, String)> = members::table
+        .filter(members::user_id.eq(user.as_str()))
+        .filter(members::banned.eq(false))
+        .order(members::room)
+        .limit(signed(most as u64))
+        .select((members::room, members::role))
+        .load(conn)?;
+    let mut left = Vec::with_capacity(rows.len());
+    for (room, role) in rows {
+        let room = RoomId::parse(&room).map_err(unreadable)?;
+        remove(conn, &room, user)?;
+        if role == Role::Owner.as_str() && owners(conn, &room)? == 0 {
+            pass_on(conn, &room)?;
+        }
+        left.push(room);
+    }
+    Ok(left)
+}
+
+/// Makes the member with the highest role that came first the owner.
+fn pass_on(conn: &mut SqliteConnection, room: &RoomId) -> QueryResult<()> {
+    for role in [Role::Admin, Role::Member] {
+        let next: Option<String> = members::table
+            .filter(members::room.eq(room.as_str()))
+            .filter(members::role.eq(role.as_str()))
+            .filter(members::banned.eq(false))
+            .order(members::joined_at)
+            .select(members::user_id)
+            .first(conn)
+            .optional()?;
+        if let Some(user) = next {
+            diesel::update(members::table.find((room.as_str(), user.as_str())))
+                .set(members::role.eq(Role::Owner.as_str()))
+                .execute(conn)?;
+            return Ok(());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! What SQLite makes of every statement about rooms and people: a walk of an index, never of a table.
+
+use std::sync::Arc;
+
+use diesel::connection::InstrumentationEvent;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use parking_lot::Mutex;
+
+use super::file::Database;
+use super::write::Writer;
+use super::{accounts, cursors, logins, members, purge, revocations, rooms};
+use crate::ids::{RoomId, UserId};
+use crate::membership::{Change, Member, Role};
+use crate::position::Position;
+use crate::store::accounts::{Account, Login, NewRefresh, Revocation, Subject};
+use crate::store::rooms::{NewRoom, RoomChange, Visibility};
+
+/// A step of a plan.
+#[derive(QueryableByName)]
+struct Step {
+    #[diesel(sql_type = Text)]
+    detail: String,
+}
+
+fn user(id: &str) -> UserId {
+    UserId::parse(id).unwrap()
+}
+
+/// Asks everything once of a database with the rows that it needs to come to each statement.
+fn everything(writer: &mut Writer) -> QueryResult<()> {
+    let (ann, bob) = (user("ann"), user("bob"));
+    let id = RoomId::parse("r").unwrap();
+    let two = [Member::new(ann.clone(), None, 1), Member::new(bob.clone(), None, 2)];
+    let room = NewRoom { id: id.clone(), name: None, visibility: Visibility::Public };
+    rooms::create(writer, &room, &two[0], 1)?;
+    rooms::direct(writer, &RoomId::parse("dm~1").unwrap(), &two, 1)?;
+    rooms::update(writer, &id, &ann, &RoomChange::default())?.unwrap();
+    rooms::visible(&mut writer.conn, &ann, Some(&id), 10)?;
+    let put = Change::Put { role: Some(Role::Admin), muted_until: None, banned: None };
+    members::change(writer, &id, &ann, &bob, &put, 1)?.unwrap();
+    members::list(&mut writer.conn, &id, Some(&ann), 10)?;
+    cursors::move_on(writer, &id, &bob, Position::new(5, 5))?;
+    cursors::rooms_of(&mut writer.conn, &bob, None, 10)?;
+    members::vanish(writer, &ann, 10)?;
+    let account =
+        Account { user: bob.clone(), name: None, password_hash: "x".into(), created_at: 1 };
+    accounts::create(writer, &account)?;
+    accounts::rename(writer, &bob, None)?;
+    let login = Login { user: bob.clone(), id: "l".into() };
+    let refresh = |n| NewRefresh { hash: [n; 32], expires_at: 100 };
+    logins::begin(writer, &login, "x", &refresh(1), 3)?;
+    logins::rotate(writer, &[1; 32], &refresh(2), 10, 10)?;
+    logins::end_of(writer, &[1; 32])?;
+    accounts::set_password(writer, &bob, "x", "y")?;
+    accounts::delete(writer, &bob)?;
+    revocations::put(
+        writer,
+        &Revocation { subject: Subject::User(bob.clone()), before: 1, until: 9 },
+    )?;
+    logins::forget_expired(&mut writer.conn, 1)?;
+    rooms::delete(writer, &id, &bob, 9)?.unwrap();
+    purge::unpurged(&mut writer.conn, 10)?;
+    purge::purge(writer, &id, 10).map(drop)
+}
+
+#[test]
+fn every_statement_about_rooms_and_people_walks_an_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::prepare(&dir.path().join("moim.db")).unwrap();
+    let mut writer = Writer::new(database.writer().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::<String>::new()));
+    let notes = asked.clone();
+    writer.conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+        if let InstrumentationEvent::StartQuery { query, .. } = event {
+            notes.lock().push(query.to_string());
+        }
+    });
+    everything(&mut writer).unwrap();
+    let asked = std::mem::take(&mut *asked.lock());
+    let mut seen = 0;
+    for sql in asked.iter().filter(|sql| !sql.starts_with("BEGIN") && !sql.starts_with("COMMIT")) {
+        let plan: Vec<Step> =
+            diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(&mut writer.conn).unwrap();
+        seen += 1;
+        for Step { detail } in plan {
+            // Of a subquery's own rows there are no more than its limit.
+            let walks = detail.starts_with("SCAN") && !detail.contains("subquery");
+            assert!(!walks && !detail.contains("TEMP B-TREE"), "{detail}: {sql}");
+        }
+    }
+    assert!(seen > 40, "{seen} statements were looked at");
+}

@@ -1,0 +1,102 @@
+//! The end of what deleted rooms said, a part at a time, so that no other write waits for it.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+
+use super::rooms::unreadable;
+use super::row::signed;
+use super::write::Writer;
+use crate::ids::RoomId;
+use crate::store::schema::{epochs, marks, rooms};
+
+/// Bodies that one part removes, about: their pages are what it costs.
+const BYTES: i64 = 8 << 20;
+
+/// A row, and its body's size without reading it.
+#[derive(Debug, QueryableByName)]
+struct Size {
+    #[diesel(sql_type = BigInt)]
+    epoch: i64,
+    #[diesel(sql_type = BigInt)]
+    seq: i64,
+    #[diesel(sql_type = BigInt)]
+    size: i64,
+}
+
+const SIZES: &str = "SELECT epoch, seq, octet_length(body) AS size FROM messages \
+     WHERE room = ? ORDER BY epoch, seq LIMIT ?";
+const MESSAGES_UPTO: &str = "DELETE FROM messages WHERE room = ? AND (epoch, seq) <= (?, ?)";
+const MARKS_UPTO: &str = "DELETE FROM marks WHERE room = ? AND (epoch, seq) <= (?, ?)";
+
+pub(super) fn purge(writer: &mut Writer, room: &RoomId, rows: usize) -> QueryResult<usize> {
+    if !is_deleted(&mut writer.conn, room)? {
+        return Ok(0);
+    }
+    let limit = signed(rows as u64);
+    let sizes: Vec<Size> = diesel::sql_query(SIZES)
+        .bind::<Text, _>(room.as_str())
+        .bind::<BigInt, _>(limit)
+        .load(&mut writer.conn)?;
+    let mut bytes = 0;
+    let mut last = None;
+    for Size { epoch, seq, size } in sizes {
+        if bytes >= BYTES {
+            break;
+        }
+        bytes += size;
+        last = Some((epoch, seq));
+    }
+    if let Some(last) = last {
+        return delete_upto(&mut writer.conn, MESSAGES_UPTO, room, last);
+    }
+    let marked: Vec<(i64, i64)> = marks::table
+        .filter(marks::room.eq(room.as_str()))
+        .order((marks::epoch, marks::seq))
+        .limit(limit)
+        .select((marks::epoch, marks::seq))
+        .load(&mut writer.conn)?;
+    if let Some(last) = marked.last() {
+        return delete_upto(&mut writer.conn, MARKS_UPTO, room, *last);
+    }
+    // Last, since they tell that something is left. Of a row that was still on its way, the writer
+    // writes its epoch again.
+    writer.forget_epoch(room);
+    diesel::delete(epochs::table.filter(epochs::room.eq(room.as_str())))
+        .execute(&mut writer.conn)?;
+    Ok(0)
+}
+
+fn delete_upto(
+    conn: &mut SqliteConnection,
+    sql: &str,
+    room: &RoomId,
+    (epoch, seq): (i64, i64),
+) -> QueryResult<usize> {
+    diesel::sql_query(sql)
+        .bind::<Text, _>(room.as_str())
+        .bind::<BigInt, _>(epoch)
+        .bind::<BigInt, _>(seq)
+        .execute(conn)
+}
+
+fn is_deleted(conn: &mut SqliteConnection, room: &RoomId) -> QueryResult<bool> {
+    let deleted = rooms::table
+        .find(room.as_str())
+        .select(rooms::deleted_at.is_not_null())
+        .first(conn)
+        .optional()?;
+    Ok(deleted.unwrap_or(false))
+}
+
+/// Deleted rooms that have epochs still.
+pub(super) fn unpurged(conn: &mut SqliteConnection, limit: usize) -> QueryResult<Vec<RoomId>> {
+    let ids: Vec<String> = rooms::table
+        .filter(rooms::deleted_at.is_not_null())
+        .filter(diesel::dsl::exists(
+            epochs::table.filter(epochs::room.eq(rooms::id)).select(epochs::epoch),
+        ))
+        .limit(signed(limit as u64))
+        .select(rooms::id)
+        .load(conn)?;
+    ids.iter().map(|id| RoomId::parse(id).map_err(unreadable)).collect()
+}

@@ -1,0 +1,81 @@
+//! Revocations as rows.
+
+use diesel::prelude::*;
+
+use super::logins;
+use super::rooms::unreadable;
+use super::row::{signed, unsigned};
+use super::write::Writer;
+use crate::ids::UserId;
+use crate::store::accounts::{Revocation, Subject};
+use crate::store::schema::revocations;
+
+/// `kind:id`, as the subject stands in its row.
+fn text(subject: &Subject) -> String {
+    match subject {
+        Subject::User(user) => format!("user:{user}"),
+        Subject::Login(id) => format!("login:{id}"),
+        Subject::Token(id) => format!("token:{id}"),
+    }
+}
+
+/// What [`text`] was given.
+fn subject(text: &str) -> QueryResult<Subject> {
+    match text.split_once(':') {
+        Some(("user", user)) => UserId::parse(user).map(Subject::User).map_err(unreadable),
+        Some(("login", id)) => Ok(Subject::Login(id.into())),
+        Some(("token", id)) => Ok(Subject::Token(id.into())),
+        _ => Err(unreadable("a subject that is none")),
+    }
+}
+
+pub(super) fn put(writer: &mut Writer, revocation: &Revocation) -> QueryResult<()> {
+    let key = text(&revocation.subject);
+    let stands: Option<(i64, i64)> = revocations::table
+        .find(&key)
+        .select((revocations::before, revocations::until))
+        .first(&mut writer.conn)
+        .optional()?;
+    let (before, until) = stands.unwrap_or_default();
+    diesel::replace_into(revocations::table)
+        .values((
+            revocations::subject.eq(&key),
+            revocations::before.eq(before.max(signed(revocation.before))),
+            revocations::until.eq(until.max(signed(revocation.until))),
+        ))
+        .execute(&mut writer.conn)
+        .map(drop)
+}
+
+pub(super) fn all(writer: &mut Writer, now: u64) -> QueryResult<Vec<Revocation>> {
+    let conn = &mut writer.conn;
+    logins::forget_expired(conn, now)?;
+    diesel::delete(revocations::table.filter(revocations::until.le(signed(now)))).execute(conn)?;
+    let rows: Vec<(String, i64, i64)> = revocations::table
+        .select((revocations::subject, revocations::before, revocations::until))
+        .load(conn)?;
+    let revocation = |(key, before, until): (String, i64, i64)| {
+        QueryResult::Ok(Revocation {
+            subject: subject(&key)?,
+            before: unsigned(before),
+            until: unsigned(until),
+        })
+    };
+    rows.into_iter().map(revocation).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_comes_back_whatever_its_id_is() {
+        let user = UserId::parse("mina@example.com").unwrap();
+        for known in
+            [Subject::User(user), Subject::Login("a:b".into()), Subject::Token(String::new())]
+        {
+            assert_eq!(subject(&text(&known)).unwrap(), known);
+        }
+        assert!(subject("nobody:a").is_err());
+    }
+}
