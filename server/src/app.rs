@@ -141,13 +141,15 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     });
     let lease = renew_presence(backends.presence.clone(), node.clone());
 
-    let (servers, address) = listen(&config, &routes)?;
+    let tls = tls(&config)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let (servers, address) = listen(&config, &routes, tls)?;
     let handles: Vec<_> = servers.iter().map(actix_server::Server::handle).collect();
     for server in servers {
         actix_rt::spawn(server);
     }
     tracing::info!(node.id = %node, data = %config.data_dir.display(),
-        "moim {} listens on http://{address} (WebSocket at /ws)", env!("CARGO_PKG_VERSION"));
+        "moim {} listens on {scheme}://{address} (WebSocket at /ws)", env!("CARGO_PKG_VERSION"));
 
     stop_signal().await?;
     tracing::info!(connections = metrics.connections.get(), "stopping");
@@ -178,6 +180,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
 fn listen(
     config: &Config,
     routes: &web::Data<Routes>,
+    tls: Option<Arc<http::Tls>>,
 ) -> Result<(Vec<actix_server::Server>, SocketAddr), StartError> {
     let limits = &config.limits;
     let setup = http::Setup {
@@ -191,10 +194,15 @@ fn listen(
         .unwrap_or(1);
     let serving =
         if config.admin_listen.is_some() { Serving::Clients } else { Serving::Everything };
-    let trust = Arc::new(http::Trust { proxies: config.trusted_proxies.clone(), secure: false });
+    let trust = |secure| Arc::new(http::Trust { proxies: config.trusted_proxies.clone(), secure });
     let routes = routes.clone();
-    let clients = http::Listener { serving, routes, trust, setup };
-    let operators = http::Listener { serving: Serving::Operators, ..clients.clone() };
+    let clients = http::Listener { serving, routes, trust: trust(tls.is_some()), setup, tls };
+    let operators = http::Listener {
+        serving: Serving::Operators,
+        trust: trust(false),
+        tls: None,
+        ..clients.clone()
+    };
     let (public, address) = http::serve(config.listen, clients, workers)
         .map_err(|error| cannot_listen(config.listen, "MOIM_LISTEN", &error))?;
     let mut servers = vec![public];
@@ -204,6 +212,18 @@ fn listen(
         servers.push(admin);
     }
     Ok((servers, address))
+}
+
+/// TLS as configured; from here on its certificate is kept fresh.
+fn tls(config: &Config) -> Result<Option<Arc<http::Tls>>, StartError> {
+    let (Some(cert), Some(key)) = (&config.tls_cert, &config.tls_key) else { return Ok(None) };
+    let tls = http::Tls::open(cert, key).map_err(|error| {
+        StartError::Usage(format!("{error}; give PEM files that belong together"))
+    })?;
+    let tls = Arc::new(tls);
+    let mut hangup = signal(SignalKind::hangup()).map_err(no_signal)?;
+    actix_rt::spawn(tls.clone().keep_fresh(async move || _ = hangup.recv().await));
+    Ok(Some(tls))
 }
 
 fn cannot_listen(address: SocketAddr, key: &str, error: &std::io::Error) -> StartError {
@@ -247,7 +267,6 @@ fn renew_presence(presence: Arc<dyn Presence>, node: NodeId) -> actix_rt::task::
 }
 
 async fn stop_signal() -> Result<(), StartError> {
-    let no_signal = |error| StartError::Internal(format!("signals cannot be heard: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signal)?;
     tokio::select! {
@@ -264,6 +283,10 @@ async fn stop_signal() -> Result<(), StartError> {
         std::process::exit(0);
     });
     Ok(())
+}
+
+fn no_signal(error: std::io::Error) -> StartError {
+    StartError::Internal(format!("signals cannot be heard: {error}"))
 }
 
 async fn wait_until(bound: Duration, done: impl Fn() -> bool) {

@@ -42,6 +42,11 @@ settings! {
         mode: Mode = Mode::Standalone;
         /// Where clients connect. 127.0.0.1 is this machine alone, 0.0.0.0 is every network.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        /// The certificate that clients are shown, with those between it and a root: a PEM file.
+        /// With it and its key, `listen` speaks TLS. Both are read again when they change.
+        tls_cert: Option<PathBuf> = None, like "\"/etc/moim/tls.crt\"";
+        /// The key of that certificate: a PEM file.
+        tls_key: Option<PathBuf> = None, like "\"/etc/moim/tls.key\"";
         /// Where `/metrics` is served. Left out: beside everything else.
         admin_listen: Option<SocketAddr> = None, like "\"127.0.0.1:9090\"";
         /// The directory of the database and of what the server makes for itself.

@@ -9,13 +9,12 @@ use actix_http::h1::{Codec, Message};
 use actix_http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_http::{HttpMessage, Request, Response, StatusCode, ws};
 use actix_web::ResponseError;
-use actix_web::rt::net::TcpStream;
 use bytes::Bytes;
 use futures_util::SinkExt;
 
 use super::connection::Socket;
+use super::io::Io;
 use super::{Client, Listener, Problem, Serving, secured};
-use crate::outbox::Outbox;
 use crate::refusal::{Code, Refusal};
 use crate::session::{self, Upgrade};
 use crate::stomp::Version;
@@ -25,7 +24,7 @@ use crate::stomp::Version;
 /// clients understand.
 pub async fn upgrade(
     request: Request,
-    mut framed: Framed<TcpStream, Codec>,
+    mut framed: Framed<Io, Codec>,
     listener: Listener,
 ) -> Result<(), actix_web::Error> {
     let client = listener.trust.client(request.peer_addr(), request.headers());
@@ -40,7 +39,7 @@ pub async fn upgrade(
     let sessions = listener.routes.sessions.clone();
     let socket = Socket::new(parts.io, listener.setup);
     let session = sessions.next_session();
-    let outbox = Arc::new(Outbox::new(session, sessions.outbox, Some(socket.number())));
+    let outbox = Arc::new(socket.outbox(session, sessions.outbox));
     sessions.reaper.watch(&outbox);
     let inflow = socket.inflow(&parts.read_buf, outbox.clone());
     let metrics = sessions.metrics.clone();
@@ -107,7 +106,7 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 }
 
 async fn refuse(
-    mut framed: Framed<TcpStream, Codec>,
+    mut framed: Framed<Io, Codec>,
     client: &Client,
     refused: &Problem,
 ) -> Result<(), actix_web::Error> {

@@ -333,8 +333,8 @@ async fn serve(
         message_max: limits.message_max.get(),
     };
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listener =
-        Listener { serving: Serving::Clients, routes, trust: Arc::new(Trust::default()), setup };
+    let trust = Arc::new(Trust::default());
+    let listener = Listener { serving: Serving::Clients, routes, trust, setup, tls: None };
     let (server, address) = http::serve(anywhere, listener, 2).unwrap();
     let handle = server.handle();
     actix_rt::spawn(server);

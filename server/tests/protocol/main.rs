@@ -21,6 +21,7 @@ mod resume;
 mod send;
 mod split;
 mod subscribe;
+mod tls;
 mod tokens;
 mod transactions;
 

@@ -6,6 +6,7 @@
 mod client;
 mod frame;
 mod server;
+mod tls;
 mod token;
 mod wire;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use self::client::{Client, Event, Open, to_room};
 pub use self::frame::{Frame, frame};
 pub use self::server::{Answer, Log, Server};
+pub use self::tls::{Boxed, Certificate, encrypted, get_encrypted};
 pub use self::token::{SECRET, Token, forged, token};
 pub use self::wire::{Opcode, Raw, Wire, encode};
 

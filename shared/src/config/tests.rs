@@ -252,6 +252,8 @@ fn values_that_contradict_each_other_are_refused() {
         ("MOIM_LIMITS__OUTBOX_BYTES", "1MiB", "than `limits.message_max` (1228KiB)"),
         ("MOIM_LIMITS__NODE_PENDING_BYTES", "1MiB", "than `limits.room_pending_bytes` (8MiB)"),
         ("MOIM_ADMIN_LISTEN", "127.0.0.1:8080", "are both `127.0.0.1:8080`"),
+        ("MOIM_TLS_CERT", "/tls.crt", "`tls_key` is not"),
+        ("MOIM_TLS_KEY", "/tls.key", "`tls_cert` is not"),
     ] {
         match load([(name, value)]) {
             Ok(_) => assert!(told.is_empty(), "{name}={value} was taken"),
