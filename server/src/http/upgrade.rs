@@ -27,10 +27,16 @@ pub async fn upgrade(
     mut framed: Framed<Io, Codec>,
     listener: Listener,
 ) -> Result<(), actix_web::Error> {
-    let client = listener.trust.client(request.peer_addr(), request.headers());
-    let (response, upgrade) = match answer(&request, &client, &listener) {
+    let (answered, secure) = {
+        let client = listener.trust.client(request.peer_addr(), request.headers());
+        let answered = answer(&request, &client, &listener);
+        let refused = answered.as_ref().err().map(tracing::field::display);
+        tracing::debug!(client.address = %client.address, refused, "a WebSocket is asked for");
+        (answered, client.secure)
+    };
+    let (response, upgrade) = match answered {
         Ok(accepted) => accepted,
-        Err(refused) => return refuse(framed, &client, &refused).await,
+        Err(refused) => return refuse(framed, secure, &refused).await,
     };
     framed.send(Message::Item((response, BodySize::None))).await?;
     drop(request);
@@ -45,7 +51,7 @@ pub async fn upgrade(
     let metrics = sessions.metrics.clone();
     let actor = session::start(sessions, upgrade, outbox.clone(), inflow);
     // What HTTP needed is not kept for the life of the connection.
-    drop((parts.read_buf, parts.write_buf));
+    drop((parts.read_buf, parts.write_buf, listener));
     socket.connect(actor, outbox, metrics).await;
     Ok(())
 }
@@ -107,13 +113,13 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 
 async fn refuse(
     mut framed: Framed<Io, Codec>,
-    client: &Client,
+    secure: bool,
     refused: &Problem,
 ) -> Result<(), actix_web::Error> {
     let body = Bytes::from(refused.body());
     let mut head = Response::new(refused.status_code()).drop_body();
     refused.put_headers(head.headers_mut());
-    secured::put_headers(client.secure, head.headers_mut());
+    secured::put_headers(secure, head.headers_mut());
     head.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     framed.send(Message::Item((head, BodySize::Sized(body.len() as u64)))).await?;
     framed.send(Message::Chunk(Some(body))).await?;
