@@ -25,7 +25,7 @@ use crate::reaper::Reaper;
 use crate::relay::Relay;
 use crate::room::{self, History, RoomContext};
 use crate::session::SessionContext;
-use crate::token::Verifier;
+use crate::token::{KeySource, Verifier};
 
 /// Why the server does not run, by exit code.
 #[derive(Debug, thiserror::Error)]
@@ -116,11 +116,12 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let reaper = Reaper::start(metrics.clone())
         .map_err(|error| StartError::Internal(format!("a thread cannot be started: {error}")))?;
     let secrets = [&backends.secret].into_iter().chain(config.jwt_secret_previous.as_ref());
+    let verifier = verifier(&config, secrets)?;
     let sessions = Arc::new(SessionContext {
         node: node.clone(),
         hub: hub.clone(),
         presence: backends.presence.clone(),
-        verifier: Verifier::new(secrets, &config.auth),
+        verifier,
         limits: limits.into(),
         outbox: outbox::Bounds {
             bytes: limits.outbox_bytes.get(),
@@ -132,6 +133,9 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         close_on_exp: config.auth.close_on_exp.then(|| config.auth.skew.get()),
         sessions: AtomicU64::new(1),
     });
+    if config.jwks.is_some() {
+        watch_keys(&health, sessions.clone());
+    }
     let routes = web::Data::new(Routes {
         sessions: sessions.clone(),
         origins: config.origins.clone(),
@@ -250,6 +254,28 @@ fn watch(health: &Health, backends: &Backends) {
             }),
         );
     }
+}
+
+/// Takes what our secrets signed, and the keys of others.
+fn verifier<'a>(
+    config: &Config,
+    secrets: impl IntoIterator<Item = &'a Secret>,
+) -> Result<Verifier, StartError> {
+    let verifier = Verifier::new(secrets, &config.auth);
+    let Some(jwks) = &config.jwks else { return Ok(verifier) };
+    let keys = KeySource::start(jwks, config.auth.jwks_refresh.get());
+    keys.map(|keys| verifier.with_keys(keys)).map_err(StartError::Usage)
+}
+
+fn watch_keys(health: &Health, sessions: Arc<SessionContext>) {
+    health.watch(
+        "jwks",
+        Box::new(move || {
+            let trouble = sessions.verifier.keys_trouble();
+            let state = trouble.map_or(Ok(()), |trouble| Err(trouble.to_string()));
+            Box::pin(std::future::ready(state))
+        }),
+    );
 }
 
 /// How long entries of this node stay when it is gone.

@@ -17,6 +17,7 @@ mod limits;
 mod members;
 mod names;
 mod process;
+mod public_keys;
 mod resume;
 mod send;
 mod split;
