@@ -1,6 +1,7 @@
 //! The session's actor: a thin shell around [`Protocol`]. It only reads; what it has to say goes
 //! into its outbox.
 
+mod connecting;
 mod work;
 
 use std::collections::VecDeque;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::{AsyncContext, StreamHandler};
+use actix::StreamHandler;
 use actix_http::error::PayloadError;
 use actix_http::ws::Codec;
 use actix_web::Error;
@@ -16,13 +17,12 @@ use actix_web_actors::ws::{self, ProtocolError, WebsocketContext};
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::LocalBoxStream;
-use moim_shared::clock::now_ms;
 use moim_shared::ids::NodeId;
-use moim_shared::presence::{self, Presence};
+use moim_shared::presence::Presence;
 
 use self::work::{Sending, Work};
 use super::bucket::Bucket;
-use super::connect::{self, Rejected, Upgrade};
+use super::connect::Upgrade;
 use super::destination::Source;
 use super::inbound::{Inbound, not_text, too_large};
 use super::protocol::{Action, Protocol, Violation};
@@ -34,7 +34,7 @@ use crate::outbox::{CloseReason, Outbox};
 use crate::reaper::Reaper;
 use crate::refusal::{Code, Refusal};
 use crate::room::{Commit, Identity, Join, Notice};
-use crate::stomp::{Command, Frame, Headers, Incoming};
+use crate::stomp::{Frame, Incoming};
 use crate::token::Verifier;
 
 /// What the sessions of a node share.
@@ -79,6 +79,8 @@ pub struct Session {
     bucket: Bucket,
     /// In order; nothing more is read while something is in here.
     work: VecDeque<Work>,
+    /// CONNECT waits for keys; nothing more is read.
+    connecting: bool,
 }
 
 /// The actor, as the connection polls it: it never writes, and ends when there is nothing more to
@@ -104,6 +106,7 @@ where
         who: None,
         bucket: Bucket::new(limits.send_rate, limits.send_burst, Instant::now()),
         work: VecDeque::new(),
+        connecting: false,
         outbox,
         context,
     };
@@ -158,7 +161,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
 impl Session {
     /// Carries out what was read, until something has to wait.
     fn pump(&mut self, ctx: &mut WebsocketContext<Self>) {
-        while self.work.is_empty() && !self.outbox.is_closing() {
+        while self.work.is_empty() && !self.connecting && !self.outbox.is_closing() {
             match self.inbound.next() {
                 Ok(None) => return,
                 Ok(Some(Incoming::Heartbeat)) => {}
@@ -246,75 +249,6 @@ impl Session {
                 }
             }
         }
-    }
-
-    fn connect(&mut self, headers: &Headers, ctx: &mut WebsocketContext<Self>) {
-        let upgrade = self.upgrade.take().unwrap_or_default();
-        let receipt = headers.get("receipt");
-        match self.accept(headers, &upgrade, ctx) {
-            Ok(()) => {}
-            Err(Rejected::Refused(refusal)) => self.fail(receipt, &refusal),
-            Err(Rejected::Version) => {
-                self.context.metrics.refused(Code::BadRequest);
-                self.outbox.fail_version(receipt);
-            }
-        }
-    }
-
-    fn accept(
-        &mut self,
-        headers: &Headers,
-        upgrade: &Upgrade,
-        ctx: &mut WebsocketContext<Self>,
-    ) -> Result<(), Rejected> {
-        let limits = &self.context.limits;
-        let version = connect::version(headers, upgrade.subprotocol)?;
-        let beats = connect::beats(headers, limits.heart_beat_min_ms, limits.idle_ms)?;
-        let token = connect::token(headers, upgrade).ok_or_else(connect::no_token)?;
-        let now = now_ms();
-        let claims = self
-            .context
-            .verifier
-            .verify(token, now)
-            .map_err(|error| Rejected::Refused(error.refusal()))?;
-        if let Some(skew) = self.context.close_on_exp {
-            let left = Duration::from_millis(claims.expires_at_ms.saturating_sub(now)) + skew;
-            ctx.run_later(left, |session, _| session.outbox.close(CloseReason::REVOKED));
-        }
-        self.protocol.connected(version);
-        self.inbound.version(version);
-        self.outbox.connected(version, beats);
-        self.context.reaper.watch(&self.outbox);
-        self.context.metrics.sessions.inc();
-        self.arrive(&claims.user, headers.get("device"));
-        // A session that closes has nobody to tell.
-        let _ = self.outbox.frame(Command::Connected, |frame| {
-            frame
-                .header("version", version.as_str())
-                .header("heart-beat", &format!("{},{}", beats.out_ms, beats.in_ms))
-                .header("server", concat!("moim/", env!("CARGO_PKG_VERSION")))
-                .header("session", &format!("{}-{}", self.context.node, self.outbox.session()))
-                .header("user-name", claims.user.as_str())
-                .end();
-        });
-        let (user, name, grant) = (claims.user, claims.name, claims.grant);
-        self.who = Some(Arc::new(Identity { user, name, grant }));
-        Ok(())
-    }
-
-    fn arrive(&self, user: &moim_shared::ids::UserId, device: Option<&str>) {
-        let context = self.context.clone();
-        let user = user.clone();
-        let entry = presence::Entry {
-            node: context.node.clone(),
-            session: self.outbox.session(),
-            device: device.map(Into::into),
-        };
-        actix::spawn(async move {
-            if let Err(error) = context.presence.arrived(&user, entry).await {
-                tracing::warn!(%error, "presence was not told of an arrival");
-            }
-        });
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::{LogFormat, Mode, Networks, Origins, Secret, Size, Span};
+use super::{Jwks, LogFormat, Mode, Networks, Origins, Secret, Size, Span};
 use crate::ids::NodeId;
 
 /// A type that a key may have.
@@ -143,6 +143,20 @@ impl Value for Origins {
 
     fn expected(_: &str) -> String {
         "a list of origins such as `https://chat.example.org`, or `*`".into()
+    }
+}
+
+impl Value for Jwks {
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+
+    fn show(&self) -> Option<String> {
+        quoted(self)
+    }
+
+    fn expected(_: &str) -> String {
+        "a path, or a URL such as `https://id.example.org/jwks.json`".into()
     }
 }
 

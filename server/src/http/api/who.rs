@@ -27,7 +27,7 @@ impl FromRequest for Who {
         Box::pin(async move {
             let missing = || Problem::unauthorized("give the header `Authorization: Bearer <JWT>`");
             let (api, token) = api.zip(token).ok_or_else(missing)?;
-            let claims = api.sessions.verifier.verify(&token, now_ms())?;
+            let claims = api.sessions.verifier.verify_fresh(&token, now_ms()).await?;
             let (user, name, grant) = (claims.user, claims.name, claims.grant);
             Ok(Self(Arc::new(Identity { user, name, grant })))
         })
