@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::StreamHandler;
+use actix::{ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
 use actix_http::error::PayloadError;
 use actix_http::ws::Codec;
 use actix_web::Error;
@@ -17,25 +17,29 @@ use actix_web_actors::ws::{self, ProtocolError, WebsocketContext};
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::LocalBoxStream;
+use moim_shared::broker::Broker;
 use moim_shared::ids::NodeId;
 use moim_shared::presence::Presence;
+use moim_shared::signal::Channel;
 
 use self::work::{Sending, Work};
 use super::bucket::Bucket;
 use super::connect::Upgrade;
-use super::destination::Source;
+use super::destination::{Destinations, Source};
 use super::inbound::{Inbound, not_text, too_large};
-use super::protocol::{Action, Protocol, Violation};
+use super::protocol::{Action, Protocol, Rules, Violation};
 use super::transaction::Held;
 use super::{Limits, subscriptions};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
-use crate::outbox::{CloseReason, Outbox};
+use crate::outbox::{CloseReason, Outbox, Subscription};
 use crate::reaper::Reaper;
 use crate::refusal::{Code, Refusal};
-use crate::room::{Commit, Identity, Join, Notice};
+use crate::registry::Registry;
+use crate::room::{Ask, Commit, Cursors, Identity, Join, Notice, Start};
 use crate::stomp::{Frame, Incoming};
 use crate::token::Verifier;
+use crate::topics::Topics;
 
 /// What the sessions of a node share.
 pub struct SessionContext {
@@ -43,6 +47,18 @@ pub struct SessionContext {
     pub node: NodeId,
     /// Its rooms.
     pub hub: Arc<Hub>,
+    /// Open topics.
+    pub topics: Arc<Topics>,
+    /// The sessions of this node.
+    pub registry: Arc<Registry>,
+    /// Tells other nodes.
+    pub broker: Arc<dyn Broker>,
+    /// How far people have read.
+    pub cursors: Cursors,
+    /// Where can be sent and subscribed to.
+    pub destinations: Destinations,
+    /// Whether a client may connect without saying who it is.
+    pub anonymous: bool,
     /// Who is connected.
     pub presence: Arc<dyn Presence>,
     /// Checks tokens.
@@ -79,8 +95,8 @@ pub struct Session {
     bucket: Bucket,
     /// In order; nothing more is read while something is in here.
     work: VecDeque<Work>,
-    /// CONNECT waits for keys; nothing more is read.
-    connecting: bool,
+    /// Something is waited for; nothing else is done meanwhile.
+    waiting: bool,
 }
 
 /// The actor, as the connection polls it: it never writes, and ends when there is nothing more to
@@ -106,7 +122,7 @@ where
         who: None,
         bucket: Bucket::new(limits.send_rate, limits.send_burst, Instant::now()),
         work: VecDeque::new(),
-        connecting: false,
+        waiting: false,
         outbox,
         context,
     };
@@ -161,7 +177,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
 impl Session {
     /// Carries out what was read, until something has to wait.
     fn pump(&mut self, ctx: &mut WebsocketContext<Self>) {
-        while self.work.is_empty() && !self.connecting && !self.outbox.is_closing() {
+        while self.work.is_empty() && !self.waiting && !self.outbox.is_closing() {
             match self.inbound.next() {
                 Ok(None) => return,
                 Ok(Some(Incoming::Heartbeat)) => {}
@@ -179,7 +195,8 @@ impl Session {
     fn on_frame(&mut self, frame: Frame, ctx: &mut WebsocketContext<Self>) {
         let receipt: Option<Box<str>> = frame.headers.get("receipt").map(Into::into);
         let binary = self.inbound.binary;
-        match self.protocol.on_frame(frame, binary, &self.context.limits) {
+        let SessionContext { limits, destinations, .. } = &*self.context;
+        match self.protocol.on_frame(frame, binary, &Rules { limits, destinations }) {
             Ok(action) => self.carry_out(action, ctx),
             Err(Violation::Fatal(refusal)) => self.fail(receipt.as_deref(), &refusal),
             Err(Violation::Refused(refusal)) => {
@@ -194,10 +211,19 @@ impl Session {
         match action {
             Action::Connect(headers) => self.connect(&headers, ctx),
             Action::Join { room, subscription, start, receipt } => {
-                let Some(who) = self.who.clone() else { return };
-                let outbox = self.outbox.clone();
-                let join = Join::new(who, outbox, subscription, start, receipt, deadline);
-                _ = self.do_or_hold(Work::Join(room, join.into(), deadline), ctx);
+                let Some(join) = self.join(subscription, start, receipt, deadline) else { return };
+                _ = self.do_or_hold(Work::Join(room, Ask::Join(join), deadline), ctx);
+            }
+            Action::Watch { room, subscription, receipt } => {
+                let join = self.join(subscription, Start::Live, receipt, deadline);
+                let Some(join) = join else { return };
+                _ = self.do_or_hold(Work::Join(room, Ask::Watch(join), deadline), ctx);
+            }
+            Action::Listen { topic, subscription, receipt } => {
+                _ = self.do_or_hold(Work::Listen(topic, subscription, receipt), ctx);
+            }
+            Action::Queue { queue, subscription, receipt } => {
+                _ = self.do_or_hold(Work::Queue(queue, subscription, receipt), ctx);
             }
             Action::Errors { subscription, receipt } => {
                 self.outbox.tell_errors(Some(subscription));
@@ -243,12 +269,62 @@ impl Session {
         entry.subscription.end();
         match &entry.source {
             Source::Errors => self.outbox.tell_errors(self.protocol.errors()),
-            Source::Room(room) => {
+            Source::Topic(topic) => {
+                if self.context.topics.tidy(topic) {
+                    self.context.broker.ignore(&Channel::Topic(topic.clone()));
+                }
+            }
+            Source::Queue(_) => {
+                if let Some(who) = &self.who
+                    && !self.context.registry.listens(&who.user)
+                {
+                    self.context.broker.ignore(&Channel::User(who.user.clone()));
+                }
+            }
+            Source::Room(room) | Source::Events(room) => {
                 if let Some(handle) = self.context.hub.find(room) {
                     handle.tell(Notice::Left);
                 }
             }
         }
+    }
+
+    /// A SUBSCRIBE to a room; none for somebody nobody knows, who is told so.
+    fn join(
+        &self,
+        subscription: Arc<Subscription>,
+        start: Start,
+        receipt: Option<Box<str>>,
+        deadline: Instant,
+    ) -> Option<Join> {
+        let who = self.who.clone()?;
+        let known = !who.anonymous;
+        let join = Join::new(who, self.outbox.clone(), subscription, start, receipt, deadline);
+        if known {
+            return Some(join);
+        }
+        join.refuse(&Refusal::not_a_member());
+        None
+    }
+
+    /// Does nothing else until the work is done: what is read meanwhile waits its turn. It has to
+    /// have a deadline of its own.
+    fn wait_for<T: 'static>(
+        &mut self,
+        ctx: &mut WebsocketContext<Self>,
+        work: impl Future<Output = T> + 'static,
+        then: impl FnOnce(&mut Self, T, &mut WebsocketContext<Self>) + 'static,
+    ) {
+        self.waiting = true;
+        let done = work.into_actor(self).map(|done, session: &mut Self, ctx| {
+            session.waiting = false;
+            // It is us who did not listen.
+            session.outbox.heard();
+            then(session, done, ctx);
+            session.work_off(ctx);
+            session.pump(ctx);
+        });
+        ctx.wait(done);
     }
 }
 
@@ -259,6 +335,7 @@ impl Drop for Session {
         }
         self.context.metrics.ended(&self.outbox);
         let Some(who) = self.who.take() else { return };
+        self.context.registry.leave(&who.user, self.outbox.session());
         self.context.metrics.sessions.dec();
         let (context, session) = (self.context.clone(), self.outbox.session());
         if actix::System::is_registered() && actix::Arbiter::try_current().is_some() {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::{Jwks, LogFormat, Mode, Networks, Origins, Secret, Size, Span};
+use super::{Jwks, LogFormat, Mode, Networks, Origins, Secret, Size, Span, Templates};
 use crate::ids::NodeId;
 
 /// A type that a key may have.
@@ -157,6 +157,22 @@ impl Value for Jwks {
 
     fn expected(_: &str) -> String {
         "a path, or a URL such as `https://id.example.org/jwks.json`".into()
+    }
+}
+
+impl Value for Templates {
+    const LIST: bool = true;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.show())
+    }
+
+    fn expected(_: &str) -> String {
+        "a list of tables, each with `send` or `subscribe`".into()
     }
 }
 
