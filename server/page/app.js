@@ -33,7 +33,7 @@ export function app(session, signal) {
     if (id !== before) chat.show(id);
     parts.root.dataset.view = id === null ? 'list' : 'chat';
     showList();
-    if (id === null && before !== null) list.focus(before);
+    if (id === null && before) list.focus(before);
   }
 
   function showList() {

@@ -24,7 +24,7 @@ export function ask({ title, text = '', yes, danger = false, label, value = '' }
     const agree = () => finish(label ? input.value.trim() : true);
     parts.yes.onclick = agree;
     parts.no.onclick = () => finish(null);
-    input.onkeydown = (event) => event.key === 'Enter' && !event.isComposing && agree();
+    input.addEventListener('keydown', (event) => event.key === 'Enter' && !event.isComposing && agree());
     root.onclose = () => {
       resolve(null);
       root.remove();

@@ -12,8 +12,10 @@ export class Chat {
   #app;
   #place;
   #end = null;
-  /** The id of the room that is shown. */
-  room = null;
+  /** Whether the list was there to look the room up. */
+  #looked = false;
+  /** The id of the room that is shown, null for none. */
+  room;
 
   /** `app` holds api, link, rooms, outbox, user and the signal that ends it all. */
   constructor(app, place) {
@@ -30,6 +32,7 @@ export class Chat {
     this.#end = null;
     this.room = id;
     const { rooms } = this.#app;
+    this.#looked = rooms.loaded;
     if (id === null) return this.#say(icon('talk'), title('Choose a room'), el('p', {}, 'Your conversations open here.'));
     const room = rooms.get(id);
     if (room) return this.#open(room);
@@ -37,10 +40,11 @@ export class Chat {
     else this.#say(el('p', { class: 'loading' }, 'Opening the room…'));
   }
 
-  /** The list came, and the room that was asked for may be in it. */
+  /** The list came, or the room that was asked for came into it. */
   #arrived() {
-    if (this.room !== null && !this.#end && this.#app.rooms.loaded && this.#app.rooms.get(this.room)) this.show(this.room);
-    else if (this.room !== null && !this.#end && this.#app.rooms.loaded && this.#place.querySelector('.loading')) this.show(this.room);
+    const { rooms } = this.#app;
+    if (!this.room || this.#end || !rooms.loaded) return;
+    if (!this.#looked || rooms.get(this.room)) this.show(this.room);
   }
 
   #open(room) {
@@ -102,7 +106,7 @@ export class Chat {
 
   #say(...content) {
     const back = el('a', { class: 'round back', href: '#/', 'aria-label': 'Back to the rooms' }, icon('back'));
-    this.#place.replaceChildren(el('header', { class: 'bar blank' }, this.room !== null && back), el('div', { class: 'empty' }, ...content));
+    this.#place.replaceChildren(el('header', { class: 'bar blank' }, this.room && back), el('div', { class: 'empty' }, ...content));
   }
 }
 

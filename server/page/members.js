@@ -18,6 +18,7 @@ export class Members {
   #user;
   #presence;
   #members = [];
+  #items = new Map();
 
   constructor({ parts, api, room, rooms, user, presence }) {
     this.#parts = parts;
@@ -30,7 +31,10 @@ export class Members {
     parts.toggle.append(icon('people'));
     parts.toggle.onclick = () => this.#toggle(parts.people.hidden);
     parts.closePeople.onclick = () => this.#toggle(false);
-    parts.people.onkeydown = (event) => event.key === 'Escape' && this.#toggle(false);
+    parts.people.addEventListener('click', ({ target }) => this.#closeMenus(target));
+    parts.people.addEventListener('keydown', ({ key }) => {
+      if (key === 'Escape' && !this.#closeMenus(null)) this.#toggle(false);
+    });
     submits(parts.addForm, parts.peopleProblem, () => this.#add(parts.addUser.value.trim()));
   }
 
@@ -38,7 +42,9 @@ export class Members {
   async load() {
     if (this.#parts.people.hidden) return;
     try {
-      this.#members = await all(this.#api, `/rooms/${this.#room.id}/members`, 'members');
+      const members = await all(this.#api, `/rooms/${this.#room.id}/members`, 'members');
+      // Sorted only now, so that the list stands still while people come and go.
+      this.#members = members.sort((a, b) => this.#isHere(b) - this.#isHere(a) || RANK[b.role] - RANK[a.role] || called(a).localeCompare(called(b)));
       this.#parts.peopleProblem.textContent = '';
     } catch ({ message }) {
       this.#parts.peopleProblem.textContent = message;
@@ -50,10 +56,9 @@ export class Members {
     const { people, peopleTitle, members, addForm, actions } = this.#parts;
     if (people.hidden) return;
     const mine = RANK[this.#room.role];
-    const sorted = this.#members.toSorted((a, b) => this.#isHere(b) - this.#isHere(a) || RANK[b.role] - RANK[a.role] || called(a).localeCompare(called(b)));
-    const open = members.querySelector('details[open]')?.dataset.user;
     peopleTitle.textContent = this.#members.length ? `People (${this.#members.filter(({ banned }) => !banned).length})` : 'People';
-    members.replaceChildren(...sorted.map((member) => this.#item(member, mine, member.user === open)));
+    const nodes = this.#members.map((member) => this.#item(member, mine));
+    if (nodes.length !== members.children.length || nodes.some((node, index) => node !== members.children[index])) members.replaceChildren(...nodes);
     addForm.hidden = mine < RANK.admin || this.#room.direct;
     actions.replaceChildren(...this.#actions(mine));
   }
@@ -70,26 +75,46 @@ export class Members {
     }
   }
 
+  /** Closes the menus that `target` is not in, and says whether there was one. */
+  #closeMenus(target) {
+    const open = [...this.#parts.members.querySelectorAll('details[open]')].filter((menu) => !menu.contains(target));
+    for (const menu of open) {
+      menu.open = false;
+      if (menu.contains(document.activeElement)) menu.firstElementChild.focus();
+    }
+    return open.length > 0;
+  }
+
   #isHere({ user }) {
     return Number(this.#presence.has(user));
   }
 
-  #item(member, mine, open) {
+  /** The element of a member, made anew only when something but their being here changed. */
+  #item(member, mine) {
+    const { user, name, role, banned, mutedUntil } = member;
+    const version = [name, role, banned, mutedUntil, mine].join();
+    let item = this.#items.get(user);
+    if (item?.version !== version) this.#items.set(user, (item = this.#makeItem(member, mine, version)));
+    const isHere = Boolean(this.#isHere(member));
+    item.face.classList.toggle('here', isHere);
+    item.note.textContent = isHere ? `${user}, here now` : user;
+    return item.node;
+  }
+
+  #makeItem(member, mine, version) {
     const { user, role, banned, mutedUntil } = member;
-    const isMuted = mutedUntil > Date.now();
-    const marks = [role !== 'member' && role, banned && 'banned', isMuted && 'muted'].filter(Boolean);
+    const marks = [role !== 'member' && role, banned && 'banned', mutedUntil > Date.now() && 'muted'].filter(Boolean);
     const face = avatar(user, called(member));
-    face.classList.toggle('here', Boolean(this.#isHere(member)));
+    const note = el('small');
     const deeds = this.#deeds(member, mine);
-    return el('li', { data: { test: 'member', user } },
+    const node = el('li', { data: { test: 'member', user } },
       face,
-      el('span', { class: 'found-name' },
-        el('b', {}, called(member), user === this.#user && ' (you)'),
-        el('small', {}, this.#isHere(member) ? `${user}, here now` : user)),
+      el('span', { class: 'found-name' }, el('b', {}, called(member), user === this.#user && ' (you)'), note),
       ...marks.map((mark) => el('span', { class: `chip ${mark}`, title: mark === 'muted' ? `Until ${dateAndTime(mutedUntil)}` : '' }, mark)),
-      deeds.length > 0 && el('details', { class: 'deeds', open, data: { user } },
+      deeds.length > 0 && el('details', { class: 'deeds' },
         el('summary', { class: 'round', 'aria-label': `What to do with ${called(member)}` }, icon('more')),
         el('div', { class: 'menu' }, ...deeds)));
+    return { version, node, face, note };
   }
 
   /** Owners do all; admins act on plain members. */

@@ -29,13 +29,14 @@ export function messageElement(message, { isOwn, actions }) {
     if (position) node.dataset.position = position;
     if (!isOwn) return;
     set(mark, MARKS[state]);
-    mark.replaceChildren(icon(state === 'stored' ? 'check' : 'clock'));
+    mark.replaceChildren(icon(ICONS[state]));
     failure.hidden = state !== 'failed';
     failure.replaceChildren(...(failed ? failureParts(message, failed, actions) : []));
   }
   return { node, update };
 }
 
+const ICONS = { sending: 'clock', stored: 'check', failed: 'alert' };
 const MARKS = {
   sending: { title: 'Sending', role: 'img', 'aria-label': 'Sending' },
   stored: { title: 'Sent', role: 'img', 'aria-label': 'Sent' },

@@ -20,7 +20,8 @@ export function newRoom({ api, rooms, go, signal }) {
       parts[name].hidden = name !== kind;
     }
     problem.textContent = '';
-    first[kind].focus();
+    // Searching is not all that one can do there, so no keyboard in front of a phone's list.
+    if (kind !== 'find' || !matchMedia('(pointer: coarse)').matches) first[kind].focus();
   }
 
   async function enter(id) {

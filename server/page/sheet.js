@@ -14,7 +14,7 @@ export function sheet(template, signal) {
     root.remove();
   };
   // A click beside the sheet closes it.
-  root.onpointerdown = (event) => event.target === root && isOutside(root, event) && close();
+  root.addEventListener('pointerdown', (event) => event.target === root && isOutside(root, event) && close());
   signal.addEventListener('abort', close);
   document.body.append(root);
   root.showModal();

@@ -16,13 +16,13 @@ export function signIn(session, { notice, user }) {
     parts.nameField.hidden = parts.userHint.hidden = parts.passwordHint.hidden = !register;
     password.autocomplete = register ? 'new-password' : 'current-password';
     submit.textContent = register ? 'Create account' : 'Log in';
-    problem.textContent = '';
+    complain('');
   }
 
   function complain(text, input) {
     problem.textContent = text;
     for (const each of [parts.user, password]) each.setAttribute('aria-invalid', String(each === input));
-    (input ?? submit).focus();
+    input?.focus();
   }
 
   async function enter() {

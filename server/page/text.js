@@ -5,14 +5,16 @@ import { el } from './dom.js';
 const ADDRESS = /https?:\/\/[^\s<>"'`]+/gi;
 const TRAILING = /[.,;:!?…。、]+$/;
 
-/** How much of a long message is shown before one asks for the rest. */
-const FOLD = { characters: 1200, lines: 16 };
+/** How long a message may be shown whole, and how much of a longer one is shown until one asks. */
+const WHOLE = { characters: 1000, lines: 16 };
+const START = { characters: 600, lines: 10 };
 
 /** The part of `text` to show folded, or null if it is short enough to show whole. */
 export function folded(text) {
-  const lines = text.split('\n', FOLD.lines + 1);
-  if (text.length <= FOLD.characters && lines.length <= FOLD.lines) return null;
-  const start = lines.slice(0, FOLD.lines).join('\n').slice(0, FOLD.characters);
+  const lines = text.split('\n', WHOLE.lines + 1);
+  if (text.length <= WHOLE.characters && lines.length <= WHOLE.lines) return null;
+  const start = lines.slice(0, START.lines).join('\n').slice(0, START.characters);
+  // Not half a character.
   return start.replace(/[\uD800-\uDBFF]$/, '') + '…';
 }
 
