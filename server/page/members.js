@@ -154,17 +154,17 @@ export class Members {
       this.#deed('Leave the room', async () => {
         const isSure = await ask({ title: `Leave ${titleOf(this.#room)}?`, yes: 'Leave', danger: true });
         if (isSure) await this.#rooms.leave(id);
-      }, 'leave'),
+      }),
       mine === RANK.owner && !direct && this.#deed('Delete the room', async () => {
         const isSure = await ask({ title: `Delete ${titleOf(this.#room)}?`, text: 'The room and its messages go for everybody. This cannot be undone.', yes: 'Delete', danger: true });
         if (isSure) await this.#api.delete(`/rooms/${id}`);
-      }),
+      }, 'danger'),
     ].filter(Boolean);
   }
 
   /** A button whose refusal is shown in the panel. */
-  #deed(text, action, test) {
-    const button = el('button', { type: 'button', data: test ? { test } : {} }, text);
+  #deed(text, action, className = '') {
+    const button = el('button', { type: 'button', class: className }, text);
     button.onclick = async () => {
       button.closest('details')?.removeAttribute('open');
       try {
