@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use self::client::{Client, Event, Open, to_room};
 pub use self::frame::{Frame, frame};
-pub use self::server::{Answer, Log, Server};
+pub use self::server::{Answer, Log, Port, Server};
 pub use self::token::{SECRET, Token, forged, token};
 pub use self::wire::{Opcode, Raw, Wire, encode};
 
