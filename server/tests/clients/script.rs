@@ -33,7 +33,6 @@ pub fn installed(name: &str) -> String {
 
 /// A process under way, in a group of its own, with all that it said. Nothing of it outlives this.
 pub struct Script {
-    command: String,
     child: Child,
     lines: Receiver<String>,
 }
@@ -49,12 +48,11 @@ impl Script {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn();
-        let shown = command.join(" ");
-        let mut child = child.unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let mut child = child.unwrap_or_else(|error| panic!("{}: {error}", command[0]));
         let (sender, lines) = channel();
         read(child.stdout.take().unwrap(), sender.clone());
         read(child.stderr.take().unwrap(), sender);
-        Self { command: shown, child, lines }
+        Self { child, lines }
     }
 
     /// Waits for its end, which has to be a success. A line `ASK x` is a wish: it is fulfilled and
@@ -73,7 +71,7 @@ impl Script {
         mut fulfil: impl FnMut(&str),
     ) -> Result<(), String> {
         let end = Instant::now() + within;
-        let mut said = format!("{}\n", self.command);
+        let mut said = String::new();
         loop {
             match self.lines.recv_timeout(LOOK) {
                 Ok(line) => {
@@ -97,9 +95,11 @@ impl Script {
             }
         }
         let status = self.child.wait().unwrap();
-        // What a test prints is shown when it fails.
+        if !status.success() {
+            return Err(format!("{status}:\n{said}"));
+        }
         print!("{said}");
-        if status.success() { Ok(()) } else { Err(format!("{status}:\n{said}")) }
+        Ok(())
     }
 
     /// Also of what it started.

@@ -17,6 +17,7 @@ export class Session {
   failures = new Inbox('a WebSocket error');
   beats = new Inbox('a heart-beat');
   lost = new Inbox('a lost heart-beat');
+  unhandled = new Inbox('a message of no subscription');
 
   /// Nothing is sent yet.
   constructor(config = {}) {
@@ -37,6 +38,7 @@ export class Session {
         this.closes.push(close);
       },
       onWebSocketError: this.failures.push,
+      onUnhandledMessage: this.unhandled.push,
       onHeartbeatReceived: () => this.beats.push(true),
       onHeartbeatLost: () => this.lost.push(true),
       ...config,

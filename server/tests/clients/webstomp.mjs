@@ -103,6 +103,9 @@ for (const place of places) {
     assert.deepEqual(messages.map((message) => message.body), bodies);
     assert.ok(messages.every(({ headers }) => headers.destination === place.topic));
     await session.receipt((more) => inbox.subscription.unsubscribe(more));
+    session.client.onreceive = inbox.push;
+    await session.send(place.send, 'nobody hears this');
+    assert.equal(inbox.length, 0);
     await session.leave();
   });
 
