@@ -192,8 +192,10 @@ await check('stompit gets a message as JSON with `envelope: json`', async () => 
   const session = await Session.connected();
   const inbox = session.subscribe({ destination: places[0].topic, envelope: 'json' });
   await session.send({ destination: places[0].send }, 'hello');
-  const envelope = JSON.parse((await inbox.next()).body);
-  assert.deepEqual([envelope.room, envelope.body], [room, 'hello']);
+  const { body, bodyBase64, ...envelope } = JSON.parse((await inbox.next()).body);
+  // What comes in binary messages may be told as bytes.
+  const text = body ?? Buffer.from(bodyBase64, 'base64').toString();
+  assert.deepEqual([envelope.room, text], [room, 'hello']);
   await session.leave();
 });
 
