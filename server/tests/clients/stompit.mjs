@@ -64,7 +64,9 @@ class Session {
         connectHeaders: { 'heart-beat': heartbeat, ...connectHeaders },
         resetDisconnect: false,
       };
-      session.client = stompit.connect(options, (error) => (error ? reject(error) : resolve(session)));
+      session.client = stompit.connect(options, (error) => {
+        return error ? reject(error) : resolve(session);
+      });
       session.client.on('error', (error) => {
         note(`error: ${error.message}`);
         session.errors.push(error);
@@ -136,7 +138,7 @@ for (const place of places) {
     await session.leave();
   });
 
-  await check(`stompit gets its bytes of ${place.name} back, in a frame of many messages`, async () => {
+  await check(`stompit gets bytes of ${place.name} back from a frame in many parts`, async () => {
     const session = await Session.connected();
     const inbox = session.subscribe({ destination: place.topic });
     const bytes = allBytes(100_000);
@@ -180,7 +182,9 @@ await check('stompit acknowledges messages in both client modes', async () => {
     await session.send({ destination: places[0].send }, ack);
     const { message } = await inbox.next();
     for (const answer of ['ack', 'nack']) {
-      const receipt = new Promise((onReceipt) => session.client[answer](message, {}, { onReceipt }));
+      const receipt = new Promise((onReceipt) => {
+        session.client[answer](message, {}, { onReceipt });
+      });
       await within(receipt, `a RECEIPT for ${answer}`);
     }
     inbox.subscription.unsubscribe();
@@ -199,7 +203,8 @@ await check('stompit gets a message as JSON with `envelope: json`', async () => 
   await session.leave();
 });
 
-await check('stompit keeps its link with heart-beats of a second, 100 ms late at most', async () => {
+await check('stompit keeps its link with heart-beats of a second', async () => {
+  // It allows 100 ms more.
   const session = await Session.connected(undefined, '1000,1000');
   assert.equal(session.client.headers['heart-beat'], '1000,1000');
   await session.transport.beats.take(4);

@@ -40,7 +40,8 @@ for (const place of places) {
 
   await check(`stompjs hears nothing of ${place.name} after UNSUBSCRIBE`, async () => {
     const session = await Session.connected();
-    const [gone, stays] = [await session.subscribe(place.topic), await session.subscribe(place.topic)];
+    const gone = await session.subscribe(place.topic);
+    const stays = await session.subscribe(place.topic);
     await session.receipt((more) => gone.subscription.unsubscribe(more));
     await session.publish({ destination: place.send, body: 'anybody?' });
     assert.equal((await stays.next()).body, 'anybody?');

@@ -37,6 +37,8 @@ public final class Android {
     static final Duration DEADLINE = Duration.ofSeconds(10);
     static final Duration ALL = Duration.ofSeconds(120);
 
+    static final String APP = "an Android app";
+
     static String base;
     static String under = "the start";
     /** What may explain a failure. */
@@ -52,32 +54,36 @@ public final class Android {
         String room = arguments[2];
         String topic = arguments[3];
         ScheduledExecutorService overrun = Executors.newSingleThreadScheduledExecutor();
-        overrun.schedule(() -> fail(new Exception("not done after " + ALL)), ALL.toSeconds(), TimeUnit.SECONDS);
+        Runnable late = () -> fail(new Exception("not done after " + ALL));
+        overrun.schedule(late, ALL.toSeconds(), TimeUnit.SECONDS);
 
         String[][] places = {
-            {"a room", "/app/rooms/" + room, "/topic/rooms/" + room}, {"an open topic", topic, topic}
+            {"a room", "/app/rooms/" + room, "/topic/rooms/" + room},
+            {"an open topic", topic, topic},
         };
         for (String path : List.of("/ws", "/ws/websocket")) {
             for (String[] place : places) {
-                check("an Android app at " + path + " gets 100 messages of " + place[0] + " back in order",
+                check(APP + " at " + path + " gets 100 messages of " + place[0] + " back in order",
                         () -> inOrder(path, token, place[1], place[2]));
             }
-            check("an Android app at " + path + " keeps its link with heart-beats of a second",
+            check(APP + " at " + path + " keeps its link with heart-beats of a second",
                     () -> heartBeats(path, token));
-            check("an Android app at " + path + " learns of a wrong passcode by the close",
+            check(APP + " at " + path + " learns of a wrong passcode by the close",
                     () -> refused(path, Map.of("login", "mina", "passcode", "bad-passcode")));
         }
         for (String[] place : places) {
-            check("an Android app hears nothing of " + place[0] + " after UNSUBSCRIBE",
+            check(APP + " hears nothing of " + place[0] + " after UNSUBSCRIBE",
                     () -> unsubscribes(token, place[1], place[2]));
-            check("an Android app of the old white space is understood by " + place[0],
+            check(APP + " is not made deaf by what others send to " + place[0],
+                    () -> staysHearing(token, place[1], place[2]));
+            check(APP + " of the old white space is understood by " + place[0],
                     () -> legacyWhitespace(token, place[1], place[2]));
         }
-        check("an Android app logs in with its token as passcode", () -> {
+        check(APP + " logs in with its token as passcode", () -> {
             App app = new App("/ws").connect(Map.of("login", "mina", "passcode", token));
             app.disconnect();
         });
-        check("an Android app gets a message as JSON with `envelope: json`", () -> {
+        check(APP + " gets a message as JSON with `envelope: json`", () -> {
             App app = bearer("/ws", token);
             BlockingQueue<Message> messages = app.topic(places[0][2], Map.of("envelope", "json"));
             app.send(places[0][1], "hello");
@@ -87,16 +93,16 @@ public final class Android {
             holds(message.payload.contains("\"body\":\"hello\""), message.payload);
             app.disconnect();
         });
-        check("an Android app learns of a frame that makes no sense by the close", () -> {
+        check(APP + " learns of a frame that makes no sense by the close", () -> {
             App app = bearer("/ws", token);
             app.topic("nowhere", Map.of());
             same(1002, take(app.closing, "a close"));
         });
-        check("an Android app leaves with close 1000 and nothing else", () -> {
+        check(APP + " leaves with close 1000 and nothing else", () -> {
             App app = bearer("/ws", token);
             app.disconnect();
         });
-        check("an Android app logs in with login and passcode of an account", () -> {
+        check(APP + " logs in with login and passcode of an account", () -> {
             String user = account();
             App app = new App("/ws").connect(Map.of("login", user, "passcode", PASSWORD));
             BlockingQueue<Message> messages = app.topic(topic, Map.of());
@@ -159,6 +165,28 @@ public final class Android {
         same(0, gone.size());
         app.disconnect();
         witness.disconnect();
+    }
+
+    static void staysHearing(String token, String to, String topic) throws Exception {
+        App sender = bearer("/ws", token);
+        App app = bearer("/ws", token);
+        BlockingQueue<Message> messages = app.topic(topic, Map.of());
+        app.send(to, "there");
+        same("there", take(messages, "a message").payload);
+        String[][] headers = {
+            {"x-own", "two words"}, {"x-own", ""}, {"two words", "x"}, {"x-own", "a\\cb\\nc"},
+            {"content-type", "text/plain; charset=UTF-8"}, {"content-type", " "},
+        };
+        for (String[] header : headers) {
+            sender.say("SEND", Map.of("destination", to, header[0], header[1]), "text");
+            same("text", take(messages, "a message").payload);
+        }
+        sender.say("SEND", Map.of("destination", to, "content-length", "4"), "a\u0000b\n");
+        holds(take(messages, "a message").payload.startsWith("a"), "the body up to its NUL");
+        sender.send(to, "more");
+        same("more", take(messages, "a message").payload);
+        sender.disconnect();
+        app.disconnect();
     }
 
     static void legacyWhitespace(String token, String to, String topic) throws Exception {
@@ -266,7 +294,7 @@ public final class Android {
             this.payload = payload;
         }
 
-        /** Throws at a header that the pattern does not take; what follows the first NUL is lost. */
+        /** Throws at a header that the pattern does not take; the first NUL ends it. */
         static Message from(String data) {
             if (data.trim().isEmpty()) {
                 return new Message("UNKNOWN", Map.of(), data);
@@ -288,7 +316,7 @@ public final class Android {
 
         String compile(boolean legacyWhitespace) {
             StringBuilder text = new StringBuilder(command).append('\n');
-            headers.forEach((name, value) -> text.append(name).append(':').append(value).append('\n'));
+            headers.forEach((name, value) -> text.append(name + ":" + value + "\n"));
             text.append('\n');
             if (payload != null) {
                 text.append(payload);
@@ -370,7 +398,8 @@ public final class Android {
         }
 
         void say(String command, Map<String, String> headers, String payload) {
-            holds(socket.send(new Message(command, headers, payload).compile(legacyWhitespace)), "not sent");
+            Message message = new Message(command, headers, payload);
+            holds(socket.send(message.compile(legacyWhitespace)), "not sent");
         }
 
         void stop() {
