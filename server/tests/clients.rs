@@ -25,6 +25,22 @@ fn chats(command: &[&str]) {
     Script::run(&[command, &arguments].concat()).ends_well(CLIENT, |ask| panic!("asks {ask:?}"));
 }
 
+/// Runs a client that asks for its server to be killed, and started again where it was.
+fn survives(within: Duration, run: impl FnOnce(&str) -> Script) {
+    let port = Port::reserve();
+    let mut server = Some(Server::with(&[("MOIM_LISTEN", &port.address().to_string())]));
+    let script = run(&format!("http://{}", port.address()));
+    script.ends_well(within, |ask| match ask {
+        "kill" => server.as_ref().unwrap().kill(),
+        "restart" => {
+            // Shown when the test fails, like the next one's.
+            println!("{}", server.as_ref().unwrap().log);
+            server = server.take().map(Server::restart);
+        }
+        other => panic!("asks {other:?}"),
+    });
+}
+
 fn node(script: &str) {
     chats(&["node", &installed(script)]);
 }
@@ -62,20 +78,17 @@ fn an_android_app_on_okhttp_sends_and_receives_in_order() {
 }
 
 #[test]
-fn a_browser_chats_through_the_end_of_the_server() {
-    let port = Port::reserve();
-    let mut server = Some(Server::with(&[("MOIM_LISTEN", &port.address().to_string())]));
-    let base = format!("http://{}", port.address());
-    let pictures = installed("pictures");
-    std::fs::create_dir_all(&pictures).unwrap();
-    let browser = Script::run(&["node", &installed("browser.mjs"), &base, &pictures]);
-    browser.ends_well(BROWSER, |ask| match ask {
-        "kill" => server.as_ref().unwrap().kill(),
-        "restart" => {
-            // Shown when the test fails, like the next one's.
-            println!("{}", server.as_ref().unwrap().log);
-            server = server.take().map(Server::restart);
-        }
-        other => panic!("asks {other:?}"),
+fn stompjs_misses_nothing_while_the_server_is_killed() {
+    let script = installed("stompjs_restart.mjs");
+    survives(CLIENT, |base| {
+        let arguments = ["node", &script, base, &token("mina"), "clients", "/topic/chat.general"];
+        Script::run(&arguments)
     });
+}
+
+#[test]
+fn a_browser_chats_while_the_server_is_killed() {
+    let script = installed("browser.mjs");
+    let pictures = installed("pictures");
+    survives(BROWSER, |base| Script::run(&["node", &script, base, &pictures]));
 }

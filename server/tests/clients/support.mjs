@@ -3,6 +3,7 @@
 
 import { Buffer } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
+import { createInterface } from 'node:readline';
 
 /// How long anything may take.
 export const DEADLINE = 10_000;
@@ -52,6 +53,18 @@ export async function check(sentence, body) {
     fail(error);
   }
   console.log(`ok - ${sentence}`);
+}
+
+let answers;
+
+/// Asks who runs this for something about the server, and waits until it is done.
+export async function ask(wish) {
+  answers ??= createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+  console.log(`ASK ${wish}`);
+  const { value } = await within(answers.next(), `an answer to ${wish}`, ALL);
+  if (value !== 'DONE') {
+    throw new Error(`asked for ${wish}, came ${value}`);
+  }
 }
 
 /// The script is through.
