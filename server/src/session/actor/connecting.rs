@@ -95,8 +95,8 @@ impl Session {
             let left = Duration::from_millis(claims.expires_at_ms.saturating_sub(now_ms())) + skew;
             ctx.run_later(left, |session, _| session.outbox.close(CloseReason::REVOKED));
         }
+        let proof = claims.proof();
         let Claims { user, name, grant, .. } = claims;
-        let proof = Proof::default();
         self.welcome(connecting, Identity { user, name, grant, proof, anonymous: false });
     }
 
@@ -130,6 +130,11 @@ impl Session {
                 .header("user-name", who.user.as_str())
                 .end();
         });
+        // It may have been revoked between the check and the registry, where the end of it would
+        // have found the session.
+        if self.context.verifier.is_revoked(&who.user, &who.proof) {
+            self.outbox.close(CloseReason::REVOKED);
+        }
         self.who = Some(who.into());
     }
 
