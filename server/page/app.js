@@ -3,7 +3,7 @@
 import { account } from './account.js';
 import { Api } from './api.js';
 import { Chat } from './chat.js';
-import { avatar, el, fromTemplate, icon } from './dom.js';
+import { avatar, el, fromTemplate, icon, soon } from './dom.js';
 import { Link } from './link.js';
 import { announceLink, linkBadge } from './link-badge.js';
 import { newRoom } from './new-room.js';
@@ -45,7 +45,11 @@ export function app(session, signal) {
 
   function showMe() {
     const called = name || user;
-    parts.account.replaceChildren(avatar(user, called), el('span', { class: 'me-name' }, called), el('span', { class: 'quiet' }, ', your account'));
+    parts.account.replaceChildren(
+      avatar(user, called),
+      el('span', { class: 'me-name' }, called),
+      el('span', { class: 'quiet' }, ', your account'),
+    );
   }
 
   parts.newRoom.append(icon('plus'));
@@ -58,11 +62,18 @@ export function app(session, signal) {
   };
   parts.linkPlace.append(linkBadge(link, signal));
   announceLink(link, signal);
-  rooms.addEventListener('change', showList, { signal });
+  rooms.addEventListener(
+    'change',
+    soon(() => signal.aborted || showList()),
+    { signal },
+  );
   addEventListener('hashchange', route, { signal });
   signal.addEventListener('abort', () => (document.title = 'Moim'));
   showMe();
-  api.get('/me').then((me) => ((name = me.name), showMe()), () => {});
+  api.get('/me').then(
+    (me) => ((name = me.name), showMe()),
+    () => {},
+  );
   queueMicrotask(route);
   return parts.root;
 }

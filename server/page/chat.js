@@ -21,7 +21,9 @@ export class Chat {
   constructor(app, place) {
     this.#app = app;
     this.#place = place;
-    app.rooms.addEventListener('removed', ({ detail }) => detail.room.id === this.room && this.#gone(detail), { signal: app.signal });
+    app.rooms.addEventListener('removed', ({ detail }) => detail.room.id === this.room && this.#gone(detail), {
+      signal: app.signal,
+    });
     app.rooms.addEventListener('change', () => this.#arrived(), { signal: app.signal });
     app.signal.addEventListener('abort', () => this.#end?.abort());
   }
@@ -33,7 +35,8 @@ export class Chat {
     this.room = id;
     const { rooms } = this.#app;
     this.#looked = rooms.loaded;
-    if (id === null) return this.#say(icon('talk'), title('Choose a room'), el('p', {}, 'Your conversations open here.'));
+    if (id === null)
+      return this.#say(icon('talk'), title('Choose a room'), el('p', {}, 'Your conversations open here.'));
     const room = rooms.get(id);
     if (room) return this.#open(room);
     if (rooms.loaded) this.#offer(id);
@@ -58,7 +61,11 @@ export class Chat {
     this.#place.replaceChildren(parts.root);
 
     let members;
-    const presence = new Presence({ ...app, onMembers: () => (rooms.load(), members.load()), onHere: () => members.show() });
+    const presence = new Presence({
+      ...app,
+      onMembers: () => (rooms.load(), members.load()),
+      onHere: () => members.show(),
+    });
     members = new Members({ ...app, presence });
     const timeline = new Timeline(app);
     const composer = new Composer({
@@ -92,7 +99,13 @@ export class Chat {
       const problem = el('p', { class: 'problem', role: 'alert' });
       const join = el('button', { class: 'main', data: { test: 'join' } }, 'Join the room');
       join.onclick = () => rooms.join(id).catch(({ message }) => (problem.textContent = message));
-      this.#say(avatar(id, room.name), title(titleOf(room)), el('p', {}, 'A public room. You are not a member yet.'), join, problem);
+      this.#say(
+        avatar(id, room.name),
+        title(titleOf(room)),
+        el('p', {}, 'A public room. You are not a member yet.'),
+        join,
+        problem,
+      );
     } catch ({ message }) {
       if (isStill()) this.#say(title('This room cannot be opened'), el('p', {}, message));
     }
@@ -106,7 +119,10 @@ export class Chat {
 
   #say(...content) {
     const back = el('a', { class: 'round back', href: '#/', 'aria-label': 'Back to the rooms' }, icon('back'));
-    this.#place.replaceChildren(el('header', { class: 'bar blank' }, this.room && back), el('div', { class: 'empty' }, ...content));
+    this.#place.replaceChildren(
+      el('header', { class: 'bar blank' }, this.room && back),
+      el('div', { class: 'empty' }, ...content),
+    );
   }
 }
 

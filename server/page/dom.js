@@ -47,6 +47,21 @@ export function avatar(id, name) {
   return node;
 }
 
+/** A function that runs `action` soon, once for many calls; hidden pages draw no frames. */
+export function soon(action) {
+  let isDue = false;
+  const run = () => {
+    isDue = false;
+    action();
+  };
+  return () => {
+    if (isDue) return;
+    isDue = true;
+    if (document.hidden) setTimeout(run, 100);
+    else requestAnimationFrame(run);
+  };
+}
+
 /** Says something to screen readers only. */
 export function announce(text) {
   document.getElementById('announcer').textContent = text;

@@ -26,6 +26,9 @@ export class Rooms extends EventTarget {
   #loading = null;
   #loadedAt = 0;
   #again = false;
+  /** The open room, if it is one beyond the first hundred. */
+  #extra = null;
+  #tabs = new BroadcastChannel('moim.read');
 
   constructor({ api, link, user, signal }) {
     super();
@@ -36,8 +39,12 @@ export class Rooms extends EventTarget {
     link.addEventListener('connected', () => this.load(), { signal });
     link.addEventListener('refused', () => this.load(), { signal });
     addEventListener('focus', () => Date.now() - this.#loadedAt > RELOAD_MS / 3 && this.load(), { signal });
+    this.#tabs.onmessage = ({ data }) => data.user === user && this.#readElsewhere(data);
     const timer = setInterval(() => document.hidden || this.load(), RELOAD_MS);
-    signal.addEventListener('abort', () => clearInterval(timer));
+    signal.addEventListener('abort', () => {
+      clearInterval(timer);
+      this.#tabs.close();
+    });
     this.load();
   }
 
@@ -82,8 +89,12 @@ export class Rooms extends EventTarget {
     const ids = new Set(memberships.map(({ room }) => room.id));
     for (const id of this.#byId.keys()) if (!ids.has(id)) this.#remove(id, 'You are no longer a member of this room.');
     for (const membership of memberships) this.#mergeOne(membership);
-    const rooms = [...this.#byId.values()].sort((a, b) => b.unread - a.unread || b.createdAt - a.createdAt);
-    for (const room of rooms.slice(0, SUBSCRIBED)) this.#subscribe(room);
+    const rooms = [...this.#byId.values()];
+    const free = SUBSCRIBED - rooms.filter(({ unsubscribe }) => unsubscribe).length;
+    const waiting = rooms
+      .filter(({ unsubscribe }) => !unsubscribe)
+      .sort((a, b) => b.unread - a.unread || b.createdAt - a.createdAt);
+    for (const room of waiting.slice(0, Math.max(0, free))) this.#subscribe(room);
   }
 
   #mergeOne({ room: { id, name, visibility, direct, createdAt }, role, mutedUntil, head, read, unread }) {
@@ -107,11 +118,15 @@ export class Rooms extends EventTarget {
   /** Makes sure that a room is live, also when it is not among the first hundred. */
   open(id) {
     const room = this.#byId.get(id);
-    if (room) this.#subscribe(room);
+    if (!room || room.unsubscribe) return;
+    this.#extra?.unsubscribe?.();
+    if (this.#extra) this.#extra.unsubscribe = null;
+    this.#extra = room;
+    this.#subscribe(room);
   }
 
   #subscribe(room) {
-    room.unsubscribe ??= this.#link.subscribe(`/topic/rooms/${room.id}`, {
+    room.unsubscribe = this.#link.subscribe(`/topic/rooms/${room.id}`, {
       // The first time, the last message shows what the room is about.
       headers: () => ({ envelope: 'json', ...(room.seen ? { since: room.seen } : { history: 1 }) }),
       receipt: (headers) => this.#subscribed(room, headers),
@@ -153,6 +168,16 @@ export class Rooms extends EventTarget {
     room.read = position;
     room.unread = 0;
     this.#sendCursor(room);
+    this.#tabs.postMessage({ user: this.#user, id, position });
+    this.#changed();
+  }
+
+  /** Another tab showed the room. */
+  #readElsewhere({ id, position }) {
+    const room = this.#byId.get(id);
+    if (!room || compare(position, room.read) <= 0) return;
+    room.read = position;
+    if (compare(position, room.head) >= 0) room.unread = 0;
     this.#changed();
   }
 
