@@ -3,7 +3,7 @@
 import { account } from './account.js';
 import { Api } from './api.js';
 import { Chat } from './chat.js';
-import { avatar, el, fromTemplate, icon, soon } from './dom.js';
+import { avatar, el, fromTemplate, icon, notify, soon } from './dom.js';
 import { Link } from './link.js';
 import { announceLink, linkBadge } from './link-badge.js';
 import { newRoom } from './new-room.js';
@@ -30,7 +30,7 @@ export function app(session, signal) {
   function route() {
     const before = chat.room;
     const id = /^#\/rooms\/([A-Za-z0-9._~-]{1,64})$/.exec(location.hash)?.[1] ?? null;
-    if (id !== before) chat.show(id);
+    if (id !== before) chat.show(id, { fromList: before === null });
     parts.root.dataset.view = id === null ? 'list' : 'chat';
     showList();
     if (id === null && before) list.focus(before);
@@ -65,6 +65,12 @@ export function app(session, signal) {
   rooms.addEventListener(
     'change',
     soon(() => signal.aborted || showList()),
+    { signal },
+  );
+  // A refusal of nothing that we asked: losing a room shows in the list, anything else is told.
+  link.addEventListener(
+    'refused',
+    ({ detail }) => ['not_a_member', 'banned'].includes(detail.code) || notify(detail.message),
     { signal },
   );
   addEventListener('hashchange', route, { signal });

@@ -14,6 +14,7 @@ export class Chat {
   #end = null;
   /** Whether the list was there to look the room up. */
   #looked = false;
+  #fromList = false;
   /** The id of the room that is shown, null for none. */
   room;
 
@@ -28,11 +29,12 @@ export class Chat {
     app.signal.addEventListener('abort', () => this.#end?.abort());
   }
 
-  /** Shows room `id`, or a blank page for null. */
-  show(id) {
+  /** Shows room `id`, or a blank page for null; `fromList` says that one came from the list of rooms. */
+  show(id, { fromList = this.#fromList } = {}) {
     this.#end?.abort();
     this.#end = null;
     this.room = id;
+    this.#fromList = fromList;
     const { rooms } = this.#app;
     this.#looked = rooms.loaded;
     if (id === null)
@@ -57,13 +59,14 @@ export class Chat {
     const { parts } = app;
     rooms.open(room.id);
     parts.back.append(icon('back'));
+    parts.back.onclick = (event) => this.#back(event);
     parts.linkPlace.append(linkBadge(link, app.signal));
     this.#place.replaceChildren(parts.root);
 
     let members;
     const presence = new Presence({
       ...app,
-      onMembers: () => (rooms.load(), members.load()),
+      onMembers: () => rooms.load().then(() => members.load()),
       onHere: () => members.show(),
     });
     members = new Members({ ...app, presence });
@@ -117,8 +120,16 @@ export class Chat {
     this.#say(title(titleOf(room)), el('p', { role: 'alert' }, why));
   }
 
+  /** Goes back where one came from, so that a phone's own back button does not return here. */
+  #back(event) {
+    if (!this.#fromList) return;
+    event.preventDefault();
+    history.back();
+  }
+
   #say(...content) {
     const back = el('a', { class: 'round back', href: '#/', 'aria-label': 'Back to the rooms' }, icon('back'));
+    back.onclick = (event) => this.#back(event);
     this.#place.replaceChildren(
       el('header', { class: 'bar blank' }, this.room && back),
       el('div', { class: 'empty' }, ...content),

@@ -47,18 +47,20 @@ export function avatar(id, name) {
   return node;
 }
 
-/** A function that runs `action` soon, once for many calls; hidden pages draw no frames. */
+/** A function that runs `action` with the next frame, or soon where none is drawn, once for many calls. */
 export function soon(action) {
-  let isDue = false;
+  let frame = null;
+  let timer = null;
   const run = () => {
-    isDue = false;
+    cancelAnimationFrame(frame);
+    clearTimeout(timer);
+    timer = null;
     action();
   };
   return () => {
-    if (isDue) return;
-    isDue = true;
-    if (document.hidden) setTimeout(run, 100);
-    else requestAnimationFrame(run);
+    if (timer !== null) return;
+    frame = requestAnimationFrame(run);
+    timer = setTimeout(run, 200);
   };
 }
 

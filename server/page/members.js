@@ -66,7 +66,9 @@ export class Members {
     if (nodes.length !== members.children.length || nodes.some((node, index) => node !== members.children[index]))
       members.replaceChildren(...nodes);
     addForm.hidden = mine < RANK.admin || this.#room.direct;
-    actions.replaceChildren(...this.#actions(mine));
+    const version = [mine, this.#room.visibility].join();
+    if (actions.dataset.version !== version) actions.replaceChildren(...this.#actions(mine));
+    actions.dataset.version = version;
   }
 
   #toggle(open) {
@@ -139,13 +141,14 @@ export class Members {
       return [];
     const put = (text, change) => this.#deed(text, () => this.#put(user, change));
     if (banned) return [put('Lift the ban', { banned: false })];
+    const isMuted = mutedUntil > Date.now();
     return [
-      mutedUntil > Date.now() ? put('Unmute', { mutedUntil: null }) : null,
-      mutedUntil > Date.now() ? null : put('Mute for an hour', () => ({ mutedUntil: Date.now() + HOUR })),
-      mutedUntil > Date.now() ? null : put('Mute for a day', () => ({ mutedUntil: Date.now() + 24 * HOUR })),
-      isOwner && role !== 'member' ? put('Make a plain member', { role: 'member' }) : null,
-      isOwner && role !== 'admin' ? put('Make an admin', { role: 'admin' }) : null,
-      isOwner && role !== 'owner' ? put('Make an owner', { role: 'owner' }) : null,
+      isMuted && put('Unmute', { mutedUntil: null }),
+      !isMuted && this.#deed('Mute for an hour', () => this.#put(user, { mutedUntil: Date.now() + HOUR })),
+      !isMuted && this.#deed('Mute for a day', () => this.#put(user, { mutedUntil: Date.now() + 24 * HOUR })),
+      isOwner && role !== 'member' && put('Make a plain member', { role: 'member' }),
+      isOwner && role !== 'admin' && put('Make an admin', { role: 'admin' }),
+      isOwner && role !== 'owner' && put('Make an owner', { role: 'owner' }),
       this.#deed('Remove from the room', async () => {
         const isSure = await ask({
           title: `Remove ${name || user}?`,
@@ -216,8 +219,8 @@ export class Members {
       button.closest('details')?.removeAttribute('open');
       try {
         await action();
+        await this.#rooms.load();
         this.load();
-        this.#rooms.load();
       } catch ({ message }) {
         this.#parts.peopleProblem.textContent = message;
       }
@@ -226,7 +229,7 @@ export class Members {
   }
 
   #put(user, change) {
-    return this.#api.put(this.#path(user), typeof change === 'function' ? change() : change);
+    return this.#api.put(this.#path(user), change);
   }
 
   async #add(user) {

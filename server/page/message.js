@@ -79,6 +79,8 @@ function body({ body: text, bodyBase64, contentType }) {
     paragraph.replaceChildren(...withLinks(opens ? text : part));
     more.setAttribute('aria-expanded', String(opens));
     more.textContent = opens ? 'Show less' : 'Show all';
+    // What is in view changed as if one had scrolled.
+    more.closest('.timeline').dispatchEvent(new Event('scroll'));
   };
   return el('div', { class: 'text long' }, paragraph, more);
 }

@@ -36,7 +36,7 @@ export class Rooms extends EventTarget {
     this.#link = link;
     this.#user = user;
     link.subscribe(`/user${HINTS}`, { message: () => this.load() });
-    link.addEventListener('connected', () => this.load(), { signal });
+    link.addEventListener('connected', () => this.#connected(), { signal });
     link.addEventListener('refused', () => this.load(), { signal });
     addEventListener('focus', () => Date.now() - this.#loadedAt > RELOAD_MS / 3 && this.load(), { signal });
     this.#tabs.onmessage = ({ data }) => data.user === user && this.#readElsewhere(data);
@@ -46,6 +46,11 @@ export class Rooms extends EventTarget {
       this.#tabs.close();
     });
     this.load();
+  }
+
+  #connected() {
+    this.load();
+    for (const room of this.#byId.values()) this.#sendCursor(room);
   }
 
   get(id) {
@@ -181,17 +186,17 @@ export class Rooms extends EventTarget {
     this.#changed();
   }
 
+  /** Tells the server; without connection, when there is one again. */
   #sendCursor(room) {
-    room.cursorTimer ??= setTimeout(async () => {
+    if (compare(room.read, room.readSent) <= 0) return;
+    room.cursorTimer ??= setTimeout(() => {
       room.cursorTimer = null;
-      if (compare(room.read, room.readSent) <= 0) return;
       const position = room.read;
-      try {
-        await this.#link.send(`/app/rooms/${room.id}/read`, JSON.stringify({ position }));
-        room.readSent = later(room.readSent, position);
-      } catch {
-        if (this.#byId.has(room.id)) this.#sendCursor(room);
-      }
+      const sent = this.#link.send(`/app/rooms/${room.id}/read`, JSON.stringify({ position }));
+      sent.then(
+        () => (room.readSent = later(room.readSent, position)),
+        () => {},
+      );
     }, CURSOR_MS);
   }
 
