@@ -137,4 +137,4 @@ export class Chat {
   }
 }
 
-const title = (text) => el('h2', { class: 'empty-title' }, text);
+const title = (text) => el('h1', { class: 'empty-title' }, text);

@@ -21,7 +21,7 @@ export function messageElement(message, { isOwn, actions }) {
     el(
       'div',
       { class: 'said' },
-      el('h3', { class: 'sender', title: message.sender }, name),
+      el('h2', { class: 'sender', title: message.sender }, name),
       el('div', { class: 'line' }, body(message), el('span', { class: 'meta' }, mark, time)),
       failure,
     ),
