@@ -17,7 +17,7 @@ use moim_shared::store::{Store, StoreError};
 use moim_worker::runner::Running;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::http::{self, Health, Routes, Serving};
+use crate::http::{self, Api, Health, Routes, Serving};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::outbox::{self, CloseReason};
@@ -132,6 +132,13 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         close_on_exp: config.auth.close_on_exp.then(|| config.auth.skew.get()),
         sessions: AtomicU64::new(1),
     });
+    let api = web::Data::new(Api {
+        store: backends.store.clone(),
+        broker: backends.broker.clone(),
+        hub: hub.clone(),
+        sessions: sessions.clone(),
+        limits: limits.clone(),
+    });
     let routes = web::Data::new(Routes {
         sessions: sessions.clone(),
         origins: config.origins.clone(),
@@ -141,7 +148,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     });
     let lease = renew_presence(backends.presence.clone(), node.clone());
 
-    let (servers, address) = listen(&config, &routes)?;
+    let (servers, address) = listen(&config, &routes, api)?;
     let handles: Vec<_> = servers.iter().map(actix_server::Server::handle).collect();
     for server in servers {
         actix_rt::spawn(server);
@@ -178,6 +185,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
 fn listen(
     config: &Config,
     routes: &web::Data<Routes>,
+    api: web::Data<Api>,
 ) -> Result<(Vec<actix_server::Server>, SocketAddr), StartError> {
     let limits = &config.limits;
     let setup = http::Setup {
@@ -191,11 +199,15 @@ fn listen(
         .unwrap_or(1);
     let serving =
         if config.admin_listen.is_some() { Serving::Clients } else { Serving::Everything };
-    let (public, address) = http::serve(config.listen, serving, routes.clone(), workers, setup)
+    let trust = Arc::new(http::Trust { proxies: config.trusted_proxies.clone(), secure: false });
+    let routes = routes.clone();
+    let clients = http::Listener { serving, routes, api: Some(api), trust, setup };
+    let operators = http::Listener { serving: Serving::Operators, ..clients.clone() };
+    let (public, address) = http::serve(config.listen, clients, workers)
         .map_err(|error| cannot_listen(config.listen, "MOIM_LISTEN", &error))?;
     let mut servers = vec![public];
     if let Some(address) = config.admin_listen {
-        let (admin, _) = http::serve(address, Serving::Operators, routes.clone(), 1, setup)
+        let (admin, _) = http::serve(address, operators, 1)
             .map_err(|error| cannot_listen(address, "MOIM_ADMIN_LISTEN", &error))?;
         servers.push(admin);
     }

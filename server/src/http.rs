@@ -1,20 +1,30 @@
-//! The HTTP side: the WebSocket endpoint, probes and metrics.
+//! The HTTP side: the WebSocket endpoint, probes and metrics, and what all answers have in common.
 
+pub mod api;
+mod client_address;
 mod connection;
+mod cors;
 mod health;
 mod inflow;
+mod problem;
+mod secured;
 mod serve;
 mod upgrade;
 
 use std::sync::Arc;
 
+use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, web};
 
+pub use self::api::Api;
+pub use self::client_address::{Client, Trust, client_of};
 pub use self::connection::Setup;
 pub use self::health::{Health, Probe};
-pub use self::serve::{Serving, serve};
+pub use self::problem::{Problem, problem};
+pub use self::serve::{Listener, Serving, serve};
 
 use crate::metrics::Metrics;
+use crate::refusal::Code;
 use crate::session::SessionContext;
 
 /// What the routes share.
@@ -36,19 +46,20 @@ pub fn public(config: &mut web::ServiceConfig) {
     config
         .route("/ws", web::to(upgrade_required))
         .route("/ws/websocket", web::to(upgrade_required))
-        .route("/livez", web::get().to(health::livez))
-        .route("/readyz", web::get().to(health::readyz));
+        .service(web::resource("/livez").get(health::livez))
+        .service(web::resource("/readyz").get(health::readyz));
 }
 
 /// What operators use.
 pub fn admin(config: &mut web::ServiceConfig) {
-    config.route("/metrics", web::get().to(health::metrics));
+    config.service(web::resource("/metrics").get(health::metrics));
 }
 
 /// A plain request to the WebSocket endpoint (RFC 9110, section 15.5.22).
 async fn upgrade_required() -> HttpResponse {
-    HttpResponse::UpgradeRequired()
-        .insert_header(("Upgrade", "websocket"))
-        .content_type("application/problem+json")
-        .body(r#"{"status":426,"code":"bad_request","detail":"this is the WebSocket endpoint"}"#)
+    let detail = "this is the WebSocket endpoint";
+    let mut response = problem(StatusCode::UPGRADE_REQUIRED, Code::BadRequest, detail);
+    let websocket = header::HeaderValue::from_static("websocket");
+    response.headers_mut().insert(header::UPGRADE, websocket);
+    response
 }

@@ -11,14 +11,18 @@
 //! main`.
 
 pub mod app;
+pub mod flash;
 pub mod http;
 pub mod hub;
 pub mod metrics;
 pub mod outbox;
 pub mod reaper;
 pub mod refusal;
+pub mod registry;
 pub mod relay;
 pub mod room;
+pub mod said;
 pub mod session;
 pub mod stomp;
 pub mod token;
+pub mod topics;

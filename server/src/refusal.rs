@@ -30,6 +30,21 @@ pub enum Code {
 }
 
 impl Code {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::UnknownDestination,
+        Self::NotAMember,
+        Self::Muted,
+        Self::Banned,
+        Self::RateLimited,
+        Self::TooLarge,
+        Self::BadRequest,
+        Self::NameReused,
+        Self::Busy,
+        Self::Unavailable,
+        Self::Expired,
+    ];
+
     /// The code on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {

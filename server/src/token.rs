@@ -4,6 +4,7 @@
 
 mod claims;
 mod mint;
+mod proof;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -15,8 +16,11 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use moim_shared::config::{Auth, Secret};
 use moim_shared::ids::{RoomId, UserId};
 
+use crate::refusal::{Code, Refusal};
+
 pub use claims::{MAX_NAME_CHARS, MAX_ROOMS};
 pub use mint::{MintRequest, mint};
+pub use proof::Proof;
 pub use secret::standalone_secret;
 
 /// The longest token that is looked at, in bytes: room for many grants.
@@ -89,6 +93,14 @@ pub enum TokenError {
     /// It could not be signed. Not the client's fault.
     #[error("the token could not be made")]
     Signing,
+}
+
+impl TokenError {
+    /// As a client reads it.
+    pub fn refusal(self) -> Refusal {
+        let code = if self == Self::Expired { Code::Expired } else { Code::BadRequest };
+        Refusal::new(code, self.to_string())
+    }
 }
 
 /// Judges tokens. Made once at start; cheap to share behind an `Arc`.

@@ -8,6 +8,7 @@ mod check;
 mod file;
 mod limits;
 mod names;
+mod networks;
 mod origins;
 mod reader;
 mod render;
@@ -24,6 +25,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 pub use limits::Limits;
+pub use networks::Networks;
 pub use origins::Origins;
 pub use secret::Secret;
 pub use source::{ProcessEnv, Source};
@@ -54,6 +56,9 @@ settings! {
         /// Web origins that may connect besides the server's own host and port; `*` is all.
         /// Clients that send no Origin, which is all but browsers, always may.
         origins: Origins = Origins::default();
+        /// Proxies in front of the server: addresses and networks whose `X-Forwarded-For`, `-Proto`
+        /// and `-Host` are believed. Nobody else's are.
+        trusted_proxies: Networks = Networks::default(), like "[\"10.0.0.0/8\"]";
         /// Threads that serve connections. Left out: one for each core.
         workers: Option<usize> = None, within 1..=1_024, like "4";
     }

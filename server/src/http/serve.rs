@@ -2,15 +2,17 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use actix_http::HttpService;
 use actix_service::{ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
+use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, web};
 
 use super::connection::Setup;
-use super::{Routes, admin, public, upgrade};
+use super::{Api, Routes, Trust, admin, api, public, secured, upgrade};
 
 /// What is served at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,31 +25,53 @@ pub enum Serving {
     Everything,
 }
 
+/// What listens at an address.
+#[derive(Clone)]
+pub struct Listener {
+    /// What it serves.
+    pub serving: Serving,
+    /// For the handlers.
+    pub routes: web::Data<Routes>,
+    /// For those of the API, where there is one.
+    pub api: Option<web::Data<Api>>,
+    /// What it knows about those who come.
+    pub trust: Arc<Trust>,
+    /// How the sockets of sessions are set up.
+    pub setup: Setup,
+}
+
 /// Serves at `address` on `workers` threads; also says which address that is when its port is 0.
 pub fn serve(
     address: SocketAddr,
-    serving: Serving,
-    routes: web::Data<Routes>,
+    listener: Listener,
     workers: usize,
-    setup: Setup,
 ) -> io::Result<(actix_server::Server, SocketAddr)> {
-    let listener = listen(address)?;
-    let address = listener.local_addr()?;
+    let socket = listen(address)?;
+    let address = socket.local_addr()?;
     let factory = move || {
-        let shared = routes.clone();
-        let app = App::new().app_data(routes.clone()).configure(move |config| {
-            if serving != Serving::Operators {
-                public(config);
-            }
-            if serving != Serving::Clients {
-                admin(config);
-            }
-        });
+        let (serving, api) = (listener.serving, listener.api.clone());
+        let app = App::new()
+            .app_data(listener.routes.clone())
+            .app_data(listener.trust.clone())
+            .wrap(from_fn(secured::secured))
+            .default_service(web::to(secured::not_found))
+            .configure(move |config| {
+                if serving != Serving::Operators {
+                    public(config);
+                    if let Some(api) = api {
+                        api::public(config, api);
+                    }
+                }
+                if serving != Serving::Clients {
+                    admin(config);
+                }
+            });
+        let listener = listener.clone();
         // Upgrades do not go through the application: its dispatcher would stay in between, with
         // two buffers of 8 KiB for each connection.
         let http = HttpService::build()
             .upgrade(fn_service(move |(request, framed)| {
-                upgrade::upgrade(request, framed, shared.clone(), serving, setup)
+                upgrade::upgrade(request, framed, listener.clone())
             }))
             .h1(map_config(app, |()| AppConfig::default()));
         fn_service(|stream: TcpStream| async move {
@@ -59,7 +83,7 @@ pub fn serve(
     let server = actix_server::Server::build()
         .workers(workers)
         .disable_signals()
-        .listen("moim", listener, factory)?
+        .listen("moim", socket, factory)?
         .run();
     Ok((server, address))
 }

@@ -8,14 +8,15 @@ use actix_http::body::BodySize;
 use actix_http::h1::{Codec, Message};
 use actix_http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_http::{HttpMessage, Request, Response, StatusCode, ws};
+use actix_web::ResponseError;
 use actix_web::rt::net::TcpStream;
-use actix_web::web;
 use bytes::Bytes;
 use futures_util::SinkExt;
 
-use super::connection::{Setup, Socket};
-use super::{Routes, Serving};
+use super::connection::Socket;
+use super::{Client, Listener, Problem, Serving, secured};
 use crate::outbox::Outbox;
+use crate::refusal::{Code, Refusal};
 use crate::session::{self, Upgrade};
 use crate::stomp::Version;
 
@@ -25,20 +26,19 @@ use crate::stomp::Version;
 pub async fn upgrade(
     request: Request,
     mut framed: Framed<TcpStream, Codec>,
-    routes: web::Data<Routes>,
-    serving: Serving,
-    setup: Setup,
+    listener: Listener,
 ) -> Result<(), actix_web::Error> {
-    let (response, upgrade) = match answer(&request, &routes, serving) {
+    let client = listener.trust.client(request.peer_addr(), request.headers());
+    let (response, upgrade) = match answer(&request, &client, &listener) {
         Ok(accepted) => accepted,
-        Err(refused) => return refuse(framed, refused).await,
+        Err(refused) => return refuse(framed, &client, &refused).await,
     };
     framed.send(Message::Item((response, BodySize::None))).await?;
     drop(request);
 
     let parts = framed.into_parts();
-    let sessions = routes.sessions.clone();
-    let socket = Socket::new(parts.io, setup);
+    let sessions = listener.routes.sessions.clone();
+    let socket = Socket::new(parts.io, listener.setup);
     let session = sessions.next_session();
     let outbox = Arc::new(Outbox::new(session, sessions.outbox, Some(socket.number())));
     sessions.reaper.watch(&outbox);
@@ -51,36 +51,31 @@ pub async fn upgrade(
     Ok(())
 }
 
-struct Refused {
-    status: StatusCode,
-    code: &'static str,
-    detail: &'static str,
-}
-
 fn answer(
     request: &Request,
-    routes: &Routes,
-    serving: Serving,
-) -> Result<(Response<()>, Upgrade), Refused> {
-    let no = |status, code, detail| Err(Refused { status, code, detail });
+    client: &Client,
+    listener: &Listener,
+) -> Result<(Response<()>, Upgrade), Problem> {
+    let routes = &listener.routes;
     let known = matches!(request.path(), "/ws" | "/ws/websocket");
-    if !known || serving == Serving::Operators {
-        return no(StatusCode::NOT_FOUND, "unknown_destination", "the WebSocket endpoint is /ws");
+    if !known || listener.serving == Serving::Operators {
+        return Err(Refusal::new(Code::UnknownDestination, "the WebSocket endpoint is /ws").into());
     }
     let headers = request.headers();
-    if !routes.origins.allows(text(headers, header::ORIGIN), text(headers, header::HOST)) {
-        return no(StatusCode::FORBIDDEN, "bad_request", "this origin may not connect");
+    if !routes.origins.allows(text(headers, header::ORIGIN), client.host.as_deref()) {
+        let refusal = Refusal::new(Code::BadRequest, "this origin may not connect");
+        return Err(Problem::new(StatusCode::FORBIDDEN, refusal));
     }
     if routes.health.is_draining() {
-        return no(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "this node is going away");
+        return Err(Refusal::new(Code::Unavailable, "this node is going away").into());
     }
     let open = usize::try_from(routes.metrics.connections.get()).unwrap_or(0);
     if open >= routes.connections_max {
         routes.metrics.dropped("too_many_connections");
-        return no(StatusCode::SERVICE_UNAVAILABLE, "busy", "this node is full");
+        return Err(Refusal::new(Code::Busy, "this node is full").into());
     }
     let Ok(mut response) = ws::handshake(request.head()) else {
-        return no(StatusCode::BAD_REQUEST, "bad_request", "this is no WebSocket handshake");
+        return Err(Refusal::new(Code::BadRequest, "this is no WebSocket handshake").into());
     };
     // Browsers give all that they offer in one header, others in several.
     let offered: Vec<&str> = headers
@@ -113,19 +108,14 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 
 async fn refuse(
     mut framed: Framed<TcpStream, Codec>,
-    refused: Refused,
+    client: &Client,
+    refused: &Problem,
 ) -> Result<(), actix_web::Error> {
-    let Refused { status, code, detail } = refused;
-    let problem = serde_json::json!({ "status": status.as_u16(), "code": code, "detail": detail });
-    let body = Bytes::from(problem.to_string());
-    let mut response = Response::build(status);
-    response
-        .insert_header((header::CONTENT_TYPE, "application/problem+json"))
-        .insert_header((header::CONNECTION, "close"));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.insert_header((header::RETRY_AFTER, "2"));
-    }
-    let head = response.finish().drop_body();
+    let body = Bytes::from(refused.body());
+    let mut head = Response::new(refused.status_code()).drop_body();
+    refused.put_headers(head.headers_mut());
+    secured::put_headers(client.secure, head.headers_mut());
+    head.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     framed.send(Message::Item((head, BodySize::Sized(body.len() as u64)))).await?;
     framed.send(Message::Chunk(Some(body))).await?;
     framed.send(Message::Chunk(None)).await?;

@@ -35,7 +35,7 @@ use crate::reaper::Reaper;
 use crate::refusal::{Code, Refusal};
 use crate::room::{Commit, Identity, Join, Notice};
 use crate::stomp::{Command, Frame, Headers, Incoming};
-use crate::token::{TokenError, Verifier};
+use crate::token::Verifier;
 
 /// What the sessions of a node share.
 pub struct SessionContext {
@@ -272,13 +272,11 @@ impl Session {
         let beats = connect::beats(headers, limits.heart_beat_min_ms, limits.idle_ms)?;
         let token = connect::token(headers, upgrade).ok_or_else(connect::no_token)?;
         let now = now_ms();
-        let claims = self.context.verifier.verify(token, now).map_err(|error| {
-            let code = match error {
-                TokenError::Expired => Code::Expired,
-                _ => Code::BadRequest,
-            };
-            Rejected::Refused(Refusal::new(code, error.to_string()))
-        })?;
+        let claims = self
+            .context
+            .verifier
+            .verify(token, now)
+            .map_err(|error| Rejected::Refused(error.refusal()))?;
         if let Some(skew) = self.context.close_on_exp {
             let left = Duration::from_millis(claims.expires_at_ms.saturating_sub(now)) + skew;
             ctx.run_later(left, |session, _| session.outbox.close(CloseReason::REVOKED));

@@ -17,6 +17,16 @@ impl Version {
     /// Every version, ascending.
     pub const ALL: [Self; 3] = [Self::V1_0, Self::V1_1, Self::V1_2];
 
+    /// Its place in [`Version::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::V1_0 => 0,
+            Self::V1_1 => 1,
+            Self::V1_2 => 2,
+        }
+    }
+
     /// The version as `accept-version` and `version` have it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix_web::web;
-use moim_server::http::{self, Health, Routes, Serving};
+use moim_server::http::{self, Health, Listener, Routes, Serving, Trust};
 use moim_server::hub::Hub;
 use moim_server::metrics::Metrics;
 use moim_server::outbox;
@@ -378,7 +378,14 @@ async fn serve(
         message_max: limits.message_max.get(),
     };
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let (server, address) = http::serve(anywhere, Serving::Clients, routes, 2, setup).unwrap();
+    let listener = Listener {
+        serving: Serving::Clients,
+        routes,
+        api: None,
+        trust: Arc::new(Trust::default()),
+        setup,
+    };
+    let (server, address) = http::serve(anywhere, listener, 2).unwrap();
     let handle = server.handle();
     actix_rt::spawn(server);
     listens(address);

@@ -12,6 +12,7 @@ mod connect;
 mod errors;
 mod heart_beats;
 mod http;
+mod http_answers;
 mod limits;
 mod members;
 mod names;

@@ -236,6 +236,15 @@ fn origins_are_a_list_in_toml_and_in_the_environment() {
 }
 
 #[test]
+fn trusted_proxies_are_a_list_of_networks() {
+    let from_file = load_file("trusted_proxies = ['10.0.0.0/8', '::1']").unwrap();
+    let from_env = load([("MOIM_TRUSTED_PROXIES", "10.0.0.0/8, ::1")]).unwrap();
+    assert_eq!(from_file, from_env);
+    assert!(from_env.trusted_proxies.contains([10, 1, 2, 3].into()));
+    assert!(problems([("MOIM_TRUSTED_PROXIES", "10.0.0.0/40")]).contains("`10.0.0.0/40`"));
+}
+
+#[test]
 fn values_that_contradict_each_other_are_refused() {
     for (name, value, told) in [
         ("MOIM_LIMITS__MESSAGE_MAX", "1MiB", ""),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::{LogFormat, Mode, Origins, Secret, Size, Span};
+use super::{LogFormat, Mode, Networks, Origins, Secret, Size, Span};
 use crate::ids::NodeId;
 
 /// A type that a key may have.
@@ -143,6 +143,23 @@ impl Value for Origins {
 
     fn expected(_: &str) -> String {
         "a list of origins such as `https://chat.example.org`, or `*`".into()
+    }
+}
+
+impl Value for Networks {
+    const LIST: bool = true;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+
+    fn show(&self) -> Option<String> {
+        let entries: Vec<_> = self.entries().filter_map(quoted).collect();
+        Some(format!("[{}]", entries.join(", ")))
+    }
+
+    fn expected(_: &str) -> String {
+        "a list of addresses and networks such as `10.0.0.0/8`".into()
     }
 }
 

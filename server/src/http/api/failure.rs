@@ -1,0 +1,44 @@
+//! What a seam's error means to a client: to come back later, or nothing that it could do anything
+//! about. Why goes to the log.
+
+use actix_web::http::StatusCode;
+use moim_shared::broker::BrokerError;
+use moim_shared::store::StoreError;
+
+use crate::http::Problem;
+use crate::refusal::{Code, Refusal};
+use crate::token::TokenError;
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        if error.retryable() { away(&error) } else { ours(&error) }
+    }
+}
+
+impl From<BrokerError> for Problem {
+    fn from(error: BrokerError) -> Self {
+        // What has to be done before another try is done by the next try.
+        away(&error)
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        match error.refusal() {
+            refusal if refusal.code == Code::Unavailable => refusal.into(),
+            refusal => Self::new(StatusCode::UNAUTHORIZED, refusal),
+        }
+    }
+}
+
+fn away(error: &dyn std::error::Error) -> Problem {
+    tracing::warn!(%error, "a request is refused since a store is away");
+    Refusal::unavailable().into()
+}
+
+/// 500: a fault of this program.
+pub fn ours(error: &dyn std::error::Error) -> Problem {
+    tracing::error!(%error, "a request failed by our own fault");
+    let refusal = Refusal::new(Code::Unavailable, "the server failed; its operator can see why");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, refusal)
+}

@@ -1,0 +1,91 @@
+//! A JSON body: read up to a bound, and refused with a problem document that says what is wrong.
+
+use actix_web::dev::Payload;
+use actix_web::http::{StatusCode, header};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, Responder, web};
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use moim_shared::config::Limits;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Api, failure};
+use crate::http::Problem;
+use crate::refusal::{Code, Refusal};
+
+/// A body: `Json<T>` as an argument of a handler, or as what it answers.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+/// What may come as a body. Say `#[serde(deny_unknown_fields)]` on it.
+pub trait Input: DeserializeOwned + 'static {
+    /// The most bytes of it.
+    fn most(_limits: &Limits) -> usize {
+        16 * 1024
+    }
+}
+
+impl<T: Input> FromRequest for Json<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let most = request.app_data::<web::Data<Api>>().map_or(0, |api| T::most(&api.limits));
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            is_json(&request)?;
+            let bytes = read(&request, payload, most).await?;
+            let value = serde_json::from_slice(&bytes);
+            value.map(Self).map_err(|error| bad(error.to_string()))
+        })
+    }
+}
+
+fn is_json(request: &HttpRequest) -> Result<(), Problem> {
+    let kind = request.content_type();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let refusal = Refusal::new(Code::BadRequest, "the body has to be application/json");
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal))
+}
+
+async fn read(
+    request: &HttpRequest,
+    mut payload: Payload,
+    most: usize,
+) -> Result<web::BytesMut, Problem> {
+    let told = request.headers().get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok());
+    if told.and_then(|it| it.parse::<usize>().ok()).is_some_and(|length| length > most) {
+        return Err(too_large(most));
+    }
+    let mut bytes = web::BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| bad(format!("the body cannot be read: {error}")))?;
+        if bytes.len() + chunk.len() > most {
+            return Err(too_large(most));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn bad(detail: String) -> Problem {
+    Refusal::new(Code::BadRequest, detail).into()
+}
+
+fn too_large(most: usize) -> Problem {
+    Refusal::new(Code::TooLarge, format!("the body has more than {most} bytes")).into()
+}
+
+impl<T: Serialize> Responder for Json<T> {
+    type Body = actix_web::body::BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => HttpResponse::Ok().content_type("application/json").body(body),
+            Err(error) => HttpResponse::from_error(failure::ours(&error)),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! How ids and other small things look in the document.
+
+use serde_json::json;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
+
+/// Why a request was refused (RFC 9457).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is only described; `http/problem` writes it")]
+pub struct Problem {
+    /// Always `about:blank`: `code` says more.
+    r#type: String,
+    /// The status in words.
+    title: String,
+    /// The status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What it is, for programs.
+    #[schema(schema_with = code)]
+    code: String,
+    /// What it is, for the developer of the client.
+    detail: String,
+    /// When another try may help, in ms.
+    #[schema(required = false, nullable = false)]
+    #[serde(rename = "retryAfterMs")]
+    retry_after_ms: Option<u64>,
+}
+
+fn code() -> Object {
+    let codes = crate::refusal::Code::ALL.map(crate::refusal::Code::as_str);
+    text().enum_values(Some(codes)).build()
+}
+
+fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+/// The id of a room.
+#[expect(dead_code, reason = "the routes of rooms take it")]
+pub fn room() -> Object {
+    text().pattern(Some("^[A-Za-z0-9._~-]{1,64}$")).examples([json!("lobby")]).build()
+}
+
+/// The id of a user.
+pub fn user() -> Object {
+    // Printable ASCII but `/`, `:` and `\`.
+    text().pattern(Some(r"^[!-.0-9;-\[\]-~]{1,128}$")).examples([json!("mina")]).build()
+}
+
+/// A position in a room.
+#[expect(dead_code, reason = "the routes of rooms take it")]
+pub fn position() -> Object {
+    let pattern = "^[0-9]{1,20}-[0-9]{1,20}$";
+    text().pattern(Some(pattern)).examples([json!("1767225600000-41")]).build()
+}
+
+/// A point in time.
+#[expect(dead_code, reason = "the routes of rooms take it")]
+pub fn time() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+        .minimum(Some(0))
+        .description(Some("In ms since 1970."))
+        .build()
+}
