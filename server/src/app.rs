@@ -13,6 +13,7 @@ use moim_shared::config::{Config, Mode, Secret};
 use moim_shared::ids::NodeId;
 use moim_shared::presence::Presence;
 use moim_shared::queue::Queue;
+use moim_shared::store::rooms::Rooms;
 use moim_shared::store::{Store, StoreError};
 use moim_worker::runner::Running;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,9 +24,11 @@ use crate::metrics::Metrics;
 use crate::outbox::{self, CloseReason};
 use crate::reaper::Reaper;
 use crate::relay::Relay;
-use crate::room::{self, History, RoomContext};
-use crate::session::SessionContext;
+use crate::registry::Registry;
+use crate::room::{self, Cursors, History, RoomContext};
+use crate::session::{Destinations, SessionContext};
 use crate::token::Verifier;
+use crate::topics::Topics;
 
 /// Why the server does not run, by exit code.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +80,9 @@ struct Backends {
     queue: Arc<dyn Queue>,
     presence: Arc<dyn Presence>,
     store: Arc<dyn Store>,
+    rooms: Arc<dyn Rooms>,
+    /// Whether topics are open when the configuration does not say.
+    open_topics: bool,
     secret: Secret,
     /// Jobs that run inside this process.
     jobs: Vec<Running>,
@@ -112,13 +118,24 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         limits.node_pending_bytes.get(),
         actix_rt::Arbiter::current(),
     );
-    relay.connect(&hub);
+    let topics = Arc::new(Topics::default());
+    let registry = Arc::new(Registry::default());
+    relay.connect(&hub, topics.clone(), registry.clone());
     let reaper = Reaper::start(metrics.clone())
         .map_err(|error| StartError::Internal(format!("a thread cannot be started: {error}")))?;
     let secrets = [&backends.secret].into_iter().chain(config.jwt_secret_previous.as_ref());
     let sessions = Arc::new(SessionContext {
         node: node.clone(),
         hub: hub.clone(),
+        topics,
+        registry,
+        broker: backends.broker.clone(),
+        cursors: Cursors { broker: backends.broker.clone(), rooms: backends.rooms.clone() },
+        destinations: Destinations::new(
+            config.open_topics.unwrap_or(backends.open_topics),
+            config.templates.clone(),
+        ),
+        anonymous: config.anonymous,
         presence: backends.presence.clone(),
         verifier: Verifier::new(secrets, &config.auth),
         limits: limits.into(),

@@ -32,6 +32,12 @@ impl Handle {
         self.addr.try_send(ask.into()).map_err(|error| Undelivered(Box::new(error.into_inner())))
     }
 
+    /// Tells the room something that it may miss.
+    pub fn hint(&self, notice: Notice) {
+        // A full mailbox has more important things in it.
+        let _ = self.addr.try_send(notice);
+    }
+
     /// Tells the room; one that has no room for it finds out by reading its log.
     pub fn tell(&self, notice: Notice) {
         if self.addr.try_send(notice).is_err() {

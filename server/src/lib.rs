@@ -23,6 +23,7 @@ pub mod relay;
 pub mod room;
 pub mod said;
 pub mod session;
+pub mod shape;
 pub mod stomp;
 pub mod token;
 pub mod topics;

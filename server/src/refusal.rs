@@ -95,6 +95,11 @@ impl Refusal {
         Self::new(Code::NotAMember, "you are not a member of this room")
     }
 
+    /// The user may read and not send.
+    pub fn muted() -> Self {
+        Self::new(Code::Muted, "you are muted in this room")
+    }
+
     /// The user was shut out.
     pub fn banned() -> Self {
         Self::new(Code::Banned, "you are banned from this room")

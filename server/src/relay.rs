@@ -1,5 +1,5 @@
-//! From the bus to the rooms: whatever the broker tells goes to the room's mailbox, and never
-//! waits there for long.
+//! From the bus to those who are here: whatever the broker tells goes to a room's mailbox or to the
+//! outboxes of those who read it, and never waits there for long.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -7,38 +7,64 @@ use moim_shared::broker::{Feed, Published};
 use moim_shared::ids::RoomId;
 use moim_shared::signal::Signal;
 
-use crate::hub::Hub;
+use crate::hub::{Handle, Hub};
+use crate::registry::Registry;
 use crate::room::Notice;
+use crate::topics::Topics;
 
 /// Made before the hub, since the broker needs it and the hub needs the broker.
 #[derive(Default)]
 pub struct Relay {
+    here: OnceLock<Here>,
+}
+
+struct Here {
     /// Not held: the hub holds the broker, which holds this.
-    hub: OnceLock<Weak<Hub>>,
+    hub: Weak<Hub>,
+    topics: Arc<Topics>,
+    registry: Arc<Registry>,
 }
 
 impl Relay {
-    /// From now on `hub`'s rooms are told.
-    pub fn connect(&self, hub: &Arc<Hub>) {
+    /// From now on these are told.
+    pub fn connect(&self, hub: &Arc<Hub>, topics: Arc<Topics>, registry: Arc<Registry>) {
         // Done once, in the composition root.
-        let _ = self.hub.set(Arc::downgrade(hub));
+        let _ = self.here.set(Here { hub: Arc::downgrade(hub), topics, registry });
+    }
+
+    fn room(&self, room: &RoomId) -> Option<Arc<Handle>> {
+        self.here.get()?.hub.upgrade()?.find(room)
     }
 }
 
 impl Feed for Relay {
     fn published(&self, published: Published) {
-        let hub = self.hub.get().and_then(Weak::upgrade);
-        if let Some(room) = hub.and_then(|hub| hub.find(&published.room)) {
+        if let Some(room) = self.room(&published.room) {
             room.tell(Notice::Published(published));
         }
     }
 
     fn members_changed(&self, room: &RoomId, version: u64) {
-        let hub = self.hub.get().and_then(Weak::upgrade);
-        if let Some(handle) = hub.and_then(|hub| hub.find(room)) {
+        if let Some(handle) = self.room(room) {
             handle.tell(Notice::MembersChanged(version));
         }
     }
 
-    fn signalled(&self, _signal: Signal) {}
+    fn signalled(&self, signal: Signal) {
+        let Some(here) = self.here.get() else { return };
+        match signal {
+            // A full mailbox misses it: it is not worth a wait, and is never asked for again.
+            Signal::Event(room, event) => {
+                if let Some(handle) = self.room(&room) {
+                    handle.hint(Notice::Event(event));
+                }
+            }
+            Signal::Topic(topic, flash) => _ = here.topics.tell(&topic, &flash),
+            Signal::User(user, queue, flash) => _ = here.registry.tell(&user, &queue, &flash),
+            Signal::Revoked(revocation) => {
+                let ended = here.registry.revoke(&revocation);
+                tracing::info!(sessions = ended, "tokens have ended before their time");
+            }
+        }
+    }
 }

@@ -5,6 +5,9 @@
 
 mod access;
 mod actor;
+mod answer;
+mod cursor;
+mod event;
 mod gate;
 mod history;
 mod join;
@@ -17,13 +20,16 @@ mod tests;
 
 pub use self::access::Identity;
 pub use self::actor::{Owner, Room, RoomContext};
+pub use self::answer::Answer;
+pub use self::cursor::Cursors;
 pub use self::gate::{Gate, Permit};
 pub use self::history::History;
 pub use self::join::{Join, Start, Survivor};
 pub use self::post::{Commit, OVERHEAD as POST_OVERHEAD, Post, Reply, text_bytes};
-pub use self::state::{Ask, Bounds};
+pub use self::state::{Ask, Bounds, Typing};
 
 use moim_shared::broker::Published;
+use moim_shared::signal::Event;
 
 /// What a room can be asked from outside, beside [`Join`] and [`Post`].
 #[derive(Debug)]
@@ -32,6 +38,8 @@ pub enum Notice {
     Published(Published),
     /// The memberships changed; this is their version now.
     MembersChanged(u64),
+    /// Something happened in the room, here or on another node.
+    Event(Event),
     /// A subscription was ended; it already receives nothing.
     Left,
 }

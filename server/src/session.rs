@@ -15,6 +15,7 @@ mod transaction;
 
 pub use self::actor::{Actor, SessionContext, start};
 pub use self::connect::{Upgrade, bearer};
+pub use self::destination::Destinations;
 
 use moim_shared::config::Limits as Configured;
 

@@ -15,6 +15,7 @@ mod render;
 mod secret;
 mod settings;
 mod source;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -29,6 +30,7 @@ pub use networks::Networks;
 pub use origins::Origins;
 pub use secret::Secret;
 pub use source::{ProcessEnv, Source};
+pub use templates::{Form, Pattern, Pointer, SendTemplate, SubscribeTemplate, Templates, room_of};
 pub use units::{Size, Span, UnitError};
 
 use crate::ids::NodeId;
@@ -59,6 +61,15 @@ settings! {
         /// Proxies in front of the server: addresses and networks whose `X-Forwarded-For`, `-Proto`
         /// and `-Host` are believed. Nobody else's are.
         trusted_proxies: Networks = Networks::default(), like "[\"10.0.0.0/8\"]";
+        /// Whether `/topic/…` and `/queue/…` are open to every user: names of which nothing is
+        /// kept. Left out: yes in standalone.
+        open_topics: Option<bool> = None, like "true";
+        /// Whether a client may connect without saying who it is, for open topics only.
+        anonymous: bool = false;
+        /// Destinations and bodies of apps written for another server, such as
+        /// `{ send = "/pub/chat/message", room = "/roomId", body = "/message" }` and
+        /// `{ subscribe = "/sub/chat/room/{room}", message = { text = "{body}" } }`.
+        templates: Templates = Templates::default();
         /// Threads that serve connections. Left out: one for each core.
         workers: Option<usize> = None, within 1..=1_024, like "4";
     }

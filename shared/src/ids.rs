@@ -121,6 +121,17 @@ impl OriginId {
     }
 }
 
+impl UserId {
+    /// Somebody nobody knows, in the `session`th session of a node. No account's name starts like
+    /// this.
+    pub fn anonymous(node: &NodeId, session: u64) -> Self {
+        Self(format!("{}{node}-{session}", Self::ANONYMOUS).into())
+    }
+
+    /// What those names start with.
+    pub const ANONYMOUS: &str = "~anonymous-";
+}
+
 impl NodeId {
     /// A random id, for a process that was given none.
     pub fn random() -> Self {

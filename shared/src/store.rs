@@ -172,6 +172,13 @@ pub trait Store: Send + Sync + 'static {
         user: &'a UserId,
     ) -> BoxFuture<'a, Result<Access, StoreError>>;
 
+    /// The same for many users at once, in their order.
+    fn accesses<'a>(
+        &'a self,
+        room: &'a RoomId,
+        users: &'a [UserId],
+    ) -> BoxFuture<'a, Result<Vec<Access>, StoreError>>;
+
     /// A token's grant was used: creates the room if there is none, makes the user a member unless
     /// it is one or is banned, and says what it may do now. No grant opens a room that was deleted
     /// or one of two people.

@@ -17,7 +17,8 @@ use crate::relay::Relay;
 use crate::token::standalone_secret;
 
 pub(super) fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backends, StartError> {
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir.join("moim.db"))?);
+    let database = Arc::new(SqliteStore::open(&config.data_dir.join("moim.db"))?);
+    let store: Arc<dyn Store> = database.clone();
     let secret = match &config.jwt_secret {
         Some(secret) => secret.clone(),
         None => standalone_secret(&config.data_dir).map_err(|error| {
@@ -40,6 +41,8 @@ pub(super) fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backends, S
         queue,
         presence: Arc::new(MemoryPresence::new(PRESENCE_LEASE)),
         store,
+        rooms: database,
+        open_topics: true,
         secret,
         jobs: vec![persist],
     })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::close::CloseReason;
+use crate::shape::Shape;
 use crate::stomp::{Command, FrameWriter, Version};
 
 /// How a subscription acknowledges (STOMP 1.2, "SUBSCRIBE ack Header").
@@ -27,6 +28,8 @@ pub struct Subscription {
     pub ack: AckMode,
     /// The version of its session.
     pub version: Version,
+    /// How the bodies of its messages look.
+    pub shape: Shape,
     /// Command line and the headers that are the same in all its messages.
     head: Box<[u8]>,
     ended: AtomicBool,
@@ -55,10 +58,17 @@ impl Subscription {
             number,
             ack,
             version,
+            shape: Shape::Plain,
             head: head.into_boxed_slice(),
             ended: AtomicBool::new(false),
             unrecovered: AtomicBool::new(false),
         }
+    }
+
+    /// The same with bodies of another shape.
+    #[must_use]
+    pub fn shaped(self, shape: Shape) -> Self {
+        Self { shape, ..self }
     }
 
     /// Nothing is delivered from now on, not even what waits already.

@@ -2,7 +2,7 @@
 
 use moim_shared::ids::UserId;
 
-use crate::token::Grant;
+use crate::token::{Grant, Proof};
 
 /// Who a session is, as its token said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,4 +13,8 @@ pub struct Identity {
     pub name: Option<String>,
     /// `rooms`: what it opens without prior membership.
     pub grant: Grant,
+    /// By which token.
+    pub proof: Proof,
+    /// Nobody knows who it is: for open topics only.
+    pub anonymous: bool,
 }

@@ -14,11 +14,12 @@ use moim_shared::envelope::Envelope;
 use moim_shared::ids::RoomId;
 use moim_shared::position::Position;
 use moim_shared::queue::Queue;
+use moim_shared::signal::Signal;
 use moim_shared::store::{Access, StoreError};
 
 use super::access::Identity;
 use super::history::{History, HistoryError, Page};
-use super::join::{Join, Start, Survivor};
+use super::join::{Start, Survivor};
 use super::recovery::is_covered;
 use super::state::{Ask, Bounds, Effect, State};
 use super::{Notice, Post};
@@ -153,6 +154,23 @@ impl Room {
                 };
                 self.run(ctx, admit, move |state, access| state.on_admitted(&who, access));
             }
+            Effect::Recheck { users, wait } => {
+                let asked = users.clone();
+                let recheck = async move {
+                    pause(wait).await;
+                    context.history.store.accesses(&room, &asked).await
+                };
+                self.run(ctx, recheck, move |state, known| state.on_rechecked(users, known));
+            }
+            Effect::Signal(event) => {
+                let signal = async move {
+                    let told = context.history.broker.signal(Signal::Event(room, event)).await;
+                    if let Err(error) = told {
+                        tracing::debug!(%error, "an event of a room was not told");
+                    }
+                };
+                ctx.spawn(signal.into_actor(self));
+            }
             Effect::Append { batch, wait } => {
                 let append = async move {
                     pause(wait).await;
@@ -202,6 +220,9 @@ impl Room {
 
     /// Leaves memory when nobody needed it for a while.
     fn look_whether_unused(&mut self, ctx: &mut Context<Self>) {
+        if !self.retired && self.state.holds_something() {
+            self.apply(ctx, State::on_tick);
+        }
         if !self.state.is_idle() {
             self.unused_since = None;
             return;
@@ -260,7 +281,8 @@ impl Handler<Notice> for Room {
             Notice::MembersChanged(version) => {
                 self.apply(ctx, |state, _| state.on_members_changed(version));
             }
-            Notice::Left => self.apply(ctx, State::on_tick),
+            Notice::Event(event) => self.apply(ctx, |state, _| state.on_event(&event)),
+            Notice::Left => self.apply(ctx, |state, _| state.on_left()),
         }
     }
 }
@@ -276,12 +298,6 @@ impl Drop for Room {
         for survivor in survivors {
             survivor.outbox.close(CloseReason::COME_BACK);
         }
-    }
-}
-
-impl From<Join> for Ask {
-    fn from(join: Join) -> Self {
-        Self::Join(join)
     }
 }
 

@@ -53,7 +53,7 @@ impl Join {
     }
 
     /// Says no.
-    pub(super) fn refuse(mut self, refusal: &Refusal) {
+    pub fn refuse(mut self, refusal: &Refusal) {
         self.say_no(refusal);
     }
 
@@ -94,10 +94,12 @@ impl Drop for Join {
 /// A subscriber of a room that died, for the room that is born in its place.
 #[derive(Debug, Clone)]
 pub struct Survivor {
+    /// Who.
+    pub who: Arc<Identity>,
     /// Where its messages go.
     pub outbox: Arc<Outbox>,
     /// The subscription.
     pub subscription: Arc<Subscription>,
-    /// What it has.
-    pub at: Position,
+    /// What it has; `None` for one that watches the room's events.
+    pub at: Option<Position>,
 }

@@ -1,76 +1,88 @@
-//! How a message looks to those who read it: encoded once for each version, shared by all.
+//! How a message looks to those who read it: encoded once for each version and shape, shared by all.
 
 use std::sync::Arc;
 
 use moim_shared::envelope::Envelope;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::outbox::Tail;
-use crate::stomp::{FrameWriter, Version, is_safe_header};
-
-/// What RFC 3986 calls unreserved stands as it is.
-const OUTSIDE_UNRESERVED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::outbox::{Subscription, Tail};
+use crate::said::Said;
+use crate::shape::Shape;
+use crate::stomp::{FrameWriter, Version};
 
 /// The tails of one message, each made when it is first needed.
 pub struct Tails<'a> {
     envelope: &'a Envelope,
-    made: [Option<Arc<Tail>>; 3],
+    /// As it was sent, by version: what nearly all want.
+    plain: [Option<Arc<Tail>>; Version::ALL.len()],
+    /// As others want it: few, so a list.
+    shaped: Vec<(Version, Shape, Arc<Tail>)>,
 }
 
 impl<'a> Tails<'a> {
     pub const fn new(envelope: &'a Envelope) -> Self {
-        Self { envelope, made: [const { None }; 3] }
+        Self { envelope, plain: [const { None }; 3], shaped: Vec::new() }
     }
 
-    /// Makes the tail for a version, if it is not there yet.
-    pub fn make(&mut self, version: Version) {
-        let envelope = self.envelope;
-        self.made[slot(version)].get_or_insert_with(|| Arc::new(encode(envelope, version)));
-    }
-
-    /// The tail for a version, once it was made.
-    pub const fn made(&self, version: Version) -> Option<&Arc<Tail>> {
-        self.made[slot(version)].as_ref()
-    }
-}
-
-const fn slot(version: Version) -> usize {
-    match version {
-        Version::V1_0 => 0,
-        Version::V1_1 => 1,
-        Version::V1_2 => 2,
-    }
-}
-
-fn encode(envelope: &Envelope, version: Version) -> Tail {
-    let mut bytes = Vec::with_capacity(256 + envelope.body.len());
-    let position = envelope.position.to_string();
-    let id = format!("{}/{position}", envelope.room);
-    let mut frame = FrameWriter::tail(&mut bytes, version)
-        .header("message-id", &id)
-        .header("position", &position)
-        .header("room", envelope.room.as_str())
-        .header("sender", envelope.sender.as_str());
-    if let Some(name) = &envelope.sender_name {
-        let name = utf8_percent_encode(name, OUTSIDE_UNRESERVED).to_string();
-        frame = frame.header("sender-name", &name);
-    }
-    frame = frame.header_u64("timestamp", envelope.sent_at);
-    if envelope.origin.is_given() {
-        frame = frame.header("origin-id", envelope.origin.as_str());
-    }
-    if let Some(content_type) = &envelope.content_type
-        && is_safe_header(version, "content-type", content_type)
-    {
-        frame = frame.header("content-type", content_type);
-    }
-    for (name, value) in &envelope.headers {
-        // What one version can say another cannot.
-        if is_safe_header(version, name, value) {
-            frame = frame.header(name, value);
+    /// Makes the tail for a subscription, if it is not there yet.
+    pub fn make(&mut self, subscription: &Subscription) {
+        if self.made(subscription).is_some() {
+            return;
+        }
+        let (envelope, version) = (self.envelope, subscription.version);
+        match subscription.shape.body(envelope) {
+            None => self.plain[version.index()] = Some(Arc::new(plain(envelope, version))),
+            Some(body) => {
+                let tail = Arc::new(shaped(envelope, version, &body));
+                self.shaped.push((version, subscription.shape.clone(), tail));
+            }
         }
     }
-    frame.body(&envelope.body);
-    Tail::new(bytes, envelope.binary, position)
+
+    /// The tail for a subscription, once it was made.
+    pub fn made(&self, subscription: &Subscription) -> Option<&Arc<Tail>> {
+        let (version, shape) = (subscription.version, &subscription.shape);
+        if *shape == Shape::Plain {
+            return self.plain[version.index()].as_ref();
+        }
+        let found = self.shaped.iter().find(|(of, made, _)| *of == version && made == shape);
+        found.map(|(.., tail)| tail)
+    }
+}
+
+/// What its JSON shapes say that they are.
+const JSON: &str = "application/json;charset=UTF-8";
+
+fn plain(envelope: &Envelope, version: Version) -> Tail {
+    let content_type = envelope.content_type.as_deref();
+    encode(envelope, version, content_type, &envelope.body, envelope.binary)
+}
+
+fn shaped(envelope: &Envelope, version: Version, body: &[u8]) -> Tail {
+    encode(envelope, version, Some(JSON), body, false)
+}
+
+fn encode(
+    envelope: &Envelope,
+    version: Version,
+    content_type: Option<&str>,
+    body: &[u8],
+    binary: bool,
+) -> Tail {
+    let mut bytes = Vec::with_capacity(256 + body.len());
+    let position = envelope.position.to_string();
+    let id = format!("{}/{position}", envelope.room);
+    let said = Said {
+        sender: &envelope.sender,
+        sender_name: envelope.sender_name.as_deref(),
+        sent_at: envelope.sent_at,
+        origin: Some(&envelope.origin),
+        content_type,
+        headers: &envelope.headers,
+    };
+    let frame = FrameWriter::tail(&mut bytes, version)
+        .header("message-id", &id)
+        .header("position", &position)
+        .header("room", envelope.room.as_str());
+    said.write(frame, version).body(body);
+    Tail::new(bytes, binary, position)
 }

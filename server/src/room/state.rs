@@ -4,8 +4,9 @@
 mod asks;
 mod batch;
 mod fanout;
+mod life;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,14 @@ use moim_shared::broker::{Batch, BrokerError, Head};
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::{RoomId, UserId};
 use moim_shared::position::Position;
-use moim_shared::store::Access;
+use moim_shared::signal::Event;
+use moim_shared::store::{Access, StoreError};
 
 pub use self::asks::Ask;
+pub use self::life::Typing;
 use self::batch::InFlight;
 use self::fanout::{Filling, Subscriber};
+use self::life::Life;
 use super::access::Identity;
 use super::join::{Join, Survivor};
 use super::post::Post;
@@ -43,6 +47,10 @@ pub enum Effect {
     Open { wait: Duration },
     /// Find out what a user may do, using the grant if its token has one, after a wait.
     Admit { who: Arc<Identity>, wait: Duration },
+    /// Find out what these users may do, after a wait.
+    Recheck { users: Vec<UserId>, wait: Duration },
+    /// Tell all nodes.
+    Signal(Event),
     /// Append, after a wait.
     Append { batch: Batch, wait: Duration },
     /// Hand to the queue, after a wait.
@@ -65,8 +73,10 @@ pub struct State {
     at: Position,
     epoch: u64,
     members: u64,
-    /// Users known to be members, as of version `members`.
-    access: HashSet<UserId>,
+    /// Users known to be members, as of version `members`, and until when they are muted.
+    access: HashMap<UserId, Option<u64>>,
+    /// The version under which all of them are being asked about again.
+    rechecking: Option<u64>,
     /// What waits for the room to open or for a user's access, in order.
     asks: VecDeque<Ask>,
     /// Users whose access is being found out, and under which version it was asked.
@@ -76,6 +86,7 @@ pub struct State {
     pending: VecDeque<Post>,
     in_flight: Option<InFlight>,
     subscribers: Vec<Subscriber>,
+    life: Life,
     survivors: Vec<Survivor>,
     next_key: u64,
     /// A hole is being filled.
@@ -98,13 +109,15 @@ impl State {
             at: Position::ZERO,
             epoch: 0,
             members: 0,
-            access: HashSet::new(),
+            access: HashMap::new(),
+            rechecking: None,
             asks: VecDeque::new(),
             loading: HashMap::new(),
             beginning: 0,
             pending: VecDeque::new(),
             in_flight: None,
             subscribers: Vec::new(),
+            life: Life::default(),
             survivors,
             next_key: 0,
             filling: None,
@@ -147,7 +160,11 @@ impl State {
             effects.extend(self.fill(newest));
         }
         for survivor in std::mem::take(&mut self.survivors) {
-            effects.extend(self.insert(survivor.outbox, survivor.subscription, survivor.at));
+            let Survivor { who, outbox, subscription, at } = survivor;
+            match at {
+                Some(at) => effects.extend(self.insert(who, outbox, subscription, at)),
+                None => self.watch(who, outbox, subscription),
+            }
         }
         for ask in std::mem::take(&mut self.asks) {
             effects.extend(self.on_ask(ask));
@@ -160,18 +177,28 @@ impl State {
         self.expire_asks(now);
         self.expire_posts(now);
         self.forget_ended();
+        self.live_on(now)
+    }
+
+    /// Somebody left.
+    pub fn on_left(&mut self) -> Vec<Effect> {
+        self.forget_ended();
         Vec::new()
     }
 
     /// Whether something is held that a tick must look at.
     pub fn holds_something(&self) -> bool {
-        !self.asks.is_empty() || !self.pending.is_empty() || self.in_flight.is_some()
+        !self.asks.is_empty()
+            || !self.pending.is_empty()
+            || self.in_flight.is_some()
+            || self.life.is_moving()
     }
 
     /// Whether nobody needs the room.
     pub fn is_idle(&mut self) -> bool {
         self.forget_ended();
         self.subscribers.is_empty()
+            && self.life.is_unwatched()
             && self.survivors.is_empty()
             && !self.holds_something()
             && self.beginning == 0
@@ -186,6 +213,7 @@ impl State {
         }
         let mut survivors = std::mem::take(&mut self.survivors);
         survivors.extend(self.subscribers.drain(..).map(Subscriber::into_survivor));
+        survivors.extend(std::mem::take(&mut self.life).into_survivors());
         survivors
     }
 
@@ -206,4 +234,4 @@ impl State {
 }
 
 /// What the store said of a user.
-pub type Admitted = Result<Access, moim_shared::store::StoreError>;
+pub type Admitted = Result<Access, StoreError>;

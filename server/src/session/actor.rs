@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::{AsyncContext, StreamHandler};
+use actix::{ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
 use actix_http::error::PayloadError;
 use actix_http::ws::Codec;
 use actix_web::Error;
@@ -17,25 +17,29 @@ use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::LocalBoxStream;
 use moim_shared::clock::now_ms;
-use moim_shared::ids::NodeId;
+use moim_shared::broker::Broker;
+use moim_shared::ids::{NodeId, UserId};
 use moim_shared::presence::{self, Presence};
+use moim_shared::signal::Channel;
 
 use self::work::{Sending, Work};
 use super::bucket::Bucket;
 use super::connect::{self, Rejected, Upgrade};
-use super::destination::Source;
+use super::destination::{Destinations, Source};
 use super::inbound::{Inbound, not_text, too_large};
-use super::protocol::{Action, Protocol, Violation};
+use super::protocol::{Action, Protocol, Rules, Violation};
 use super::transaction::Held;
 use super::{Limits, subscriptions};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
-use crate::outbox::{CloseReason, Outbox};
+use crate::outbox::{CloseReason, Outbox, Subscription};
 use crate::reaper::Reaper;
 use crate::refusal::{Code, Refusal};
-use crate::room::{Commit, Identity, Join, Notice};
+use crate::registry::Registry;
+use crate::room::{Ask, Commit, Cursors, Identity, Join, Notice, Start};
 use crate::stomp::{Command, Frame, Headers, Incoming};
-use crate::token::Verifier;
+use crate::token::{Claims, Grant, Proof, Verifier};
+use crate::topics::Topics;
 
 /// What the sessions of a node share.
 pub struct SessionContext {
@@ -43,6 +47,18 @@ pub struct SessionContext {
     pub node: NodeId,
     /// Its rooms.
     pub hub: Arc<Hub>,
+    /// Open topics.
+    pub topics: Arc<Topics>,
+    /// The sessions of this node.
+    pub registry: Arc<Registry>,
+    /// Tells other nodes.
+    pub broker: Arc<dyn Broker>,
+    /// How far people have read.
+    pub cursors: Cursors,
+    /// Where can be sent and subscribed to.
+    pub destinations: Destinations,
+    /// Whether a client may connect without saying who it is.
+    pub anonymous: bool,
     /// Who is connected.
     pub presence: Arc<dyn Presence>,
     /// Checks tokens.
@@ -79,6 +95,8 @@ pub struct Session {
     bucket: Bucket,
     /// In order; nothing more is read while something is in here.
     work: VecDeque<Work>,
+    /// Something is waited for; nothing else is done meanwhile.
+    waiting: bool,
 }
 
 /// The actor, as the connection polls it: it never writes, and ends when there is nothing more to
@@ -104,6 +122,7 @@ where
         who: None,
         bucket: Bucket::new(limits.send_rate, limits.send_burst, Instant::now()),
         work: VecDeque::new(),
+        waiting: false,
         outbox,
         context,
     };
@@ -158,7 +177,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
 impl Session {
     /// Carries out what was read, until something has to wait.
     fn pump(&mut self, ctx: &mut WebsocketContext<Self>) {
-        while self.work.is_empty() && !self.outbox.is_closing() {
+        while self.work.is_empty() && !self.waiting && !self.outbox.is_closing() {
             match self.inbound.next() {
                 Ok(None) => return,
                 Ok(Some(Incoming::Heartbeat)) => {}
@@ -176,7 +195,8 @@ impl Session {
     fn on_frame(&mut self, frame: Frame, ctx: &mut WebsocketContext<Self>) {
         let receipt: Option<Box<str>> = frame.headers.get("receipt").map(Into::into);
         let binary = self.inbound.binary;
-        match self.protocol.on_frame(frame, binary, &self.context.limits) {
+        let SessionContext { limits, destinations, .. } = &*self.context;
+        match self.protocol.on_frame(frame, binary, &Rules { limits, destinations }) {
             Ok(action) => self.carry_out(action, ctx),
             Err(Violation::Fatal(refusal)) => self.fail(receipt.as_deref(), &refusal),
             Err(Violation::Refused(refusal)) => {
@@ -191,10 +211,19 @@ impl Session {
         match action {
             Action::Connect(headers) => self.connect(&headers, ctx),
             Action::Join { room, subscription, start, receipt } => {
-                let Some(who) = self.who.clone() else { return };
-                let outbox = self.outbox.clone();
-                let join = Join::new(who, outbox, subscription, start, receipt, deadline);
-                _ = self.do_or_hold(Work::Join(room, join.into(), deadline), ctx);
+                let Some(join) = self.join(subscription, start, receipt, deadline) else { return };
+                _ = self.do_or_hold(Work::Join(room, Ask::Join(join), deadline), ctx);
+            }
+            Action::Watch { room, subscription, receipt } => {
+                let join = self.join(subscription, Start::Live, receipt, deadline);
+                let Some(join) = join else { return };
+                _ = self.do_or_hold(Work::Join(room, Ask::Watch(join), deadline), ctx);
+            }
+            Action::Listen { topic, subscription, receipt } => {
+                _ = self.do_or_hold(Work::Listen(topic, subscription, receipt), ctx);
+            }
+            Action::Queue { queue, subscription, receipt } => {
+                _ = self.do_or_hold(Work::Queue(queue, subscription, receipt), ctx);
             }
             Action::Errors { subscription, receipt } => {
                 self.outbox.tell_errors(Some(subscription));
@@ -240,7 +269,19 @@ impl Session {
         entry.subscription.end();
         match &entry.source {
             Source::Errors => self.outbox.tell_errors(self.protocol.errors()),
-            Source::Room(room) => {
+            Source::Topic(topic) => {
+                if self.context.topics.tidy(topic) {
+                    self.context.broker.ignore(&Channel::Topic(topic.clone()));
+                }
+            }
+            Source::Queue(_) => {
+                if let Some(who) = &self.who
+                    && !self.context.registry.listens(&who.user)
+                {
+                    self.context.broker.ignore(&Channel::User(who.user.clone()));
+                }
+            }
+            Source::Room(room) | Source::Events(room) => {
                 if let Some(handle) = self.context.hub.find(room) {
                     handle.tell(Notice::Left);
                 }
@@ -270,7 +311,35 @@ impl Session {
         let limits = &self.context.limits;
         let version = connect::version(headers, upgrade.subprotocol)?;
         let beats = connect::beats(headers, limits.heart_beat_min_ms, limits.idle_ms)?;
-        let token = connect::token(headers, upgrade).ok_or_else(connect::no_token)?;
+        let who = match connect::token(headers, upgrade) {
+            Some(token) => self.known(token, ctx)?,
+            None if self.context.anonymous => self.stranger(),
+            None => return Err(connect::no_token()),
+        };
+        let who = Arc::new(who);
+        self.protocol.connected(version);
+        self.inbound.version(version);
+        self.outbox.connected(version, beats);
+        self.context.reaper.watch(&self.outbox);
+        self.context.metrics.sessions.inc();
+        self.context.registry.enter(&who.user, who.proof.clone(), self.outbox.clone());
+        self.arrive(&who.user, headers.get("device"));
+        // A session that closes has nobody to tell.
+        let _ = self.outbox.frame(Command::Connected, |frame| {
+            frame
+                .header("version", version.as_str())
+                .header("heart-beat", &format!("{},{}", beats.out_ms, beats.in_ms))
+                .header("server", concat!("moim/", env!("CARGO_PKG_VERSION")))
+                .header("session", &format!("{}-{}", self.context.node, self.outbox.session()))
+                .header("user-name", who.user.as_str())
+                .end();
+        });
+        self.who = Some(who);
+        Ok(())
+    }
+
+    /// Who a token says that it is.
+    fn known(&self, token: &str, ctx: &mut WebsocketContext<Self>) -> Result<Identity, Rejected> {
         let now = now_ms();
         let claims = self
             .context
@@ -281,25 +350,57 @@ impl Session {
             let left = Duration::from_millis(claims.expires_at_ms.saturating_sub(now)) + skew;
             ctx.run_later(left, |session, _| session.outbox.close(CloseReason::REVOKED));
         }
-        self.protocol.connected(version);
-        self.inbound.version(version);
-        self.outbox.connected(version, beats);
-        self.context.reaper.watch(&self.outbox);
-        self.context.metrics.sessions.inc();
-        self.arrive(&claims.user, headers.get("device"));
-        // A session that closes has nobody to tell.
-        let _ = self.outbox.frame(Command::Connected, |frame| {
-            frame
-                .header("version", version.as_str())
-                .header("heart-beat", &format!("{},{}", beats.out_ms, beats.in_ms))
-                .header("server", concat!("moim/", env!("CARGO_PKG_VERSION")))
-                .header("session", &format!("{}-{}", self.context.node, self.outbox.session()))
-                .header("user-name", claims.user.as_str())
-                .end();
+        let Claims { user, name, grant, .. } = claims;
+        Ok(Identity { user, name, grant, proof: Proof::default(), anonymous: false })
+    }
+
+    /// Somebody who said nothing of itself, under a name that no account has.
+    fn stranger(&self) -> Identity {
+        Identity {
+            user: UserId::anonymous(&self.context.node, self.outbox.session()),
+            name: None,
+            grant: Grant::None,
+            proof: Proof::default(),
+            anonymous: true,
+        }
+    }
+
+    /// A SUBSCRIBE to a room; none for somebody nobody knows, who is told so.
+    fn join(
+        &self,
+        subscription: Arc<Subscription>,
+        start: Start,
+        receipt: Option<Box<str>>,
+        deadline: Instant,
+    ) -> Option<Join> {
+        let who = self.who.clone()?;
+        let known = !who.anonymous;
+        let join = Join::new(who, self.outbox.clone(), subscription, start, receipt, deadline);
+        if known {
+            return Some(join);
+        }
+        join.refuse(&Refusal::not_a_member());
+        None
+    }
+
+    /// Does nothing else until the work is done: what is read meanwhile waits its turn. It has to
+    /// have a deadline of its own.
+    fn wait_for<T: 'static>(
+        &mut self,
+        ctx: &mut WebsocketContext<Self>,
+        work: impl Future<Output = T> + 'static,
+        then: impl FnOnce(&mut Self, T, &mut WebsocketContext<Self>) + 'static,
+    ) {
+        self.waiting = true;
+        let done = work.into_actor(self).map(|done, session: &mut Self, ctx| {
+            session.waiting = false;
+            // It is us who did not listen.
+            session.outbox.heard();
+            then(session, done, ctx);
+            session.work_off(ctx);
+            session.pump(ctx);
         });
-        let (user, name, grant) = (claims.user, claims.name, claims.grant);
-        self.who = Some(Arc::new(Identity { user, name, grant }));
-        Ok(())
+        ctx.wait(done);
     }
 
     fn arrive(&self, user: &moim_shared::ids::UserId, device: Option<&str>) {
@@ -325,6 +426,7 @@ impl Drop for Session {
         }
         self.context.metrics.ended(&self.outbox);
         let Some(who) = self.who.take() else { return };
+        self.context.registry.leave(&who.user, self.outbox.session());
         self.context.metrics.sessions.dec();
         let (context, session) = (self.context.clone(), self.outbox.session());
         if actix::System::is_registered() && actix::Arbiter::try_current().is_some() {

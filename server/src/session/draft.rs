@@ -1,14 +1,15 @@
-//! A SEND between its frame and its room.
+//! A SEND between its frame and where it goes.
 
 use bytes::Bytes;
-use moim_shared::ids::{OriginId, RoomId};
+use moim_shared::ids::OriginId;
 
+use super::destination::Target;
 use crate::room::text_bytes;
 
 /// A SEND, checked as far as its frame goes.
 #[derive(Debug)]
 pub struct Draft {
-    pub room: RoomId,
+    pub target: Target,
     pub origin: Option<OriginId>,
     pub content_type: Option<String>,
     pub binary: bool,

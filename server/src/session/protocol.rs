@@ -4,16 +4,18 @@
 use std::sync::Arc;
 
 use moim_shared::ids::{OriginId, RoomId};
+use moim_shared::signal::Topic;
 use moim_shared::position::Position;
 
 use super::Limits;
-use super::destination::{Source, target};
+use super::destination::{Destinations, Source};
 use super::draft::Draft;
-use super::subscriptions::{Entry, Subscriptions};
+use super::subscriptions::{Entry, Subscriptions, Wanted};
 use super::transaction::{Bounds, Held, Transactions};
 use crate::outbox::{AckMode, Subscription};
 use crate::refusal::{Code, Refusal};
 use crate::room::Start;
+use crate::shape::Shape;
 use crate::stomp::{Command, Frame, Headers, Version};
 
 /// What is to be done.
@@ -23,6 +25,12 @@ pub enum Action {
     Connect(Headers),
     /// Join a room.
     Join { room: RoomId, subscription: Arc<Subscription>, start: Start, receipt: Option<Box<str>> },
+    /// Tell what happens in a room besides its messages.
+    Watch { room: RoomId, subscription: Arc<Subscription>, receipt: Option<Box<str>> },
+    /// Read an open topic.
+    Listen { topic: Topic, subscription: Arc<Subscription>, receipt: Option<Box<str>> },
+    /// Read a queue of the session's user.
+    Queue { queue: Topic, subscription: Arc<Subscription>, receipt: Option<Box<str>> },
     /// Tell refusals there.
     Errors { subscription: Arc<Subscription>, receipt: Option<Box<str>> },
     /// End a subscription.
@@ -44,6 +52,15 @@ pub enum Violation {
     Fatal(Refusal),
     /// A refusal that need not end the session.
     Refused(Refusal),
+}
+
+/// What holds for the sessions of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// How much.
+    pub limits: &'a Limits,
+    /// Where to.
+    pub destinations: &'a Destinations,
 }
 
 /// The state of a session's protocol.
@@ -80,8 +97,9 @@ impl Protocol {
         &mut self,
         frame: Frame,
         binary: bool,
-        limits: &Limits,
+        rules: &Rules<'_>,
     ) -> Result<Action, Violation> {
+        let limits = rules.limits;
         let connecting = matches!(frame.command, Command::Connect | Command::Stomp);
         let version = match self.connected {
             None if connecting => return Ok(Action::Connect(frame.headers)),
@@ -92,8 +110,8 @@ impl Protocol {
         let headers = &frame.headers;
         let receipt = headers.get("receipt").map(Into::into);
         match frame.command {
-            Command::Send => self.on_send(frame, binary, receipt, limits),
-            Command::Subscribe => self.on_subscribe(headers, receipt, version, limits),
+            Command::Send => self.on_send(frame, binary, receipt, rules),
+            Command::Subscribe => self.on_subscribe(headers, receipt, version, rules),
             Command::Unsubscribe => self.on_unsubscribe(headers, receipt, version),
             Command::Ack | Command::Nack => self.on_ack(&frame, receipt, version, limits),
             Command::Begin => {
@@ -125,28 +143,42 @@ impl Protocol {
         frame: Frame,
         binary: bool,
         receipt: Option<Box<str>>,
-        limits: &Limits,
+        rules: &Rules<'_>,
     ) -> Result<Action, Violation> {
         let headers = &frame.headers;
-        let room = target(required(headers, "destination")?).map_err(Violation::Refused)?;
+        let destination = required(headers, "destination")?;
+        let addressed = rules.destinations.target(destination, &frame.body);
+        let (target, text) = addressed.map_err(Violation::Refused)?;
         let origin = headers.get("origin-id").map(OriginId::parse).transpose();
         let origin = origin.map_err(|error| {
             Violation::Refused(Refusal::new(Code::BadRequest, error.to_string()))
         })?;
         let content_type = headers.get("content-type").map(without_white_space);
         let octets = content_type.as_deref().is_some_and(is_octet_stream);
-        let draft = Draft {
-            room,
-            origin,
-            binary: binary || octets || std::str::from_utf8(&frame.body).is_err(),
-            content_type: content_type.filter(|text| !text.is_empty()),
-            headers: forwarded(headers),
-            body: frame.body.clone(),
-            receipt,
+        let draft = match text {
+            None => Draft {
+                target,
+                origin,
+                binary: binary || octets || std::str::from_utf8(&frame.body).is_err(),
+                content_type: content_type.filter(|text| !text.is_empty()),
+                headers: forwarded(headers),
+                body: frame.body.clone(),
+                receipt,
+            },
+            // What the frame says of its body is not true of a part of it.
+            Some(text) => Draft {
+                target,
+                origin,
+                binary: false,
+                content_type: Some(TEXT.into()),
+                headers: forwarded(headers),
+                body: text.into(),
+                receipt,
+            },
         };
         match headers.get("transaction") {
             None => Ok(Action::Send(draft)),
-            Some(name) => self.hold(name, Held::Send(draft), limits),
+            Some(name) => self.hold(name, Held::Send(draft), rules.limits),
         }
     }
 
@@ -155,8 +187,9 @@ impl Protocol {
         headers: &Headers,
         receipt: Option<Box<str>>,
         version: Version,
-        limits: &Limits,
+        rules: &Rules<'_>,
     ) -> Result<Action, Violation> {
+        let limits = rules.limits;
         let destination = required(headers, "destination")?;
         let id = headers.get("id");
         if id.is_none() && version != Version::V1_0 {
@@ -168,15 +201,26 @@ impl Protocol {
             Some("client-individual") if version != Version::V1_0 => AckMode::ClientIndividual,
             Some(_) => return Err(fatal("`ack` is auto, client or client-individual")),
         };
-        let source = Source::parse(destination).map_err(Violation::Refused)?;
+        let named = rules.destinations.source(destination).map_err(Violation::Refused)?;
+        let (source, shape) = match headers.get("envelope") {
+            None => named,
+            Some("json") => (named.0, Shape::Json),
+            Some(_) => {
+                let refusal = Refusal::new(Code::BadRequest, "`envelope` is json, or left out");
+                return Err(Violation::Refused(refusal));
+            }
+        };
         let start = start(headers, limits.history_max)?;
         self.subscriptions.forget_ended();
         let subscription = self
             .subscriptions
-            .add(id, destination, source.clone(), ack, version, limits.subscriptions)
+            .add(Wanted { id, destination, source: &source, ack, version, shape }, limits.subscriptions)
             .map_err(fatal_from)?;
         Ok(match source {
             Source::Room(room) => Action::Join { room, subscription, start, receipt },
+            Source::Events(room) => Action::Watch { room, subscription, receipt },
+            Source::Topic(topic) => Action::Listen { topic, subscription, receipt },
+            Source::Queue(queue) => Action::Queue { queue, subscription, receipt },
             Source::Errors => Action::Errors { subscription, receipt },
         })
     }
@@ -285,6 +329,9 @@ fn start(headers: &Headers, history_max: usize) -> Result<Start, Violation> {
         ))),
     }
 }
+
+/// The type of a text that was taken out of a JSON body.
+const TEXT: &str = "text/plain;charset=UTF-8";
 
 /// Headers of a SEND that are not the sender's to pass on: they are the frame's own, ours, or
 /// secret.

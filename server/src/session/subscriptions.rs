@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::destination::Source;
 use crate::outbox::{AckMode, Subscription};
 use crate::refusal::{Code, Refusal};
+use crate::shape::Shape;
 use crate::stomp::Version;
 
 /// One subscription.
@@ -20,6 +21,23 @@ pub struct Entry {
     pub subscription: Arc<Subscription>,
 }
 
+/// A subscription as a SUBSCRIBE asks for it.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    /// The client's name for it.
+    pub id: Option<&'a str>,
+    /// The destination as the client said it.
+    pub destination: &'a str,
+    /// What it is to.
+    pub source: &'a Source,
+    /// How it acknowledges.
+    pub ack: AckMode,
+    /// The session's version.
+    pub version: Version,
+    /// How the bodies of its messages look.
+    pub shape: Shape,
+}
+
 /// See the module. Few, so a list.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
@@ -29,27 +47,21 @@ pub struct Subscriptions {
 
 impl Subscriptions {
     /// Adds one, within `most`.
-    pub fn add(
-        &mut self,
-        id: Option<&str>,
-        destination: &str,
-        source: Source,
-        ack: AckMode,
-        version: Version,
-        most: usize,
-    ) -> Result<Arc<Subscription>, Refusal> {
+    pub fn add(&mut self, wanted: Wanted<'_>, most: usize) -> Result<Arc<Subscription>, Refusal> {
+        let Wanted { id, destination, source, ack, version, shape } = wanted;
         if id.is_some() && self.entries.iter().any(|entry| entry.id.as_deref() == id) {
             return Err(Refusal::new(Code::BadRequest, "a subscription has this id already"));
         }
         if self.entries.len() >= most {
             return Err(Refusal::new(Code::TooLarge, "the session has too many subscriptions"));
         }
-        let subscription = Arc::new(Subscription::new(self.next, id, destination, ack, version));
+        let subscription = Subscription::new(self.next, id, destination, ack, version);
+        let subscription = Arc::new(subscription.shaped(shape));
         self.next = self.next.wrapping_add(1);
         self.entries.push(Entry {
             id: id.map(Into::into),
             destination: destination.into(),
-            source,
+            source: source.clone(),
             subscription: subscription.clone(),
         });
         Ok(subscription)

@@ -249,6 +249,14 @@ impl Store for SlowStore {
         self.store.access(room, user)
     }
 
+    fn accesses<'a>(
+        &'a self,
+        room: &'a RoomId,
+        users: &'a [UserId],
+    ) -> BoxFuture<'a, Result<Vec<Access>, StoreError>> {
+        self.store.accesses(room, users)
+    }
+
     fn admit<'a>(
         &'a self,
         room: &'a RoomId,

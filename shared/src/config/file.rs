@@ -67,6 +67,9 @@ fn text_of(value: &DeValue<'_>) -> String {
         DeValue::Float(number) => number.to_string(),
         DeValue::Boolean(yes) => yes.to_string(),
         DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(items) if items.iter().any(|item| item.get_ref().is_table()) => {
+            toml_of(value)
+        }
         DeValue::Array(items) => joined(items.iter()),
         DeValue::Table(_) => "{}".into(),
     }
@@ -74,4 +77,27 @@ fn text_of(value: &DeValue<'_>) -> String {
 
 fn joined<'a, 'i: 'a>(items: impl Iterator<Item = &'a Spanned<DeValue<'i>>>) -> String {
     items.map(|item| text_of(item.get_ref())).collect::<Vec<_>>().join(",")
+}
+
+/// The value as TOML, in one line.
+fn toml_of(value: &DeValue<'_>) -> String {
+    let list = |items: Vec<String>, open, close| format!("{open}{}{close}", items.join(", "));
+    match value {
+        DeValue::Array(items) => {
+            list(items.iter().map(|item| toml_of(item.get_ref())).collect(), '[', ']')
+        }
+        DeValue::Table(fields) => {
+            let field = |(name, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+                let name: &str = Spanned::<std::borrow::Cow<'_, str>>::get_ref(name);
+                format!("{} = {}", quoted(name), toml_of(value.get_ref()))
+            };
+            list(fields.iter().map(field).collect(), '{', '}')
+        }
+        DeValue::String(text) => quoted(text),
+        other => text_of(other),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.into()).to_string()
 }

@@ -245,6 +245,27 @@ fn trusted_proxies_are_a_list_of_networks() {
 }
 
 #[test]
+fn templates_are_tables_in_the_file_and_inline_in_the_environment() {
+    let text = "
+        [[templates]]
+        send = '/pub/chat/message'
+        room = '/roomId'
+        [[templates]]
+        subscribe = '/sub/chat/room/{room}'
+        message = { roomId = '{room}', list = [1, '{body}'], deep = { \"a b\" = true } }
+    ";
+    let from_file = load_file(text).unwrap();
+    assert_eq!((from_file.templates.sends.len(), from_file.templates.subscribes.len()), (1, 1));
+    let inline = "[{ send = '/pub/chat/message', room = '/roomId' }, \
+        { subscribe = '/sub/chat/room/{room}', message = \
+        { roomId = '{room}', list = [1, '{body}'], deep = { 'a b' = true } } }]";
+    assert_eq!(load([("MOIM_TEMPLATES", inline)]).unwrap(), from_file);
+    let refused = problems([("MOIM_TEMPLATES", "[{ send = '/a' }]")]);
+    assert!(refused.contains("say the room"), "{refused}");
+    assert_eq!(refused.lines().count(), 1);
+}
+
+#[test]
 fn values_that_contradict_each_other_are_refused() {
     for (name, value, told) in [
         ("MOIM_LIMITS__MESSAGE_MAX", "1MiB", ""),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::{LogFormat, Mode, Networks, Origins, Secret, Size, Span};
+use super::{LogFormat, Mode, Networks, Origins, Secret, Size, Span, Templates};
 use crate::ids::NodeId;
 
 /// A type that a key may have.
@@ -160,6 +160,22 @@ impl Value for Networks {
 
     fn expected(_: &str) -> String {
         "a list of addresses and networks such as `10.0.0.0/8`".into()
+    }
+}
+
+impl Value for Templates {
+    const LIST: bool = true;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.show())
+    }
+
+    fn expected(_: &str) -> String {
+        "a list of tables, each with `send` or `subscribe`".into()
     }
 }
 

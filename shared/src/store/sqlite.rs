@@ -222,6 +222,17 @@ impl Store for SqliteStore {
         Box::pin(self.read(move |conn| read::access(conn, &room, &user)))
     }
 
+    fn accesses<'a>(
+        &'a self,
+        room: &'a RoomId,
+        users: &'a [UserId],
+    ) -> BoxFuture<'a, Result<Vec<Access>, StoreError>> {
+        let (room, users) = (room.clone(), users.to_vec());
+        Box::pin(self.read(move |conn| {
+            users.iter().map(|user| read::access(conn, &room, user)).collect()
+        }))
+    }
+
     fn admit<'a>(
         &'a self,
         room: &'a RoomId,

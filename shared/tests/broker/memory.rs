@@ -200,6 +200,14 @@ impl Store for Sealing {
         self.inner.access(room, user)
     }
 
+    fn accesses<'a>(
+        &'a self,
+        room: &'a RoomId,
+        users: &'a [UserId],
+    ) -> BoxFuture<'a, Result<Vec<Access>, StoreError>> {
+        self.inner.accesses(room, users)
+    }
+
     fn admit<'a>(
         &'a self,
         room: &'a RoomId,

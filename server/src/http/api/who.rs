@@ -12,6 +12,7 @@ use super::Api;
 use crate::http::Problem;
 use crate::room::Identity;
 use crate::session::bearer;
+use crate::token::Proof;
 
 /// The one who asks. A handler that takes it answers 401 to everybody else.
 #[derive(Debug, Clone)]
@@ -29,7 +30,8 @@ impl FromRequest for Who {
             let (api, token) = api.zip(token).ok_or_else(missing)?;
             let claims = api.sessions.verifier.verify(&token, now_ms())?;
             let (user, name, grant) = (claims.user, claims.name, claims.grant);
-            Ok(Self(Arc::new(Identity { user, name, grant })))
+            let proof = Proof::default();
+            Ok(Self(Arc::new(Identity { user, name, grant, proof, anonymous: false })))
         })
     }
 }

@@ -9,6 +9,7 @@ use moim_shared::position::Position;
 
 use super::{Effect, State};
 use crate::outbox::{CloseReason, Closed, Outbox, Subscription};
+use crate::room::access::Identity;
 use crate::room::history::{HistoryError, Page};
 use crate::room::join::Survivor;
 use crate::room::message::Tails;
@@ -17,6 +18,7 @@ use crate::room::message::Tails;
 #[derive(Debug)]
 pub struct Subscriber {
     key: u64,
+    who: Arc<Identity>,
     subscription: Arc<Subscription>,
     outbox: Arc<Outbox>,
     /// What it was given.
@@ -38,7 +40,25 @@ pub struct Filling {
 
 impl Subscriber {
     pub fn into_survivor(self) -> Survivor {
-        Survivor { outbox: self.outbox, subscription: self.subscription, at: self.at }
+        let Self { who, outbox, subscription, at, .. } = self;
+        Survivor { who, outbox, subscription, at: Some(at) }
+    }
+
+    pub const fn who(&self) -> &Arc<Identity> {
+        &self.who
+    }
+
+    pub const fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// Whether there is nobody to give anything to.
+    pub fn is_gone(&self) -> bool {
+        self.subscription.is_ended() || self.outbox.is_closing()
+    }
+
+    pub fn into_ends(self) -> (Arc<Outbox>, Arc<Subscription>) {
+        (self.outbox, self.subscription)
     }
 
     /// Gives it what of `messages` it does not have.
@@ -49,11 +69,10 @@ impl Subscriber {
         let missing = messages.partition_point(|(position, _)| *position <= self.at);
         let messages = &mut messages[missing..];
         let Some(last) = messages.last().map(|(position, _)| *position) else { return Ok(0) };
-        let version = self.subscription.version;
         for (_, tails) in messages.iter_mut() {
-            tails.make(version);
+            tails.make(&self.subscription);
         }
-        let tails = messages.iter().filter_map(|(_, tails)| tails.made(version));
+        let tails = messages.iter().filter_map(|(_, tails)| tails.made(&self.subscription));
         self.outbox.deliver(&self.subscription, tails)?;
         self.at = last;
         Ok(messages.len() as u64)
@@ -68,12 +87,13 @@ impl State {
     pub(super) fn add_subscriber(
         &mut self,
         key: u64,
-        outbox: Arc<Outbox>,
-        subscription: Arc<Subscription>,
-        at: Position,
+        survivor: Survivor,
         replaying: bool,
     ) {
-        self.subscribers.push(Subscriber { key, subscription, outbox, at, replaying });
+        let Survivor { who, outbox, subscription, at } = survivor;
+        let at = at.unwrap_or(self.at);
+        self.subscribers.push(Subscriber { key, who, subscription, outbox, at, replaying });
+        self.life.stir();
     }
 
     pub(super) fn has_live_subscribers(&self) -> bool {
@@ -150,6 +170,7 @@ impl State {
         for subscriber in self.subscribers.extract_if(.., |subscriber| !subscriber.replaying) {
             subscriber.outbox.close(CloseReason::COME_BACK);
         }
+        self.life.stir();
         self.open = false;
         vec![Effect::Open { wait: self.backoff.wait() }]
     }
@@ -157,6 +178,7 @@ impl State {
     fn fan_out(&mut self, envelopes: &[Arc<Envelope>], upto: Position) {
         let mut messages = with_tails(envelopes);
         let mut delivered = 0;
+        let before = self.subscribers.len();
         self.subscribers.retain_mut(|subscriber| {
             if subscriber.replaying {
                 return true;
@@ -170,6 +192,9 @@ impl State {
                 Err(Closed) => false,
             }
         });
+        if self.subscribers.len() < before {
+            self.life.stir();
+        }
         self.delivered += delivered;
         self.at = upto;
     }
@@ -195,6 +220,7 @@ impl State {
         };
         let Ok(given) = given else {
             self.subscribers.swap_remove(index);
+            self.life.stir();
             return Vec::new();
         };
         self.delivered += given;
@@ -209,8 +235,11 @@ impl State {
 
     /// Lets go of those who left.
     pub(super) fn forget_ended(&mut self) {
-        self.subscribers.retain(|subscriber| {
-            !subscriber.subscription.is_ended() && !subscriber.outbox.is_closing()
-        });
+        let before = self.subscribers.len();
+        self.subscribers.retain(|subscriber| !subscriber.is_gone());
+        if self.subscribers.len() < before {
+            self.life.stir();
+        }
+        self.life.forget_ended();
     }
 }

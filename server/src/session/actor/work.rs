@@ -6,14 +6,22 @@ use std::time::{Duration, Instant};
 
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use actix_web_actors::ws::WebsocketContext;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use moim_shared::broker::BrokerError;
 use moim_shared::clock::now_ms;
 use moim_shared::ids::{OriginId, RoomId};
+use moim_shared::position::Position;
+use moim_shared::signal::{Channel, Flash, Signal, Topic};
+use serde::Deserialize;
 
+use super::super::destination::Target;
 use super::super::draft::Draft;
 use super::Session;
 use crate::hub::Undelivered;
-use crate::refusal::Refusal;
-use crate::room::{Ask, Commit, POST_OVERHEAD, Post, Reply};
+use crate::outbox::Subscription;
+use crate::refusal::{Code, Refusal};
+use crate::room::{Answer, Ask, Commit, Identity, POST_OVERHEAD, Post, Reply, Typing};
 
 /// Something that waits for its turn: for a room's gate, its mailbox, or the session's rate.
 pub(super) enum Work {
@@ -23,11 +31,29 @@ pub(super) enum Work {
     Join(RoomId, Ask, Instant),
     /// To be given to its room.
     Ask(RoomId, Ask, Instant),
+    /// To read an open topic from now on.
+    Listen(Topic, Arc<Subscription>, Option<Box<str>>),
+    /// To read a queue of the user from now on.
+    Queue(Topic, Arc<Subscription>, Option<Box<str>>),
     /// To be confirmed, as a part of a COMMIT, whose own RECEIPT comes behind it.
     Confirm(Option<Box<str>>, Arc<Commit>),
 }
 
-/// A SEND on its way to its room.
+/// What became of a try.
+enum Tried {
+    Done,
+    /// It could not be taken yet: again after this long.
+    Later(Duration, Work),
+    /// It goes on by itself and gives its own answer; what stands behind it waits.
+    Under(LocalBoxFuture<'static, ()>),
+}
+
+fn unheard(error: &BrokerError) -> Refusal {
+    tracing::warn!(%error, "nobody could be told");
+    Refusal::unavailable()
+}
+
+/// A SEND on its way.
 pub(super) struct Sending {
     draft: Draft,
     commit: Option<Arc<Commit>>,
@@ -53,7 +79,18 @@ impl Session {
     /// True when it is done; else it is held, and everything behind it: nothing is read meanwhile,
     /// so the client's own socket holds it back.
     pub(super) fn do_or_hold(&mut self, work: Work, ctx: &mut WebsocketContext<Self>) -> bool {
-        let Some((wait, work)) = self.try_one(work) else { return true };
+        let (wait, work) = match self.try_one(work) {
+            Tried::Done => return true,
+            Tried::Under(mut way) => {
+                // On one node it is done at once.
+                if (&mut way).now_or_never().is_some() {
+                    return true;
+                }
+                self.wait_for(ctx, way, |_, (), _| ());
+                return false;
+            }
+            Tried::Later(wait, work) => (wait, work),
+        };
         self.work.push_front(work);
         let hold = tokio::time::sleep(wait.min(HOLD_MOST)).into_actor(self);
         ctx.wait(hold.map(|(), session: &mut Self, ctx| {
@@ -75,34 +112,75 @@ impl Session {
         self.work = VecDeque::new();
     }
 
-    fn try_one(&mut self, work: Work) -> Option<(Duration, Work)> {
+    fn try_one(&mut self, work: Work) -> Tried {
         match work {
             Work::Confirm(receipt, _commit) => {
                 self.confirm(receipt.as_deref());
-                None
+                Tried::Done
             }
             Work::Send(sending) => self.try_send(sending),
             Work::Join(room, ask, deadline) => match self.bucket.take(Instant::now()) {
                 Ok(()) => self.try_one(Work::Ask(room, ask, deadline)),
-                Err(wait) => Some((wait, Work::Join(room, ask, deadline))),
+                Err(wait) => Tried::Later(wait, Work::Join(room, ask, deadline)),
             },
+            Work::Listen(topic, subscription, receipt) => {
+                self.context.topics.subscribe(&topic, self.outbox.clone(), subscription.clone());
+                self.listen(Channel::Topic(topic), subscription, receipt)
+            }
+            Work::Queue(queue, subscription, receipt) => {
+                let Some(who) = &self.who else { return Tried::Done };
+                let user = who.user.clone();
+                let registry = &self.context.registry;
+                registry.subscribe(&user, queue, &self.outbox, subscription.clone());
+                self.listen(Channel::User(user), subscription, receipt)
+            }
             Work::Ask(room, ask, deadline) => {
                 let ask = match self.context.hub.room(&room).map(|handle| handle.ask(ask)) {
-                    Some(Ok(())) => return None,
+                    Some(Ok(())) => return Tried::Done,
                     Some(Err(Undelivered(ask))) => *ask,
                     // The hub is going away with the process, and the session with it.
-                    None => return None,
+                    None => return Tried::Done,
                 };
                 if Instant::now() >= deadline || self.outbox.is_closing() {
                     ask.refuse(&Refusal::busy());
-                    return None;
+                    return Tried::Done;
                 }
-                Some((HOLD, Work::Ask(room, ask, deadline)))
+                Tried::Later(HOLD, Work::Ask(room, ask, deadline))
             }
         }
     }
 
-    fn try_send(&mut self, mut sending: Box<Sending>) -> Option<(Duration, Work)> {
+    /// What is told on the channel reaches this node from now on; the RECEIPT says so.
+    fn listen(
+        &self,
+        channel: Channel,
+        subscription: Arc<Subscription>,
+        receipt: Option<Box<str>>,
+    ) -> Tried {
+        let answer = Answer::new(self.outbox.clone(), receipt, None);
+        let broker = self.context.broker.clone();
+        self.under_way(answer, async move {
+            broker.listen(&channel).await.map_err(|error| {
+                subscription.end();
+                unheard(&error)
+            })
+        })
+    }
+
+    /// Work that ends in its answer, in time.
+    fn under_way(
+        &self,
+        answer: Answer,
+        work: impl Future<Output = Result<(), Refusal>> + 'static,
+    ) -> Tried {
+        let patience = self.context.limits.send_deadline;
+        Tried::Under(Box::pin(async move {
+            let done = tokio::time::timeout(patience, work).await;
+            answer.give(done.unwrap_or_else(|_late| Err(Refusal::unavailable())));
+        }))
+    }
+
+    fn try_send(&mut self, mut sending: Box<Sending>) -> Tried {
         let now = Instant::now();
         let late = now >= sending.deadline || self.outbox.is_closing();
         if !sending.counted
@@ -111,30 +189,111 @@ impl Session {
             if late {
                 return self.refuse_send(&sending, &Refusal::rate_limited());
             }
-            return Some((wait.min(sending.deadline - now), Work::Send(sending)));
+            return Tried::Later(wait.min(sending.deadline - now), Work::Send(sending));
         }
         sending.counted = true;
-        match self.post(sending) {
+        let Some(who) = self.who.clone() else { return Tried::Done };
+        let room = match &sending.draft.target {
+            Target::Topic(_) | Target::User(..) => return self.tell(&who, *sending),
+            _ if who.anonymous => return self.refuse_send(&sending, &Refusal::not_a_member()),
+            Target::Read(room) => return self.read_up_to(room.clone(), &who, *sending),
+            Target::Typing(room) => return self.type_in(room.clone(), who, *sending),
+            Target::Room(room) => room.clone(),
+        };
+        match self.post(&room, who, sending) {
             Ok(ask) => self.try_one(ask),
             Err(sending) if late => self.refuse_send(&sending, &Refusal::busy()),
-            Err(sending) => Some((HOLD, Work::Send(sending))),
+            Err(sending) => Tried::Later(HOLD, Work::Send(sending)),
         }
     }
 
-    fn refuse_send(&self, sending: &Sending, refusal: &Refusal) -> Option<(Duration, Work)> {
+    /// To an open topic, or to a user's queue.
+    fn tell(&self, who: &Identity, sending: Sending) -> Tried {
+        let Sending { draft, commit, .. } = sending;
+        let Draft { target, content_type, binary, headers, body, receipt, .. } = draft;
+        let flash = Arc::new(Flash {
+            sender: who.user.clone(),
+            sender_name: who.name.clone(),
+            sent_at: now_ms(),
+            content_type,
+            binary,
+            headers,
+            body,
+        });
+        let answer = Answer::new(self.outbox.clone(), receipt, commit);
+        let signal = match target {
+            Target::Topic(topic) => Signal::Topic(topic, flash),
+            // They are people's own.
+            Target::User(..) if who.anonymous => {
+                answer.refuse(&Refusal::not_a_member());
+                return Tried::Done;
+            }
+            Target::User(user, queue) => Signal::User(user, queue, flash),
+            Target::Room(_) | Target::Typing(_) | Target::Read(_) => return Tried::Done,
+        };
+        let broker = self.context.broker.clone();
+        self.under_way(answer, async move {
+            broker.signal(signal).await.map_err(|error| unheard(&error))
+        })
+    }
+
+    fn read_up_to(&self, room: RoomId, who: &Identity, sending: Sending) -> Tried {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Read {
+            position: String,
+        }
+        let read = serde_json::from_slice::<Read>(&sending.draft.body).ok();
+        let Some(position) = read.and_then(|read| read.position.parse::<Position>().ok()) else {
+            let refusal = Refusal::new(Code::BadRequest, r#"the body is {"position":"<epoch-seq>"}"#);
+            return self.refuse_send(&sending, &refusal);
+        };
+        let (cursors, user) = (self.context.cursors.clone(), who.user.clone());
+        let answer = Answer::new(self.outbox.clone(), sending.draft.receipt, sending.commit);
+        self.under_way(answer, async move {
+            cursors.read_up_to(&room, &user, position).await.map(drop)
+        })
+    }
+
+    fn type_in(&mut self, room: RoomId, who: Arc<Identity>, sending: Sending) -> Tried {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Keys {
+            typing: bool,
+        }
+        let keys = match &*sending.draft.body {
+            [] => Ok(Keys { typing: true }),
+            body => serde_json::from_slice(body),
+        };
+        let Ok(Keys { typing }) = keys else {
+            let refusal = Refusal::new(Code::BadRequest, r#"the body is {"typing":true|false}"#);
+            return self.refuse_send(&sending, &refusal);
+        };
+        let deadline = sending.deadline;
+        let answer = Answer::new(self.outbox.clone(), sending.draft.receipt, sending.commit);
+        let (at, sent_at) = (Instant::now(), now_ms());
+        let typing = Ask::Typing(Typing { who, typing, at, sent_at, answer, deadline });
+        self.try_one(Work::Ask(room, typing, deadline))
+    }
+
+    fn refuse_send(&self, sending: &Sending, refusal: &Refusal) -> Tried {
         self.context.metrics.refused(refusal.code);
         self.outbox.refuse(sending.draft.receipt.as_deref(), refusal);
         if let Some(commit) = &sending.commit {
             commit.fail(refusal);
         }
-        None
+        Tried::Done
     }
 
     /// Takes room in the gate and makes a post of the draft; gives it back when there is none.
-    fn post(&self, sending: Box<Sending>) -> Result<Work, Box<Sending>> {
+    fn post(
+        &self,
+        room: &RoomId,
+        who: Arc<Identity>,
+        sending: Box<Sending>,
+    ) -> Result<Work, Box<Sending>> {
         let draft = &sending.draft;
-        let Some(who) = self.who.clone() else { return Err(sending) };
-        let Some(handle) = self.context.hub.room(&draft.room) else { return Err(sending) };
+        let Some(handle) = self.context.hub.room(room) else { return Err(sending) };
         let Some(permit) = handle.gate.enter(POST_OVERHEAD + draft.bytes()) else {
             return Err(sending);
         };
@@ -152,6 +311,6 @@ impl Session {
             deadline,
             reply,
         };
-        Ok(Work::Ask(draft.room, post.into(), deadline))
+        Ok(Work::Ask(room.clone(), post.into(), deadline))
     }
 }

@@ -1,0 +1,66 @@
+//! What happens in a room besides its messages, as `/topic/rooms/{room}/events` shows it.
+
+use moim_shared::ids::{RoomId, UserId};
+use moim_shared::signal::Event;
+use serde_json::{Value, json};
+
+use crate::outbox::Tail;
+use crate::stomp::{FrameWriter, Version};
+
+/// What a watcher is told.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// Something happened.
+    Event(&'a Event),
+    /// Who is there, as far as there is room for them; and how many they are.
+    Here(&'a [Person], usize),
+    /// The memberships are not what they were.
+    Members,
+}
+
+/// Somebody, with the name for people.
+pub type Person = (UserId, Option<String>);
+
+/// The event for one version. `number` makes its `message-id` unique in the room.
+pub fn encode(told: &Told<'_>, room: &RoomId, version: Version, number: u64) -> Tail {
+    let body = json_of(told).to_string();
+    let mut bytes = Vec::with_capacity(128 + body.len());
+    FrameWriter::tail(&mut bytes, version)
+        .header("message-id", &format!("{room}/events-{number}"))
+        .header("room", room.as_str())
+        .header("content-type", "application/json;charset=UTF-8")
+        .body(body.as_bytes());
+    Tail::new(bytes, false, format!("0-{number}"))
+}
+
+fn json_of(told: &Told<'_>) -> Value {
+    match told {
+        Told::Members => json!({ "type": "members" }),
+        Told::Here(people, count) => {
+            let users: Vec<Value> = people.iter().map(person).collect();
+            json!({ "type": "here", "users": users, "count": count })
+        }
+        Told::Event(Event::Typing { user, name, typing }) => {
+            let mut event = person(&(user.clone(), name.clone()));
+            event["type"] = "typing".into();
+            event["typing"] = (*typing).into();
+            event
+        }
+        Told::Event(Event::Read { user, position }) => {
+            json!({ "type": "read", "user": user.as_str(), "position": position.to_string() })
+        }
+        Told::Event(Event::Presence { arrived, departed }) => {
+            let arrived: Vec<Value> = arrived.iter().map(person).collect();
+            let departed: Vec<Value> =
+                departed.iter().map(|user| json!({ "user": user.as_str() })).collect();
+            json!({ "type": "presence", "arrived": arrived, "departed": departed })
+        }
+    }
+}
+
+fn person((user, name): &Person) -> Value {
+    match name {
+        Some(name) => json!({ "user": user.as_str(), "name": name }),
+        None => json!({ "user": user.as_str() }),
+    }
+}
