@@ -19,10 +19,10 @@ use moim_shared::signal::Event;
 use moim_shared::store::{Access, StoreError};
 
 pub use self::asks::Ask;
-pub use self::life::Typing;
 use self::batch::InFlight;
 use self::fanout::{Filling, Subscriber};
 use self::life::Life;
+pub use self::life::Typing;
 use super::access::Identity;
 use super::join::{Join, Survivor};
 use super::post::Post;

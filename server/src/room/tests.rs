@@ -4,6 +4,8 @@ mod asks;
 mod batches;
 mod fanout;
 mod interleavings;
+mod life;
+mod members;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +28,7 @@ use crate::outbox::tests::BOUNDS as OUTBOX;
 use crate::outbox::tests::reader::{Frame, Read, Reader};
 use crate::outbox::{AckMode, Outbox, Subscription};
 use crate::stomp::Version;
-use crate::token::Grant;
+use crate::token::{Grant, Proof};
 
 const EPOCH: u64 = 1_767_225_600_000;
 const BOUNDS: Bounds = Bounds { batch_bytes: 100_000, batch: 3, page_bytes: 100_000 };
@@ -44,7 +46,13 @@ fn head(position: Position) -> Head {
 }
 
 fn identity(user: &str, grant: Grant) -> Arc<Identity> {
-    Arc::new(Identity { user: UserId::parse(user).unwrap(), name: None, grant })
+    Arc::new(Identity {
+        user: UserId::parse(user).unwrap(),
+        name: None,
+        grant,
+        proof: Proof::default(),
+        anonymous: false,
+    })
 }
 
 /// A room that is open.
@@ -210,6 +218,14 @@ fn appended(effects: Vec<Effect>) -> Batch {
 
 fn next_batch(state: &mut State) -> Batch {
     appended(state.start_batch(Pressure::Free).into_iter().collect())
+}
+
+/// The users who are asked about again.
+fn rechecked(effects: &[Effect]) -> Vec<UserId> {
+    match effects {
+        [Effect::Recheck { users, .. }] => users.clone(),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Places for all of a batch, from `first` on.

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use moim_shared::ids::{OriginId, RoomId};
-use moim_shared::signal::Topic;
 use moim_shared::position::Position;
+use moim_shared::signal::Topic;
 
 use super::Limits;
 use super::destination::{Destinations, Source};
@@ -214,7 +214,10 @@ impl Protocol {
         self.subscriptions.forget_ended();
         let subscription = self
             .subscriptions
-            .add(Wanted { id, destination, source: &source, ack, version, shape }, limits.subscriptions)
+            .add(
+                Wanted { id, destination, source: &source, ack, version, shape },
+                limits.subscriptions,
+            )
             .map_err(fatal_from)?;
         Ok(match source {
             Source::Room(room) => Action::Join { room, subscription, start, receipt },

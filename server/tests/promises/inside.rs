@@ -12,10 +12,12 @@ use moim_server::hub::Hub;
 use moim_server::metrics::Metrics;
 use moim_server::outbox;
 use moim_server::reaper::Reaper;
+use moim_server::registry::Registry;
 use moim_server::relay::Relay;
-use moim_server::room::{Bounds, History, RoomContext};
-use moim_server::session::SessionContext;
+use moim_server::room::{Bounds, Cursors, History, RoomContext};
+use moim_server::session::{Destinations, SessionContext};
 use moim_server::token::Verifier;
+use moim_server::topics::Topics;
 use moim_shared::BoxFuture;
 use moim_shared::broker::memory::{self, MemoryBroker};
 use moim_shared::broker::{
@@ -172,7 +174,7 @@ pub struct Loss {
 
 /// Answers `before_last` only when it may.
 struct SlowStore {
-    store: SqliteStore,
+    store: Arc<SqliteStore>,
     before_last: Arc<Semaphore>,
 }
 
@@ -326,9 +328,9 @@ async fn serve(
     ends: oneshot::Receiver<()>,
 ) {
     let data = TempDir::new().unwrap();
-    let store = SqliteStore::open(&data.path().join("moim.db")).unwrap();
+    let database = Arc::new(SqliteStore::open(&data.path().join("moim.db")).unwrap());
     let metrics = Arc::new(Metrics::new());
-    let store = Arc::new(SlowStore { store, before_last });
+    let store = Arc::new(SlowStore { store: database.clone(), before_last });
     let relay = Arc::new(Relay::default());
     let feed = Arc::new(LossyFeed { relay: relay.clone(), lost });
     let bounds = memory::Bounds {
@@ -343,7 +345,7 @@ async fn serve(
     let job = Arc::new(PersistMessages::new(store.clone(), broker.clone()));
     let persist = runner::start(job, queue.clone(), runner::Options::default());
     let rooms = Arc::new(RoomContext {
-        history: History { broker, store },
+        history: History { broker: broker.clone(), store },
         queue: queue.clone(),
         bounds: Bounds { batch_bytes: 1 << 20, batch: 1_024, page_bytes: 256 << 10 },
         idle: limits.room_idle.get(),
@@ -355,11 +357,19 @@ async fn serve(
         limits.node_pending_bytes.get(),
         actix_rt::Arbiter::current(),
     );
-    relay.connect(&hub);
+    let topics = Arc::new(Topics::default());
+    let registry = Arc::new(Registry::default());
+    relay.connect(&hub, topics.clone(), registry.clone());
     let secret = Secret::new(SECRET).unwrap();
     let sessions = Arc::new(SessionContext {
         node: NodeId::random(),
         hub: hub.clone(),
+        topics,
+        registry,
+        cursors: Cursors { broker: broker.clone(), rooms: database },
+        broker,
+        destinations: Destinations::default(),
+        anonymous: false,
         presence: Arc::new(MemoryPresence::new(Duration::from_secs(10))),
         verifier: Verifier::new([&secret], &Auth::default()),
         limits: (&limits).into(),

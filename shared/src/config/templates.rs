@@ -56,7 +56,13 @@ pub struct Form(Value);
 
 /// What the texts of a [`Form`] may stand for.
 const PLACEHOLDERS: [&str; 8] = [
-    "{room}", "{position}", "{sender}", "{senderName}", "{timestamp}", "{originId}", "{body}",
+    "{room}",
+    "{position}",
+    "{sender}",
+    "{senderName}",
+    "{timestamp}",
+    "{originId}",
+    "{body}",
     "{json}",
 ];
 

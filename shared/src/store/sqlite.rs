@@ -228,9 +228,11 @@ impl Store for SqliteStore {
         users: &'a [UserId],
     ) -> BoxFuture<'a, Result<Vec<Access>, StoreError>> {
         let (room, users) = (room.clone(), users.to_vec());
-        Box::pin(self.read(move |conn| {
-            users.iter().map(|user| read::access(conn, &room, user)).collect()
-        }))
+        Box::pin(
+            self.read(move |conn| {
+                users.iter().map(|user| read::access(conn, &room, user)).collect()
+            }),
+        )
     }
 
     fn admit<'a>(

@@ -84,12 +84,7 @@ fn with_tails(envelopes: &[Arc<Envelope>]) -> Vec<(Position, Tails<'_>)> {
 }
 
 impl State {
-    pub(super) fn add_subscriber(
-        &mut self,
-        key: u64,
-        survivor: Survivor,
-        replaying: bool,
-    ) {
+    pub(super) fn add_subscriber(&mut self, key: u64, survivor: Survivor, replaying: bool) {
         let Survivor { who, outbox, subscription, at } = survivor;
         let at = at.unwrap_or(self.at);
         self.subscribers.push(Subscriber { key, who, subscription, outbox, at, replaying });

@@ -105,7 +105,10 @@ impl Life {
     }
 
     /// Takes out those who may not watch any more.
-    pub fn evict(&mut self, out: impl Fn(&UserId) -> bool) -> Vec<(Arc<Outbox>, Arc<Subscription>)> {
+    pub fn evict(
+        &mut self,
+        out: impl Fn(&UserId) -> bool,
+    ) -> Vec<(Arc<Outbox>, Arc<Subscription>)> {
         let gone = self.watchers.extract_if(.., |watcher| out(&watcher.who.user));
         gone.map(|watcher| (watcher.outbox, watcher.subscription)).collect()
     }
@@ -170,7 +173,11 @@ impl State {
     pub(super) fn on_typing(&mut self, typing: Typing) -> Vec<Effect> {
         let Typing { who, typing, at, answer, .. } = typing;
         let user = who.user.clone();
-        let told = if typing { self.keys_move(&who, at) } else { self.life.typing.remove(&user).is_some() };
+        let told = if typing {
+            self.keys_move(&who, at)
+        } else {
+            self.life.typing.remove(&user).is_some()
+        };
         answer.done();
         let event = Event::Typing { user, name: who.name.clone(), typing };
         told.then_some(Effect::Signal(event)).into_iter().collect()

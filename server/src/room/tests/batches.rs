@@ -104,12 +104,12 @@ fn changed_memberships_are_asked_about_again_before_anything_is_placed() {
     next_batch(&mut state);
     mina.send_in(&mut state, "m2");
     let effects = state.on_appended(Err(BrokerError::MembersChanged { now: 7 }));
-    let [Effect::Admit { who: first, .. }, Effect::Admit { who: second, .. }] = &effects[..] else {
-        panic!("{effects:?}");
-    };
+    let users = rechecked(&effects);
+    assert_eq!(users, [jun.who.user.clone(), mina.who.user.clone()]);
     assert!(state.start_batch(Pressure::Free).is_none());
-    state.on_admitted(first, Ok(Access::Member));
-    state.on_admitted(second, Ok(Access::Banned));
+    let asked = state.on_rechecked(users, Ok(vec![Access::Banned, Access::Member]));
+    let [Effect::Admit { who, .. }] = &asked[..] else { panic!("{asked:?}") };
+    state.on_admitted(who, Ok(Access::Banned));
     assert_eq!(jun.refusals(), [("j1".into(), "banned".into())]);
     let batch = next_batch(&mut state);
     assert_eq!((batch.members, names(&batch)), (7, vec!["m1", "m2"]));
@@ -124,12 +124,14 @@ fn an_answer_from_before_the_change_lets_nobody_in() {
     next_batch(&mut state);
     let asked = mina.send(&mut state, "m1");
     let [Effect::Admit { who, .. }] = &asked[..] else { panic!("{asked:?}") };
-    state.on_appended(Err(BrokerError::MembersChanged { now: 1 }));
+    let effects = state.on_appended(Err(BrokerError::MembersChanged { now: 1 }));
     // Read before the ban, told after it.
     let again = state.on_admitted(who, Ok(Access::Member));
     assert!(matches!(again[..], [Effect::Admit { .. }]), "{again:?}");
     state.on_admitted(who, Ok(Access::Banned));
     assert_eq!(mina.refusals(), [("m1".into(), "banned".into())]);
+    state.on_rechecked(rechecked(&effects), Ok(vec![Access::Member]));
+    assert_eq!(names(&next_batch(&mut state)), ["j1"]);
 }
 
 #[test]
@@ -159,8 +161,10 @@ fn an_epoch_that_opens_with_other_memberships_asks_about_what_waits() {
     mina.send(&mut state, "b");
     let opened = Head { epoch: EPOCH + 5, members: 2, ..head(at(3)) };
     let effects = state.on_opened(Ok(opened));
-    let [Effect::Admit { who, .. }] = &effects[..] else { panic!("{effects:?}") };
+    let users = rechecked(&effects);
     assert!(state.start_batch(Pressure::Free).is_none());
+    let asked = state.on_rechecked(users, Ok(vec![Access::Banned]));
+    let [Effect::Admit { who, .. }] = &asked[..] else { panic!("{asked:?}") };
     state.on_admitted(who, Ok(Access::Banned));
     let banned = |name: &str| (name.to_owned(), "banned".to_owned());
     assert_eq!(mina.refusals(), [banned("a"), banned("b")]);

@@ -228,6 +228,7 @@ fn an_ended_subscription_gets_nothing_more() {
     subscription.end();
     state.on_published(&published(1, 1));
     assert!(mina.shown().is_empty());
+    state.on_tick(Instant::now());
     assert!(state.is_idle());
 }
 

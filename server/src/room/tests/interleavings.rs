@@ -143,7 +143,10 @@ impl World {
                 let Start::Since(since) = join.start else { panic!("{join:?}") };
                 self.state.on_begun(join, Ok((true, since)))
             }
-            other @ (Effect::Append { .. } | Effect::Enqueue { .. }) => panic!("{other:?}"),
+            Effect::Signal(_) => Vec::new(),
+            other @ (Effect::Recheck { .. } | Effect::Append { .. } | Effect::Enqueue { .. }) => {
+                panic!("{other:?}")
+            }
         };
         self.ask(more);
     }

@@ -245,14 +245,16 @@ impl Session {
         }
         let read = serde_json::from_slice::<Read>(&sending.draft.body).ok();
         let Some(position) = read.and_then(|read| read.position.parse::<Position>().ok()) else {
-            let refusal = Refusal::new(Code::BadRequest, r#"the body is {"position":"<epoch-seq>"}"#);
+            let refusal =
+                Refusal::new(Code::BadRequest, r#"the body is {"position":"<epoch-seq>"}"#);
             return self.refuse_send(&sending, &refusal);
         };
         let (cursors, user) = (self.context.cursors.clone(), who.user.clone());
         let answer = Answer::new(self.outbox.clone(), sending.draft.receipt, sending.commit);
-        self.under_way(answer, async move {
-            cursors.read_up_to(&room, &user, position).await.map(drop)
-        })
+        self.under_way(
+            answer,
+            async move { cursors.read_up_to(&room, &user, position).await.map(drop) },
+        )
     }
 
     fn type_in(&mut self, room: RoomId, who: Arc<Identity>, sending: Sending) -> Tried {

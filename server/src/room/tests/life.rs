@@ -1,0 +1,163 @@
+//! Who is there, who types, and what those are told who watch.
+
+use moim_shared::signal::Event;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::room::answer::Answer;
+use crate::room::state::Typing;
+
+/// Watches the room as a member.
+fn watch(client: &mut Client, state: &mut State) -> Value {
+    let (join, _) = client.join(Start::Live, Some("watch"));
+    let effects = state.on_ask(Ask::Watch(join));
+    assert!(client.let_in(state, effects).is_empty());
+    let mut frames = client.reader.frames().into_iter();
+    assert_eq!(frames.next().unwrap().get("receipt-id"), Some("watch"));
+    json_of(frames.next().unwrap())
+}
+
+fn json_of(frame: Frame) -> Value {
+    serde_json::from_slice(&frame.body).unwrap()
+}
+
+fn told(client: &mut Client) -> Vec<Value> {
+    client.reader.frames().into_iter().map(json_of).collect()
+}
+
+fn keys(client: &Client, state: &mut State, typing: bool, at: Instant) -> Vec<Effect> {
+    let typing = Typing {
+        who: client.who.clone(),
+        typing,
+        at,
+        sent_at: EPOCH,
+        answer: Answer::new(client.outbox.clone(), None, None),
+        deadline: at + Duration::from_secs(3_600),
+    };
+    let effects = state.on_ask(Ask::Typing(typing));
+    client.let_in(state, effects)
+}
+
+/// What all nodes are told, and this room with them.
+fn signalled(state: &mut State, effects: Vec<Effect>) -> usize {
+    let mut count = 0;
+    for effect in effects {
+        let Effect::Signal(event) = effect else { panic!("{effect:?}") };
+        state.on_event(&event);
+        count += 1;
+    }
+    count
+}
+
+fn tick(state: &mut State, now: Instant) -> usize {
+    let effects = state.on_tick(now);
+    signalled(state, effects)
+}
+
+#[test]
+fn a_watcher_is_told_who_is_there_and_then_who_comes_and_goes() {
+    let mut state = opened(at(0));
+    let now = Instant::now();
+    let mina = Client::live("mina", &mut state);
+    assert_eq!(tick(&mut state, now), 1);
+    let mut watcher = Client::new("jun");
+    let here = watch(&mut watcher, &mut state);
+    assert_eq!(here, json!({ "type": "here", "users": [{ "user": "mina" }], "count": 1 }));
+    let _sora = Client::live("sora", &mut state);
+    mina.outbox.finish();
+    state.on_left();
+    assert_eq!(tick(&mut state, now), 1);
+    let arrived = json!({
+        "type": "presence", "arrived": [{ "user": "sora" }], "departed": [{ "user": "mina" }],
+    });
+    assert_eq!(told(&mut watcher), [arrived]);
+    assert_eq!(tick(&mut state, now), 0, "nothing moved since");
+}
+
+#[test]
+fn who_goes_and_comes_back_between_two_looks_is_not_told_of() {
+    let mut state = opened(at(0));
+    let now = Instant::now();
+    let mina = Client::live("mina", &mut state);
+    tick(&mut state, now);
+    let _again = Client::live("mina", &mut state);
+    mina.outbox.finish();
+    state.on_left();
+    assert_eq!(tick(&mut state, now), 0);
+}
+
+#[test]
+fn typing_is_told_once_a_second_and_ends_by_itself() {
+    let mut state = opened(at(0));
+    let mut watcher = Client::new("jun");
+    watch(&mut watcher, &mut state);
+    let (mina, now) = (Client::new("mina"), Instant::now());
+    let after = |millis| now + Duration::from_millis(millis);
+    for (millis, count) in [(0, 1), (400, 0), (1_000, 1), (1_999, 0)] {
+        let effects = keys(&mina, &mut state, true, after(millis));
+        assert_eq!(signalled(&mut state, effects), count, "at {millis} ms");
+    }
+    assert_eq!(tick(&mut state, after(7_998)), 0);
+    assert_eq!(tick(&mut state, after(7_999)), 1);
+    let typing = |typing| json!({ "type": "typing", "user": "mina", "typing": typing });
+    assert_eq!(told(&mut watcher), [typing(true), typing(true), typing(false)]);
+    assert!(keys(&mina, &mut state, false, after(8_000)).is_empty(), "it was over already");
+}
+
+#[test]
+fn who_says_so_stops_typing_at_once() {
+    let mut state = opened(at(0));
+    let mut watcher = Client::new("jun");
+    watch(&mut watcher, &mut state);
+    let (mina, now) = (Client::new("mina"), Instant::now());
+    let effects = keys(&mina, &mut state, true, now);
+    assert_eq!(signalled(&mut state, effects), 1);
+    let effects = keys(&mina, &mut state, false, now);
+    assert_eq!(signalled(&mut state, effects), 1);
+    assert_eq!(told(&mut watcher).last().unwrap()["typing"], json!(false));
+}
+
+#[test]
+fn a_muted_member_does_not_type() {
+    let mut state = opened(at(0));
+    let mut mina = Client::new("mina");
+    let typing = Typing {
+        who: mina.who.clone(),
+        typing: true,
+        at: Instant::now(),
+        sent_at: EPOCH,
+        answer: Answer::new(mina.outbox.clone(), Some("t".into()), None),
+        deadline: Instant::now() + Duration::from_secs(3_600),
+    };
+    let effects = state.on_ask(Ask::Typing(typing));
+    let [Effect::Admit { who, .. }] = &effects[..] else { panic!("{effects:?}") };
+    assert!(state.on_admitted(who, Ok(Access::Muted { until: EPOCH + 1 })).is_empty());
+    assert_eq!(mina.refusals(), [("t".into(), "muted".into())]);
+}
+
+#[test]
+fn watchers_outlive_the_room_and_keep_it_awake() {
+    let mut state = opened(at(0));
+    let mut watcher = Client::new("jun");
+    watch(&mut watcher, &mut state);
+    assert!(!state.is_idle());
+    let survivors = state.survivors();
+    let mut state = State::new(room(), BOUNDS, survivors);
+    state.on_opened(Ok(head(at(0))));
+    assert_eq!(told(&mut watcher)[0]["type"], "here", "it starts over");
+    let read = Event::Read { user: watcher.who.user.clone(), position: at(0) };
+    state.on_event(&read);
+    let expected = json!({ "type": "read", "user": "jun", "position": at(0).to_string() });
+    assert_eq!(told(&mut watcher), [expected]);
+    watcher.outbox.finish();
+    assert!(state.is_idle());
+}
+
+#[test]
+fn changed_memberships_are_told_to_those_who_watch() {
+    let mut state = opened(at(0));
+    let mut watcher = Client::new("jun");
+    watch(&mut watcher, &mut state);
+    state.on_members_changed(1);
+    assert_eq!(told(&mut watcher), [json!({ "type": "members" })]);
+}
