@@ -174,7 +174,7 @@ pub trait Rooms: Send + Sync + 'static {
         &'a self,
         room: &'a RoomId,
         user: &'a UserId,
-    ) -> BoxFuture<'a, Result<Option<Member>, StoreError>>;
+    ) -> BoxFuture<'a, Result<Option<Reader>, StoreError>>;
 
     /// The room's rows by user, after `after`; banned ones too.
     fn members_list<'a>(

@@ -7,7 +7,7 @@ use moim_shared::store::accounts::Account;
 use moim_shared::store::rooms::Visibility;
 
 use crate::make::{Database, at, room, user};
-use crate::rooms_contract::{BAN, change, made, plain, with};
+use crate::rooms_contract::{BAN, change, made, plain, row, with};
 
 const ADD: Change = Change::Put { role: None, muted_until: None, banned: None };
 
@@ -28,7 +28,7 @@ pub async fn who_is_put_in_is_called_as_its_account_is(store: &dyn Database) {
     let dan = change(store, &id, "dan", "dan", join).await.unwrap().unwrap();
     assert_eq!(dan.name.as_deref(), Some("Dan"));
     for member in [bob, cat, dan] {
-        assert_eq!(store.member_get(&id, &member.user).await.unwrap(), Some(member));
+        assert_eq!(row(store, &id, &member.user).await, Some(member));
     }
 }
 
@@ -104,6 +104,8 @@ pub async fn members_come_in_pages_with_how_far_they_read(store: &dyn Database) 
     let read: Vec<_> = all.iter().map(|reader| reader.read).collect();
     let zero = Position::ZERO;
     assert_eq!(read, [zero, zero, at(4), zero, zero]);
+    let one = store.member_get(&id, &user("m3")).await.unwrap();
+    assert_eq!(one.as_ref(), Some(&all[2]));
     assert!(all[4].member.banned && all[3].member.role == Role::Owner);
     for limit in 1..7 {
         let mut seen = Vec::new();
@@ -145,7 +147,7 @@ pub async fn who_vanishes_leaves_every_room_and_an_owner_in_it(store: &dyn Datab
         [with_admin.clone(), plain_only.clone(), two_owners.clone(), alone, room("dm~1")]
     );
     let role = async |id, who| -> Option<Role> {
-        store.member_get(id, &user(who)).await.unwrap().map(|member: Member| member.role)
+        row(store, id, &user(who)).await.map(|member: Member| member.role)
     };
     assert_eq!(role(&with_admin, "cat").await, Some(Role::Owner));
     assert_eq!(role(&with_admin, "bob").await, Some(Role::Member));

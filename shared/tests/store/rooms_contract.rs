@@ -1,6 +1,6 @@
 //! The contract of `Rooms`: rooms and lists of them.
 
-use moim_shared::ids::RoomId;
+use moim_shared::ids::{RoomId, UserId};
 use moim_shared::membership::{Change, Denied, Member, Role};
 use moim_shared::position::Position;
 use moim_shared::store::Access;
@@ -13,6 +13,12 @@ use crate::make::{Database, all, at, named, nameless, room, user};
 /// A plain member that came at 1.
 pub fn plain(id: &str) -> Member {
     Member::new(user(id), None, 1)
+}
+
+/// The user's row.
+pub async fn row(store: &dyn Database, id: &RoomId, user: &UserId) -> Option<Member> {
+    let reader = store.member_get(id, user).await.unwrap();
+    reader.map(|reader| reader.member)
 }
 
 /// A room of that owner.
@@ -54,11 +60,11 @@ pub async fn a_room_that_is_made_has_its_owner_and_its_id_is_taken(store: &dyn D
     assert_eq!((&info.id, &info.name, info.visibility), (&new.id, &new.name, new.visibility));
     assert!(!info.direct && info.created_at > 0);
     assert_eq!(store.room_get(&new.id).await.unwrap(), Some(info));
-    let owner = store.member_get(&new.id, &user("ann")).await.unwrap();
+    let owner = row(store, &new.id, &user("ann")).await;
     assert_eq!(owner, Some(Member { role: Role::Owner, ..ann }));
     assert_eq!(store.access(&new.id, &user("ann")).await.unwrap(), Access::Member);
     assert_eq!(store.room_create(&new, &plain("bob")).await.unwrap(), Made::Taken);
-    assert_eq!(store.member_get(&new.id, &user("bob")).await.unwrap(), None);
+    assert_eq!(row(store, &new.id, &user("bob")).await, None);
 }
 
 pub async fn of_many_who_make_a_room_at_once_one_does(store: &dyn Database) {
@@ -157,7 +163,7 @@ pub async fn a_deleted_room_is_there_for_nobody(store: &dyn Database) {
     assert_eq!(changed, Err(Denied::NoRoom));
     assert_eq!(store.rooms_visible(&ann, None, 10).await.unwrap(), []);
     assert_eq!(store.rooms_of(&ann, None, 10).await.unwrap(), []);
-    assert_eq!(store.member_get(&id, &bob).await.unwrap(), None);
+    assert_eq!(row(store, &id, &bob).await, None);
     assert_eq!(store.members_list(&id, None, 10).await.unwrap(), []);
     let joined = change(store, &id, "eve", "eve", Change::Join { name: None }).await;
     assert_eq!(joined, Err(Denied::NoRoom));
@@ -260,7 +266,7 @@ pub async fn ones_own_rooms_come_in_pages_with_where_one_stands(store: &dyn Data
         [empty.clone(), ("r".to_owned(), at(5), Position::ZERO, 3)],
         "a mark moves the head and is not unread",
     );
-    let own_row = store.member_get(&room("r"), &bob).await.unwrap();
+    let own_row = row(store, &room("r"), &bob).await;
     assert_eq!(own.last().map(|own| own.member.clone()), own_row);
     assert_eq!(own.last().map(|own| own.room.clone()), store.room_get(&room("r")).await.unwrap());
     for (read, unread) in [(0, 2), (1, 1), (5, 0)] {
@@ -295,7 +301,7 @@ pub async fn no_grant_opens_a_room_of_two_people(store: &dyn Database) {
 pub async fn a_room_that_a_grant_made_has_no_owner(store: &dyn Database) {
     let (id, ann) = (room("r"), user("ann"));
     assert_eq!(store.admit(&id, &ann, Some("Ann")).await.unwrap(), Access::Member);
-    let member = store.member_get(&id, &ann).await.unwrap().unwrap();
+    let member = row(store, &id, &ann).await.unwrap();
     assert_eq!((member.role, member.name.as_deref()), (Role::Member, Some("Ann")));
     let info = store.room_get(&id).await.unwrap().unwrap();
     assert_eq!((info.visibility, info.direct), (Visibility::Private, false));

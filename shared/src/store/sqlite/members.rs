@@ -57,15 +57,37 @@ pub(super) fn get(
     row.map(MemberRow::member).transpose()
 }
 
+/// A member's row and its cursor.
+type ReaderRow = (MemberRow, Option<(i64, i64)>);
+
+fn from_row((row, read): ReaderRow) -> QueryResult<Reader> {
+    Ok(Reader { member: row.member()?, read: read.map_or(Position::ZERO, position) })
+}
+
+pub(super) fn reader(
+    conn: &mut SqliteConnection,
+    room: &RoomId,
+    user: &UserId,
+) -> QueryResult<Option<Reader>> {
+    let its_cursor = cursors::room.eq(members::room).and(cursors::user_id.eq(members::user_id));
+    let row: Option<ReaderRow> = members::table
+        .left_join(cursors::table.on(its_cursor))
+        .filter(members::room.eq(room.as_str()))
+        .filter(members::user_id.eq(user.as_str()))
+        .select((MemberRow::as_select(), (cursors::epoch, cursors::seq).nullable()))
+        .first(conn)
+        .optional()?;
+    row.map(from_row).transpose()
+}
+
 pub(super) fn list(
     conn: &mut SqliteConnection,
     room: &RoomId,
     after: Option<&UserId>,
     limit: usize,
 ) -> QueryResult<Vec<Reader>> {
-    type Row = (MemberRow, Option<(i64, i64)>);
     let its_cursor = cursors::room.eq(members::room).and(cursors::user_id.eq(members::user_id));
-    let rows: Vec<Row> = members::table
+    let rows: Vec<ReaderRow> = members::table
         .left_join(cursors::table.on(its_cursor))
         .filter(members::room.eq(room.as_str()))
         .filter(members::user_id.gt(after.map_or("", UserId::as_str)))
@@ -73,11 +95,7 @@ pub(super) fn list(
         .limit(signed(limit as u64))
         .select((MemberRow::as_select(), (cursors::epoch, cursors::seq).nullable()))
         .load(conn)?;
-    let reader = |(row, read): Row| {
-        let read = read.map_or(Position::ZERO, position);
-        QueryResult::Ok(Reader { member: row.member()?, read })
-    };
-    rows.into_iter().map(reader).collect()
+    rows.into_iter().map(from_row).collect()
 }
 
 /// Writes a row; of one that is there, what can change.
