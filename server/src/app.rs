@@ -27,7 +27,7 @@ use crate::registry::Registry;
 use crate::relay::Relay;
 use crate::room::{self, Cursors, History, RoomContext};
 use crate::session::{Destinations, SessionContext};
-use crate::token::Verifier;
+use crate::token::{KeySource, Verifier};
 use crate::topics::Topics;
 
 /// Why the server does not run, by exit code.
@@ -124,6 +124,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let reaper = Reaper::start(metrics.clone())
         .map_err(|error| StartError::Internal(format!("a thread cannot be started: {error}")))?;
     let secrets = [&backends.secret].into_iter().chain(config.jwt_secret_previous.as_ref());
+    let verifier = verifier(&config, secrets)?;
     let sessions = Arc::new(SessionContext {
         node: node.clone(),
         hub: hub.clone(),
@@ -137,7 +138,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         ),
         anonymous: config.anonymous,
         presence: backends.presence.clone(),
-        verifier: Verifier::new(secrets, &config.auth),
+        verifier,
         limits: limits.into(),
         outbox: outbox::Bounds {
             bytes: limits.outbox_bytes.get(),
@@ -156,6 +157,9 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         sessions: sessions.clone(),
         limits: limits.clone(),
     });
+    if config.jwks.is_some() {
+        watch_keys(&health, sessions.clone());
+    }
     let routes = web::Data::new(Routes {
         sessions: sessions.clone(),
         origins: config.origins.clone(),
@@ -165,13 +169,15 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     });
     let lease = renew_presence(backends.presence.clone(), node.clone());
 
-    let (servers, address) = listen(&config, &routes, api)?;
+    let tls = tls(&config)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let (servers, address) = listen(&config, &routes, api, tls)?;
     let handles: Vec<_> = servers.iter().map(actix_server::Server::handle).collect();
     for server in servers {
         actix_rt::spawn(server);
     }
     tracing::info!(node.id = %node, data = %config.data_dir.display(),
-        "moim {} listens on http://{address} (WebSocket at /ws)", env!("CARGO_PKG_VERSION"));
+        "moim {} listens on {scheme}://{address} (WebSocket at /ws)", env!("CARGO_PKG_VERSION"));
 
     stop_signal().await?;
     tracing::info!(connections = metrics.connections.get(), "stopping");
@@ -203,6 +209,7 @@ fn listen(
     config: &Config,
     routes: &web::Data<Routes>,
     api: web::Data<Api>,
+    tls: Option<Arc<http::Tls>>,
 ) -> Result<(Vec<actix_server::Server>, SocketAddr), StartError> {
     let limits = &config.limits;
     let setup = http::Setup {
@@ -216,10 +223,16 @@ fn listen(
         .unwrap_or(1);
     let serving =
         if config.admin_listen.is_some() { Serving::Clients } else { Serving::Everything };
-    let trust = Arc::new(http::Trust { proxies: config.trusted_proxies.clone(), secure: false });
+    let trust = |secure| Arc::new(http::Trust { proxies: config.trusted_proxies.clone(), secure });
     let routes = routes.clone();
-    let clients = http::Listener { serving, routes, api: Some(api), trust, setup };
-    let operators = http::Listener { serving: Serving::Operators, ..clients.clone() };
+    let clients =
+        http::Listener { serving, routes, api: Some(api), trust: trust(tls.is_some()), setup, tls };
+    let operators = http::Listener {
+        serving: Serving::Operators,
+        trust: trust(false),
+        tls: None,
+        ..clients.clone()
+    };
     let (public, address) = http::serve(config.listen, clients, workers)
         .map_err(|error| cannot_listen(config.listen, "MOIM_LISTEN", &error))?;
     let mut servers = vec![public];
@@ -229,6 +242,18 @@ fn listen(
         servers.push(admin);
     }
     Ok((servers, address))
+}
+
+/// TLS as configured; from here on its certificate is kept fresh.
+fn tls(config: &Config) -> Result<Option<Arc<http::Tls>>, StartError> {
+    let (Some(cert), Some(key)) = (&config.tls_cert, &config.tls_key) else { return Ok(None) };
+    let tls = http::Tls::open(cert, key).map_err(|error| {
+        StartError::Usage(format!("{error}; give PEM files that belong together"))
+    })?;
+    let tls = Arc::new(tls);
+    let mut hangup = signal(SignalKind::hangup()).map_err(no_signal)?;
+    actix_rt::spawn(tls.clone().keep_fresh(async move || _ = hangup.recv().await));
+    Ok(Some(tls))
 }
 
 fn cannot_listen(address: SocketAddr, key: &str, error: &std::io::Error) -> StartError {
@@ -257,6 +282,28 @@ fn watch(health: &Health, backends: &Backends) {
     }
 }
 
+/// Takes what our secrets signed, and the keys of others.
+fn verifier<'a>(
+    config: &Config,
+    secrets: impl IntoIterator<Item = &'a Secret>,
+) -> Result<Verifier, StartError> {
+    let verifier = Verifier::new(secrets, &config.auth);
+    let Some(jwks) = &config.jwks else { return Ok(verifier) };
+    let keys = KeySource::start(jwks, config.auth.jwks_refresh.get());
+    keys.map(|keys| verifier.with_keys(keys)).map_err(StartError::Usage)
+}
+
+fn watch_keys(health: &Health, sessions: Arc<SessionContext>) {
+    health.watch(
+        "jwks",
+        Box::new(move || {
+            let trouble = sessions.verifier.keys_trouble();
+            let state = trouble.map_or(Ok(()), |trouble| Err(trouble.to_string()));
+            Box::pin(std::future::ready(state))
+        }),
+    );
+}
+
 /// How long entries of this node stay when it is gone.
 pub(crate) const PRESENCE_LEASE: Duration = Duration::from_secs(10);
 
@@ -272,7 +319,6 @@ fn renew_presence(presence: Arc<dyn Presence>, node: NodeId) -> actix_rt::task::
 }
 
 async fn stop_signal() -> Result<(), StartError> {
-    let no_signal = |error| StartError::Internal(format!("signals cannot be heard: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signal)?;
     tokio::select! {
@@ -289,6 +335,10 @@ async fn stop_signal() -> Result<(), StartError> {
         std::process::exit(0);
     });
     Ok(())
+}
+
+fn no_signal(error: std::io::Error) -> StartError {
+    StartError::Internal(format!("signals cannot be heard: {error}"))
 }
 
 async fn wait_until(bound: Duration, done: impl Fn() -> bool) {

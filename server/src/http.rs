@@ -6,9 +6,11 @@ mod connection;
 mod cors;
 mod health;
 mod inflow;
+mod io;
 mod problem;
 mod secured;
 mod serve;
+mod tls;
 mod upgrade;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ pub use self::connection::Setup;
 pub use self::health::{Health, Probe};
 pub use self::problem::{Problem, problem};
 pub use self::serve::{Listener, Serving, serve};
+pub use self::tls::Tls;
 
 use crate::metrics::Metrics;
 use crate::refusal::Code;

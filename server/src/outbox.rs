@@ -110,6 +110,14 @@ impl Outbox {
         }
     }
 
+    /// The same where nothing but the connection's task may write to the socket, since it writes
+    /// something else than it is given: TLS.
+    #[must_use]
+    pub fn without_line(mut self) -> Self {
+        self.state.get_mut().line.close();
+        self
+    }
+
     /// The session's number on this node.
     pub const fn session(&self) -> u64 {
         self.session

@@ -1,8 +1,11 @@
-//! Tokens: who a client is and what it may do, from a signed JWT (HS256). The clock is passed in.
+//! Tokens: who a client is and what it may do, from a signed JWT: HS256 with a secret of ours, or
+//! RS, PS, ES and EdDSA with public keys of others. The clock is passed in.
 //!
 //! **Invariant**: no error here holds any part of the token.
 
 mod claims;
+mod jwks;
+mod key_source;
 mod mint;
 mod proof;
 mod secret;
@@ -12,13 +15,15 @@ mod tests;
 use std::sync::Arc;
 
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use moim_shared::config::{Auth, Secret};
 use moim_shared::ids::{RoomId, UserId};
 
 use crate::refusal::{Code, Refusal};
+use key_source::Known;
 
-pub use claims::{MAX_NAME_CHARS, MAX_ROOMS};
+pub use claims::{MAX_ID_BYTES, MAX_NAME_CHARS, MAX_ROOMS};
+pub use key_source::KeySource;
 pub use mint::{MintRequest, mint};
 pub use proof::Proof;
 pub use secret::standalone_secret;
@@ -37,6 +42,12 @@ pub struct Claims {
     pub expires_at_ms: u64,
     /// `rooms`.
     pub grant: Grant,
+    /// `jti`: this token, and no other.
+    pub jti: Option<String>,
+    /// `sid`: the log-in that it comes from.
+    pub sid: Option<String>,
+    /// `iat`, in ms since 1970; not in the future by more than the skew.
+    pub issued_at_ms: Option<u64>,
 }
 
 /// The rooms a token opens by itself, whoever their members are.
@@ -57,19 +68,25 @@ pub enum TokenError {
     /// It is not a JWT, or a claim has the wrong type.
     #[error("the token is malformed")]
     Malformed,
-    /// Its header names another algorithm than HS256, or none.
-    #[error("the token's header names no algorithm that is taken here (HS256)")]
+    /// Its header names no algorithm, or one that is not taken, or not with that key.
+    #[error("the token's header names no algorithm that is taken here")]
     Algorithm,
-    /// No secret of ours signed it.
+    /// No secret of ours signed it, nor the key that it names.
     #[error("the token's signature is wrong")]
     Signature,
+    /// Its header names no key that is known.
+    #[error("no key of the name (`kid`) in the token's header is known")]
+    UnknownKey,
+    /// The key that it names is not known, and may be a good one all the same.
+    #[error("the key that the token names is not known yet; try again")]
+    KeysAway,
     /// It says no `exp`.
     #[error("the token has no `exp`")]
     NoExpiry,
     /// `exp` is past by more than the skew.
     #[error("the token has expired")]
     Expired,
-    /// `nbf` is ahead by more than the skew.
+    /// `nbf` or `iat` is ahead by more than the skew.
     #[error("the token is not valid yet")]
     NotYetValid,
     /// `aud` is not the one that is asked for.
@@ -87,6 +104,9 @@ pub enum TokenError {
     /// `rooms` is neither `"*"` nor a list of room ids, or too long.
     #[error("the token's `rooms` is neither `*` nor a list of room ids")]
     BadRooms,
+    /// `jti` or `sid` is empty, too long, no text, or has control characters.
+    #[error("the token's `jti` or `sid` is not allowed")]
+    BadId,
     /// It is longer than [`MAX_TOKEN_BYTES`].
     #[error("the token is too large")]
     TooLarge,
@@ -95,18 +115,10 @@ pub enum TokenError {
     Signing,
 }
 
-impl TokenError {
-    /// As a client reads it.
-    pub fn refusal(self) -> Refusal {
-        let code = if self == Self::Expired { Code::Expired } else { Code::BadRequest };
-        Refusal::new(code, self.to_string())
-    }
-}
-
 /// Judges tokens. Made once at start; cheap to share behind an `Arc`.
 pub struct Verifier {
-    keys: Vec<DecodingKey>,
-    validation: Validation,
+    secrets: Vec<DecodingKey>,
+    keys: Option<KeySource>,
     auth: Auth,
 }
 
@@ -114,17 +126,23 @@ impl Verifier {
     /// A judge that takes what any of `secrets` signed: the current one, and during a rotation
     /// the one before.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>, auth: &Auth) -> Self {
-        // The library would judge times by the system's clock; all claims are judged in `claims`.
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.required_spec_claims.clear();
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
-        let keys = secrets.into_iter().map(|it| DecodingKey::from_secret(it.as_bytes())).collect();
-        Self { keys, validation, auth: auth.clone() }
+        let secrets = secrets.into_iter().map(|it| DecodingKey::from_secret(it.as_bytes()));
+        Self { secrets: secrets.collect(), keys: None, auth: auth.clone() }
     }
 
-    /// What the token says, if it is ours and good at `now_ms`.
+    /// The same, which also takes what these keys signed.
+    #[must_use]
+    pub fn with_keys(self, keys: KeySource) -> Self {
+        Self { keys: Some(keys), ..self }
+    }
+
+    /// What is wrong with the public keys, if there are to be any: for probes.
+    pub fn keys_trouble(&self) -> Option<Arc<str>> {
+        self.keys.as_ref().and_then(KeySource::trouble)
+    }
+
+    /// What the token says, if it is good at `now_ms`. A key that is not known may be a new one:
+    /// [`Verifier::verify_fresh`] finds out.
     pub fn verify(&self, token: &str, now_ms: u64) -> Result<Claims, TokenError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLarge);
@@ -132,24 +150,85 @@ impl Verifier {
         claims::judge(&self.signed(token)?, &self.auth, now_ms)
     }
 
-    /// The claims of a token that one of our secrets signed.
+    /// The same, but keys that are not known yet are looked for first, which may take two seconds.
+    pub async fn verify_fresh(&self, token: &str, now_ms: u64) -> Result<Claims, TokenError> {
+        match (self.verify(token, now_ms), &self.keys) {
+            (Err(TokenError::UnknownKey | TokenError::KeysAway), Some(keys)) => {
+                if keys.look().await {
+                    self.verify(token, now_ms)
+                } else {
+                    Err(TokenError::KeysAway)
+                }
+            }
+            (done, _) => done,
+        }
+    }
+
+    /// The claims of a token whose signature is right. The algorithm says which keys may have made
+    /// it, so a public key is never taken for a secret.
     fn signed(&self, token: &str) -> Result<claims::Raw, TokenError> {
         let header = jsonwebtoken::decode_header(token).map_err(|err| header_error(err.kind()))?;
         // RFC 7515, 4.1.11: what is marked critical and not understood must be refused.
         if header.crit.is_some() {
             return Err(TokenError::Malformed);
         }
-        for key in &self.keys {
-            match jsonwebtoken::decode::<claims::Raw>(token, key, &self.validation) {
-                Ok(data) => return Ok(data.claims),
-                Err(err) => match err.kind() {
-                    ErrorKind::InvalidSignature => {}
-                    ErrorKind::InvalidAlgorithm => return Err(TokenError::Algorithm),
-                    _ => return Err(TokenError::Malformed),
-                },
-            }
+        match (header.alg, &self.keys) {
+            (Algorithm::HS256, _) => first_of(token, header.alg, &self.secrets),
+            (Algorithm::HS384 | Algorithm::HS512, _) | (_, None) => Err(TokenError::Algorithm),
+            (_, Some(keys)) => signed_by(token, &header, &keys.known()),
         }
-        Err(TokenError::Signature)
+    }
+}
+
+/// The claims of a token that one of these public keys signed.
+fn signed_by(token: &str, header: &Header, known: &Known) -> Result<claims::Raw, TokenError> {
+    let named: Vec<_> = known.keys.named(header.kid.as_deref()).collect();
+    if named.is_empty() {
+        let sure = known.trouble.is_none();
+        return Err(if sure { TokenError::UnknownKey } else { TokenError::KeysAway });
+    }
+    let fit = named.iter().filter_map(|key| key.for_use(header.alg)).collect::<Vec<_>>();
+    if fit.is_empty() {
+        return Err(TokenError::Algorithm);
+    }
+    first_of(token, header.alg, fit)
+}
+
+/// The claims of a token that one of these keys signed, by this algorithm.
+fn first_of<'a>(
+    token: &str,
+    algorithm: Algorithm,
+    keys: impl IntoIterator<Item = &'a DecodingKey>,
+) -> Result<claims::Raw, TokenError> {
+    // The library would judge times by the system's clock; all claims are judged in `claims`.
+    let mut validation = Validation::new(algorithm);
+    validation.required_spec_claims.clear();
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    for key in keys {
+        match jsonwebtoken::decode::<claims::Raw>(token, key, &validation) {
+            Ok(data) => return Ok(data.claims),
+            Err(err) => match err.kind() {
+                ErrorKind::InvalidSignature => {}
+                ErrorKind::InvalidAlgorithm => return Err(TokenError::Algorithm),
+                _ => return Err(TokenError::Malformed),
+            },
+        }
+    }
+    Err(TokenError::Signature)
+}
+
+/// When a client may try again whose key is not known yet.
+const RETRY_MS: u64 = 2_000;
+
+impl From<TokenError> for Refusal {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Expired => Self::new(Code::Expired, error.to_string()),
+            TokenError::KeysAway => Self::later(Code::Unavailable, error.to_string(), RETRY_MS),
+            _ => Self::new(Code::BadRequest, error.to_string()),
+        }
     }
 }
 

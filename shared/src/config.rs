@@ -6,6 +6,7 @@
 
 mod check;
 mod file;
+mod jwks;
 mod limits;
 mod names;
 mod networks;
@@ -25,6 +26,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+pub use jwks::Jwks;
 pub use limits::Limits;
 pub use networks::Networks;
 pub use origins::Origins;
@@ -44,6 +46,11 @@ settings! {
         mode: Mode = Mode::Standalone;
         /// Where clients connect. 127.0.0.1 is this machine alone, 0.0.0.0 is every network.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        /// The certificate that clients are shown, with those between it and a root: a PEM file.
+        /// With it and its key, `listen` speaks TLS. Both are read again when they change.
+        tls_cert: Option<PathBuf> = None, like "\"/etc/moim/tls.crt\"";
+        /// The key of that certificate: a PEM file.
+        tls_key: Option<PathBuf> = None, like "\"/etc/moim/tls.key\"";
         /// Where `/metrics` is served. Left out: beside everything else.
         admin_listen: Option<SocketAddr> = None, like "\"127.0.0.1:9090\"";
         /// The directory of the database and of what the server makes for itself.
@@ -55,6 +62,9 @@ settings! {
         jwt_secret: Option<Secret> = None, like "\"put 32 bytes or more here\"";
         /// The secret before that one: its tokens are still good. For rotation.
         jwt_secret_previous: Option<Secret> = None, like "\"put 32 bytes or more here\"";
+        /// Public keys of others whose tokens are taken too (RS, PS, ES, EdDSA): a JWKS in a file,
+        /// or at a URL. Over `http://` whoever stands in between can let anybody in.
+        jwks: Option<Jwks> = None, like "\"https://id.example.org/jwks.json\"";
         /// Web origins that may connect besides the server's own host and port; `*` is all.
         /// Clients that send no Origin, which is all but browsers, always may.
         origins: Origins = Origins::default();
@@ -92,6 +102,8 @@ settings! {
         issuer: Option<String> = None, like "\"https://id.example.org\"";
         /// How far clocks may differ when `exp` and `nbf` are judged.
         skew: Span = Span::secs(60), within Span::secs(0)..=Span::mins(10);
+        /// How often the URL of `jwks` is fetched. A key that is not known yet is asked for at once.
+        jwks_refresh: Span = Span::mins(5), within Span::secs(1)..=Span::hours(24);
         /// Close a session when its token expires. Otherwise it lives until it ends by itself.
         close_on_exp: bool = false;
     }

@@ -3,20 +3,19 @@
 //! After the upgrade the HTTP dispatcher and its buffers are gone, and reading goes on while the
 //! client does not read.
 
-use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::rt::net::TcpStream;
 use socket2::{SockRef, TcpKeepalive};
 
 use super::inflow::Inflow;
+use super::io::Io;
 use crate::metrics::Metrics;
-use crate::outbox::{Drain, Outbox};
+use crate::outbox::{Bounds, Drain, Outbox};
 use crate::session::Actor;
 
 /// How the socket of a session is set up.
@@ -36,13 +35,14 @@ const SEND_BUFFER: usize = 256 * 1024;
 
 /// A socket with its options set, before the session starts.
 pub struct Socket {
-    stream: Rc<TcpStream>,
+    stream: Rc<Io>,
+    number: RawFd,
     setup: Setup,
 }
 
 /// See the module. The future ends when the connection does.
 pub struct Connection {
-    stream: Rc<TcpStream>,
+    stream: Rc<Io>,
     actor: Actor,
     drain: Drain,
     outbox: Arc<Outbox>,
@@ -51,8 +51,8 @@ pub struct Connection {
 
 impl Socket {
     /// Sets the socket up: small messages go at once, a dead peer is found by the kernel too.
-    pub fn new(stream: TcpStream, setup: Setup) -> Self {
-        let socket = SockRef::from(&stream);
+    pub fn new(mut stream: Io, setup: Setup) -> Self {
+        let socket = SockRef::from(stream.socket());
         let probes =
             TcpKeepalive::new().with_time(setup.keepalive).with_interval(setup.keepalive / 4);
         let set = socket
@@ -63,12 +63,15 @@ impl Socket {
         if let Err(error) = set {
             tracing::debug!(%error, "a socket option could not be set");
         }
-        Self { stream: Rc::new(stream), setup }
+        let number = stream.socket().as_raw_fd();
+        Self { stream: Rc::new(stream), number, setup }
     }
 
-    /// Its number, for the outbox.
-    pub fn number(&self) -> RawFd {
-        self.stream.as_raw_fd()
+    /// The outbox of its session. Only while the bytes on the wire are those of the outbox may
+    /// others write past the connection.
+    pub fn outbox(&self, session: u64, bounds: Bounds) -> Outbox {
+        let outbox = Outbox::new(session, bounds, Some(self.number));
+        if self.stream.is_plain() { outbox } else { outbox.without_line() }
     }
 
     /// What it reads, after what came with the upgrade.
@@ -95,16 +98,18 @@ impl Future for Connection {
             this.outbox.peer_closed(false);
         }
         let stream = &this.stream;
-        let write = |bytes: &[u8], context: &mut Context<'_>| loop {
-            ready!(stream.poll_write_ready(context))?;
-            match stream.try_write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
-            }
+        let write = |bytes: &[u8], context: &mut Context<'_>| stream.write(context, bytes);
+        let done = match this.drain.poll(context, write) {
+            Poll::Ready(Ok(())) => stream.finish(context),
+            // What TLS keeps back goes out too, or it would wait for the next message.
+            Poll::Pending => match stream.flush(context) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                _ => Poll::Pending,
+            },
+            failed => failed,
         };
         // A write that fails and an outbox that is done end it alike.
-        let _ended = ready!(this.drain.poll(context, write));
-        Poll::Ready(())
+        done.map(drop)
     }
 }
 

@@ -6,17 +6,16 @@
 //! what a session has no time for stays in the socket.
 
 use std::cell::RefCell;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use actix_http::error::PayloadError;
-use actix_web::rt::net::TcpStream;
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 
+use super::io::Io;
 use crate::outbox::Outbox;
 use crate::refusal::{Code, Refusal};
 
@@ -34,7 +33,7 @@ thread_local! {
 
 /// See the module.
 pub struct Inflow {
-    stream: Rc<TcpStream>,
+    stream: Rc<Io>,
     /// Read and not given yet: a part of one frame, or what came with it.
     bytes: BytesMut,
     message_max: usize,
@@ -50,12 +49,7 @@ pub struct Inflow {
 
 impl Inflow {
     /// The frames of `stream`, after those in `early`.
-    pub fn new(
-        stream: Rc<TcpStream>,
-        early: &[u8],
-        message_max: usize,
-        outbox: Arc<Outbox>,
-    ) -> Self {
+    pub fn new(stream: Rc<Io>, early: &[u8], message_max: usize, outbox: Arc<Outbox>) -> Self {
         let unproven = Some(UNPROVEN);
         let bytes = BytesMut::from(early);
         Self { stream, bytes, message_max, unproven, outbox, given: false, broken: false }
@@ -63,26 +57,19 @@ impl Inflow {
 
     /// Reads what is there, up to a buffer; `None` at the end of the stream.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Option<()>> {
-        loop {
-            let read = match ready!(self.stream.poll_read_ready(context)) {
-                Ok(()) => BUFFER.with_borrow_mut(|buffer| {
-                    let count = self.stream.try_read(buffer)?;
-                    if !self.broken {
-                        self.bytes.extend_from_slice(&buffer[..count]);
-                    }
-                    Ok(count)
-                }),
-                Err(error) => Err(error),
-            };
-            match read {
-                Ok(0) => return Poll::Ready(None),
-                Ok(count) => {
-                    self.count(count);
-                    return Poll::Ready(Some(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // A link that broke has ended; why is of no use to anybody.
-                Err(_) => return Poll::Ready(None),
+        let read = BUFFER.with_borrow_mut(|buffer| {
+            let count = ready!(self.stream.read(context, buffer))?;
+            if !self.broken {
+                self.bytes.extend_from_slice(&buffer[..count]);
+            }
+            Poll::Ready(std::io::Result::Ok(count))
+        });
+        match ready!(read) {
+            // A link that broke has ended; why is of no use to anybody.
+            Ok(0) | Err(_) => Poll::Ready(None),
+            Ok(count) => {
+                self.count(count);
+                Poll::Ready(Some(()))
             }
         }
     }

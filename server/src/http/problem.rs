@@ -9,6 +9,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde_json::json;
 
 use crate::refusal::{Code, Refusal};
+use crate::token::TokenError;
 
 /// What a problem document is sent as.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -101,6 +102,15 @@ impl From<Refusal> for Problem {
             Code::Busy | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, refusal)
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::KeysAway => Refusal::from(error).into(),
+            _ => Self::new(StatusCode::UNAUTHORIZED, error.into()),
+        }
     }
 }
 

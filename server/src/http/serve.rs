@@ -12,7 +12,8 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App, web};
 
 use super::connection::Setup;
-use super::{Api, Routes, Trust, admin, api, public, secured, upgrade};
+use super::io::Io;
+use super::{Api, Routes, Tls, Trust, admin, api, public, secured, upgrade};
 
 /// What is served at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Listener {
     pub trust: Arc<Trust>,
     /// How the sockets of sessions are set up.
     pub setup: Setup,
+    /// TLS, if it is spoken there.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// Serves at `address` on `workers` threads; also says which address that is when its port is 0.
@@ -66,7 +69,7 @@ pub fn serve(
                     admin(config);
                 }
             });
-        let listener = listener.clone();
+        let (listener, tls) = (listener.clone(), listener.tls.clone());
         // Upgrades do not go through the application: its dispatcher would stay in between, with
         // two buffers of 8 KiB for each connection.
         let http = HttpService::build()
@@ -74,9 +77,19 @@ pub fn serve(
                 upgrade::upgrade(request, framed, listener.clone())
             }))
             .h1(map_config(app, |()| AppConfig::default()));
-        fn_service(|stream: TcpStream| async move {
-            let peer = stream.peer_addr().ok();
-            Ok::<_, actix_http::error::DispatchError>((stream, peer))
+        fn_service(move |stream: TcpStream| {
+            let tls = tls.clone();
+            async move {
+                let peer = stream.peer_addr().ok();
+                let io = match tls {
+                    None => Io::Plain(stream),
+                    // In a box, or a plain connection would have room for it all its life.
+                    Some(tls) => Box::pin(tls.accept(stream)).await.inspect_err(|error| {
+                        tracing::debug!(?peer, %error, "no TLS handshake");
+                    })?,
+                };
+                Ok::<_, actix_http::error::DispatchError>((io, peer))
+            }
         })
         .and_then(http)
     };

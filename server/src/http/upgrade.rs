@@ -9,13 +9,12 @@ use actix_http::h1::{Codec, Message};
 use actix_http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_http::{HttpMessage, Request, Response, StatusCode, ws};
 use actix_web::ResponseError;
-use actix_web::rt::net::TcpStream;
 use bytes::Bytes;
 use futures_util::SinkExt;
 
 use super::connection::Socket;
+use super::io::Io;
 use super::{Client, Listener, Problem, Serving, secured};
-use crate::outbox::Outbox;
 use crate::refusal::{Code, Refusal};
 use crate::session::{self, Upgrade};
 use crate::stomp::Version;
@@ -25,13 +24,19 @@ use crate::stomp::Version;
 /// clients understand.
 pub async fn upgrade(
     request: Request,
-    mut framed: Framed<TcpStream, Codec>,
+    mut framed: Framed<Io, Codec>,
     listener: Listener,
 ) -> Result<(), actix_web::Error> {
-    let client = listener.trust.client(request.peer_addr(), request.headers());
-    let (response, upgrade) = match answer(&request, &client, &listener) {
+    let (answered, secure) = {
+        let client = listener.trust.client(request.peer_addr(), request.headers());
+        let answered = answer(&request, &client, &listener);
+        let refused = answered.as_ref().err().map(tracing::field::display);
+        tracing::debug!(client.address = %client.address, refused, "a WebSocket is asked for");
+        (answered, client.secure)
+    };
+    let (response, upgrade) = match answered {
         Ok(accepted) => accepted,
-        Err(refused) => return refuse(framed, &client, &refused).await,
+        Err(refused) => return refuse(framed, secure, &refused).await,
     };
     framed.send(Message::Item((response, BodySize::None))).await?;
     drop(request);
@@ -40,13 +45,13 @@ pub async fn upgrade(
     let sessions = listener.routes.sessions.clone();
     let socket = Socket::new(parts.io, listener.setup);
     let session = sessions.next_session();
-    let outbox = Arc::new(Outbox::new(session, sessions.outbox, Some(socket.number())));
+    let outbox = Arc::new(socket.outbox(session, sessions.outbox));
     sessions.reaper.watch(&outbox);
     let inflow = socket.inflow(&parts.read_buf, outbox.clone());
     let metrics = sessions.metrics.clone();
     let actor = session::start(sessions, upgrade, outbox.clone(), inflow);
     // What HTTP needed is not kept for the life of the connection.
-    drop((parts.read_buf, parts.write_buf));
+    drop((parts.read_buf, parts.write_buf, listener));
     socket.connect(actor, outbox, metrics).await;
     Ok(())
 }
@@ -107,14 +112,14 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 }
 
 async fn refuse(
-    mut framed: Framed<TcpStream, Codec>,
-    client: &Client,
+    mut framed: Framed<Io, Codec>,
+    secure: bool,
     refused: &Problem,
 ) -> Result<(), actix_web::Error> {
     let body = Bytes::from(refused.body());
     let mut head = Response::new(refused.status_code()).drop_body();
     refused.put_headers(head.headers_mut());
-    secured::put_headers(client.secure, head.headers_mut());
+    secured::put_headers(secure, head.headers_mut());
     head.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     framed.send(Message::Item((head, BodySize::Sized(body.len() as u64)))).await?;
     framed.send(Message::Chunk(Some(body))).await?;

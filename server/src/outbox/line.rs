@@ -14,6 +14,8 @@ use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
 pub struct Line {
     /// Taken away before the socket closes: the number may be another connection's after that.
     socket: Option<RawFd>,
+    /// The socket may be cut and not be written to: its bytes are made by the connection.
+    closed: bool,
     /// Whatever the connection's task was given, it has written.
     clear: bool,
 }
@@ -30,7 +32,12 @@ pub enum Sent {
 impl Line {
     /// The line over `socket`, whose task still has the upgrade's answer to write.
     pub const fn new(socket: Option<RawFd>) -> Self {
-        Self { socket, clear: false }
+        Self { socket, closed: false, clear: false }
+    }
+
+    /// Nobody but the task may write, ever.
+    pub const fn close(&mut self) {
+        self.closed = true;
     }
 
     /// The task was given something to write.
@@ -50,7 +57,7 @@ impl Line {
 
     /// Whether [`Line::send`] keeps the order.
     pub const fn is_clear(&self) -> bool {
-        self.clear && self.socket.is_some()
+        self.clear && !self.closed && self.socket.is_some()
     }
 
     /// Writes what the socket takes at once; never waits.

@@ -1,6 +1,7 @@
 //! The session's actor: a thin shell around [`Protocol`]. It only reads; what it has to say goes
 //! into its outbox.
 
+mod connecting;
 mod work;
 
 use std::collections::VecDeque;
@@ -17,14 +18,13 @@ use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::LocalBoxStream;
 use moim_shared::broker::Broker;
-use moim_shared::clock::now_ms;
-use moim_shared::ids::{NodeId, UserId};
-use moim_shared::presence::{self, Presence};
+use moim_shared::ids::NodeId;
+use moim_shared::presence::Presence;
 use moim_shared::signal::Channel;
 
 use self::work::{Sending, Work};
 use super::bucket::Bucket;
-use super::connect::{self, Rejected, Upgrade};
+use super::connect::Upgrade;
 use super::destination::{Destinations, Source};
 use super::inbound::{Inbound, not_text, too_large};
 use super::protocol::{Action, Protocol, Rules, Violation};
@@ -37,8 +37,8 @@ use crate::reaper::Reaper;
 use crate::refusal::{Code, Refusal};
 use crate::registry::Registry;
 use crate::room::{Ask, Commit, Cursors, Identity, Join, Notice, Start};
-use crate::stomp::{Command, Frame, Headers, Incoming};
-use crate::token::{Claims, Grant, Proof, Verifier};
+use crate::stomp::{Frame, Incoming};
+use crate::token::Verifier;
 use crate::topics::Topics;
 
 /// What the sessions of a node share.
@@ -289,82 +289,6 @@ impl Session {
         }
     }
 
-    fn connect(&mut self, headers: &Headers, ctx: &mut WebsocketContext<Self>) {
-        let upgrade = self.upgrade.take().unwrap_or_default();
-        let receipt = headers.get("receipt");
-        match self.accept(headers, &upgrade, ctx) {
-            Ok(()) => {}
-            Err(Rejected::Refused(refusal)) => self.fail(receipt, &refusal),
-            Err(Rejected::Version) => {
-                self.context.metrics.refused(Code::BadRequest);
-                self.outbox.fail_version(receipt);
-            }
-        }
-    }
-
-    fn accept(
-        &mut self,
-        headers: &Headers,
-        upgrade: &Upgrade,
-        ctx: &mut WebsocketContext<Self>,
-    ) -> Result<(), Rejected> {
-        let limits = &self.context.limits;
-        let version = connect::version(headers, upgrade.subprotocol)?;
-        let beats = connect::beats(headers, limits.heart_beat_min_ms, limits.idle_ms)?;
-        let who = match connect::token(headers, upgrade) {
-            Some(token) => self.known(token, ctx)?,
-            None if self.context.anonymous => self.stranger(),
-            None => return Err(connect::no_token()),
-        };
-        let who = Arc::new(who);
-        self.protocol.connected(version);
-        self.inbound.version(version);
-        self.outbox.connected(version, beats);
-        self.context.reaper.watch(&self.outbox);
-        self.context.metrics.sessions.inc();
-        self.context.registry.enter(&who.user, who.proof.clone(), self.outbox.clone());
-        self.arrive(&who.user, headers.get("device"));
-        // A session that closes has nobody to tell.
-        let _ = self.outbox.frame(Command::Connected, |frame| {
-            frame
-                .header("version", version.as_str())
-                .header("heart-beat", &format!("{},{}", beats.out_ms, beats.in_ms))
-                .header("server", concat!("moim/", env!("CARGO_PKG_VERSION")))
-                .header("session", &format!("{}-{}", self.context.node, self.outbox.session()))
-                .header("user-name", who.user.as_str())
-                .end();
-        });
-        self.who = Some(who);
-        Ok(())
-    }
-
-    /// Who a token says that it is.
-    fn known(&self, token: &str, ctx: &mut WebsocketContext<Self>) -> Result<Identity, Rejected> {
-        let now = now_ms();
-        let claims = self
-            .context
-            .verifier
-            .verify(token, now)
-            .map_err(|error| Rejected::Refused(error.refusal()))?;
-        if let Some(skew) = self.context.close_on_exp {
-            let left = Duration::from_millis(claims.expires_at_ms.saturating_sub(now)) + skew;
-            ctx.run_later(left, |session, _| session.outbox.close(CloseReason::REVOKED));
-        }
-        let Claims { user, name, grant, .. } = claims;
-        Ok(Identity { user, name, grant, proof: Proof::default(), anonymous: false })
-    }
-
-    /// Somebody who said nothing of itself, under a name that no account has.
-    fn stranger(&self) -> Identity {
-        Identity {
-            user: UserId::anonymous(&self.context.node, self.outbox.session()),
-            name: None,
-            grant: Grant::None,
-            proof: Proof::default(),
-            anonymous: true,
-        }
-    }
-
     /// A SUBSCRIBE to a room; none for somebody nobody knows, who is told so.
     fn join(
         &self,
@@ -401,21 +325,6 @@ impl Session {
             session.pump(ctx);
         });
         ctx.wait(done);
-    }
-
-    fn arrive(&self, user: &moim_shared::ids::UserId, device: Option<&str>) {
-        let context = self.context.clone();
-        let user = user.clone();
-        let entry = presence::Entry {
-            node: context.node.clone(),
-            session: self.outbox.session(),
-            device: device.map(Into::into),
-        };
-        actix::spawn(async move {
-            if let Err(error) = context.presence.arrived(&user, entry).await {
-                tracing::warn!(%error, "presence was not told of an arrival");
-            }
-        });
     }
 }
 

@@ -12,6 +12,9 @@ pub const MAX_NAME_CHARS: usize = 128;
 /// The most rooms that a token may list.
 pub const MAX_ROOMS: usize = 1_000;
 
+/// The longest `jti` and `sid`, in bytes.
+pub const MAX_ID_BYTES: usize = 256;
+
 /// Claims as they stand in the token.
 pub(super) type Raw = Map<String, Value>;
 
@@ -24,6 +27,11 @@ pub(super) fn judge(raw: &Raw, auth: &Auth, now_ms: u64) -> Result<Claims, Token
         return Err(TokenError::Expired);
     }
     if time(raw, "nbf")?.is_some_and(|start| now_ms.saturating_add(skew_ms) < start) {
+        return Err(TokenError::NotYetValid);
+    }
+    // One from the future would outlive what is revoked by time.
+    let issued_at_ms = time(raw, "iat")?;
+    if issued_at_ms.is_some_and(|made| now_ms.saturating_add(skew_ms) < made) {
         return Err(TokenError::NotYetValid);
     }
     if let Some(audience) = &auth.audience
@@ -42,6 +50,9 @@ pub(super) fn judge(raw: &Raw, auth: &Auth, now_ms: u64) -> Result<Claims, Token
         name: name(raw.get("name"))?,
         expires_at_ms,
         grant: grant(raw.get("rooms"))?,
+        jti: id(raw.get("jti"))?,
+        sid: id(raw.get("sid"))?,
+        issued_at_ms,
     })
 }
 
@@ -61,6 +72,19 @@ fn time(raw: &Raw, claim: &str) -> Result<Option<u64>, TokenError> {
     // Casting a float keeps within u64; what is negative becomes 1970.
     let millis = whole.or_else(|| value.as_f64().map(|seconds| (seconds * 1_000.0) as u64));
     millis.map(Some).ok_or(TokenError::Malformed)
+}
+
+/// The name of a token or a log-in.
+fn id(claim: Option<&Value>) -> Result<Option<String>, TokenError> {
+    match claim {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(id)) if is_id(id) => Ok(Some(id.clone())),
+        Some(_) => Err(TokenError::BadId),
+    }
+}
+
+pub(super) fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= MAX_ID_BYTES && !id.contains(char::is_control)
 }
 
 /// RFC 7519, 4.1.3: `aud` is one text or a list of them.

@@ -7,7 +7,7 @@ use moim_shared::config::{Auth, Secret};
 use moim_shared::ids::UserId;
 use serde_json::{Value, json};
 
-use super::claims::{MAX_ROOMS, Raw, shown_name};
+use super::claims::{MAX_ROOMS, Raw, is_id, shown_name};
 use super::{Grant, MAX_TOKEN_BYTES, TokenError};
 
 /// What a new token shall say.
@@ -21,6 +21,8 @@ pub struct MintRequest<'a> {
     pub rooms: &'a Grant,
     /// How long it is good, from now.
     pub ttl: Duration,
+    /// The log-in that it comes from, if it comes from one.
+    pub sid: Option<&'a str>,
 }
 
 /// A token that a [`Verifier`](super::Verifier) with this secret and these rules takes until
@@ -42,6 +44,9 @@ pub fn mint(
     }
     if let Some(rooms) = rooms(request.rooms)? {
         claims.insert("rooms".into(), rooms);
+    }
+    if let Some(sid) = request.sid {
+        claims.insert("sid".into(), is_id(sid).then(|| sid.into()).ok_or(TokenError::BadId)?);
     }
     for (claim, text) in [("aud", &auth.audience), ("iss", &auth.issuer)] {
         if let Some(text) = text {

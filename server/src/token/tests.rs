@@ -1,5 +1,7 @@
 //! Tokens from friends and from forgers.
 
+mod public;
+
 use std::time::Duration;
 
 use jsonwebtoken::{EncodingKey, Header};
@@ -261,20 +263,45 @@ fn what_is_minted_is_taken() {
     let user = UserId::parse("mina").unwrap();
     for rooms in [Grant::None, Grant::All, Grant::rooms([room("a")])] {
         let ttl = Duration::from_secs(60);
-        let request = MintRequest { user: &user, name: Some(" Mina "), rooms: &rooms, ttl };
+        let request =
+            MintRequest { user: &user, name: Some(" Mina "), rooms: &rooms, ttl, sid: Some("s-1") };
         let token = mint(&secret('a'), &auth, &request, NOW_MS + 1).unwrap();
         let said = Verifier::new([&secret('a')], &auth).verify(&token, NOW_MS).unwrap();
         assert_eq!((said.user.as_str(), said.name.as_deref()), ("mina", Some("Mina")));
         assert_eq!(said.expires_at_ms, NOW_MS + 61_000);
         assert_eq!(said.grant, rooms);
+        assert_eq!((said.sid.as_deref(), said.jti), (Some("s-1"), None));
+        assert_eq!(said.issued_at_ms, Some(NOW_MS));
     }
+}
+
+#[test]
+fn a_token_and_its_log_in_have_names_of_some_length() {
+    let said = verdict(json!({ "jti": "t-1", "sid": "s 1" })).unwrap();
+    assert_eq!((said.jti.as_deref(), said.sid.as_deref()), (Some("t-1"), Some("s 1")));
+    assert!(verdict(json!({ "jti": "x".repeat(256) })).is_ok());
+    for bad in [json!(""), json!("x".repeat(257)), json!(7), json!("a\nb"), json!(["a"])] {
+        for claim in ["jti", "sid"] {
+            assert_eq!(verdict(json!({ claim: bad })), Err(TokenError::BadId), "{claim} {bad}");
+        }
+    }
+}
+
+#[test]
+fn when_a_token_was_made_is_told_and_not_in_the_future() {
+    assert_eq!(verdict(json!({ "iat": NOW - 5 })).unwrap().issued_at_ms, Some(NOW_MS - 5_000));
+    assert_eq!(verdict(json!({})).unwrap().issued_at_ms, None);
+    assert!(verdict(json!({ "iat": NOW + 60 })).is_ok(), "within the skew");
+    assert_eq!(verdict(json!({ "iat": NOW + 61 })), Err(TokenError::NotYetValid));
+    assert_eq!(verdict(json!({ "iat": "now" })), Err(TokenError::Malformed));
 }
 
 #[test]
 fn what_would_be_refused_is_not_minted() {
     let user = UserId::parse("mina").unwrap();
     let make = |name, rooms: &Grant| {
-        let request = MintRequest { user: &user, name, rooms, ttl: Duration::from_secs(60) };
+        let ttl = Duration::from_secs(60);
+        let request = MintRequest { user: &user, name, rooms, ttl, sid: None };
         mint(&secret('a'), &Auth::default(), &request, NOW_MS).map(|_| ())
     };
     let rooms = |count: usize, width: usize| {

@@ -402,6 +402,7 @@ async fn serve(
         api: None,
         trust: Arc::new(Trust::default()),
         setup,
+        tls: None,
     };
     let (server, address) = http::serve(anywhere, listener, 2).unwrap();
     let handle = server.handle();

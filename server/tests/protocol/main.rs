@@ -17,10 +17,12 @@ mod limits;
 mod members;
 mod names;
 mod process;
+mod public_keys;
 mod resume;
 mod send;
 mod split;
 mod subscribe;
+mod tls;
 mod tokens;
 mod transactions;
 

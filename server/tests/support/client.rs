@@ -6,14 +6,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::{DEADLINE, Frame, Log, Server, frame, token};
+use super::{Boxed, DEADLINE, Frame, Log, Server, encrypted, frame, token};
 
 /// How a client opens its WebSocket.
 pub struct Open {
@@ -21,6 +22,8 @@ pub struct Open {
     log: Log,
     path: String,
     headers: Vec<(String, String)>,
+    tls: Option<TlsConnector>,
+    receive_buffer: Option<u32>,
 }
 
 impl Open {
@@ -30,7 +33,14 @@ impl Open {
 
     /// Where something else than a [`Server`] listens.
     pub fn at(address: SocketAddr) -> Self {
-        Self { address, log: Log::default(), path: "/ws".into(), headers: Vec::new() }
+        Self {
+            address,
+            log: Log::default(),
+            path: "/ws".into(),
+            headers: Vec::new(),
+            tls: None,
+            receive_buffer: None,
+        }
     }
 
     /// Path and query.
@@ -41,6 +51,18 @@ impl Open {
 
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// By TLS.
+    pub fn tls(mut self, connector: &TlsConnector) -> Self {
+        self.tls = Some(connector.clone());
+        self
+    }
+
+    /// With a receive buffer of so many bytes, for a client that will not read.
+    pub fn receive_buffer(mut self, bytes: u32) -> Self {
+        self.receive_buffer = Some(bytes);
         self
     }
 
@@ -62,8 +84,7 @@ impl Open {
             let name: HeaderName = name.parse().unwrap();
             request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
         }
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
+        let stream = self.connect().await;
         let opened = timeout(DEADLINE, client_async(request, stream)).await;
         let (socket, response) = match opened.expect("no answer to the upgrade") {
             Ok(done) => done,
@@ -83,6 +104,21 @@ impl Open {
     }
 }
 
+impl Open {
+    async fn connect(&self) -> Boxed {
+        let socket = TcpSocket::new_v4().unwrap();
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes).unwrap();
+        }
+        let stream: TcpStream = socket.connect(self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        match &self.tls {
+            None => Box::new(stream),
+            Some(connector) => encrypted(connector, stream).await.unwrap(),
+        }
+    }
+}
+
 /// What comes from the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -96,7 +132,7 @@ pub enum Event {
 
 /// See the module.
 pub struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Boxed>,
     /// The sub-protocol that the server chose.
     pub protocol: Option<String>,
     log: Log,

@@ -5,7 +5,10 @@
 
 mod client;
 mod frame;
+mod jwks_server;
 mod server;
+mod signer;
+mod tls;
 mod token;
 mod wire;
 
@@ -15,7 +18,10 @@ use std::time::Duration;
 
 pub use self::client::{Client, Event, Open, to_room};
 pub use self::frame::{Frame, frame};
+pub use self::jwks_server::{JwksServer, Serves};
 pub use self::server::{Answer, Log, Server};
+pub use self::signer::{Signer, jwks};
+pub use self::tls::{Boxed, Certificate, encrypted, get_encrypted};
 pub use self::token::{SECRET, Token, forged, token};
 pub use self::wire::{Opcode, Raw, Wire, encode};
 

@@ -76,12 +76,12 @@ impl Server {
         let mut child = command(directory.path(), &settings, by).spawn().unwrap();
         let watchdog = watchdog(child.id(), directory.path());
         let log = Log::collect(child.stderr.take().unwrap());
-        let Some(line) = log.wait_for(START, |line| line.contains("listens on http://")) else {
+        let Some(line) = log.wait_for(START, |line| line.contains("listens on http")) else {
             let _ = child.kill();
             panic!("the server did not start: {:?}\n{log}", child.wait());
         };
-        let address = line.split("listens on http://").nth(1).unwrap();
-        let address = address.split(' ').next().unwrap().parse().unwrap();
+        let url = line.split("listens on ").nth(1).unwrap().split(' ').next().unwrap();
+        let address = url.split("://").nth(1).unwrap().parse().unwrap();
         let process = Mutex::new(Process { child, watchdog });
         Self { directory, settings, by, process, address, log }
     }

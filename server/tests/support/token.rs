@@ -90,6 +90,7 @@ impl Token {
             name: self.name.as_deref(),
             rooms: &self.grant,
             ttl: self.ttl,
+            sid: None,
         };
         mint(&secret, &self.auth, &request, self.now_ms).unwrap()
     }

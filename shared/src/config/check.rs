@@ -12,6 +12,11 @@ pub(super) fn contradictions(config: &Config) -> Vec<String> {
     if config.jwt_secret_previous.is_some() && config.jwt_secret.is_none() {
         found.push("`jwt_secret_previous` is set, but `jwt_secret` is not".into());
     }
+    match (&config.tls_cert, &config.tls_key) {
+        (Some(_), None) => found.push("`tls_cert` is set, but `tls_key` is not".into()),
+        (None, Some(_)) => found.push("`tls_key` is set, but `tls_cert` is not".into()),
+        _ => {}
+    }
     let public = config.listen;
     if config.admin_listen.is_some_and(|admin| admin == public && admin.port() != 0) {
         found.push(format!(

@@ -236,6 +236,18 @@ fn origins_are_a_list_in_toml_and_in_the_environment() {
 }
 
 #[test]
+fn public_keys_of_others_are_in_a_file_or_at_a_url() {
+    let jwks = |text| load([("MOIM_JWKS", text)]).map(|config| config.jwks.unwrap());
+    assert_eq!(jwks("keys/jwks.json"), Ok(Jwks::File("keys/jwks.json".into())));
+    for url in ["https://id.example.org/jwks.json", "http://127.0.0.1:8000/?a=b"] {
+        assert_eq!(jwks(url), Ok(Jwks::Url(url.into())));
+    }
+    for bad in ["ftp://id.example.org/", "https://", "https://user:word@id.example.org/", " "] {
+        assert!(jwks(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn trusted_proxies_are_a_list_of_networks() {
     let from_file = load_file("trusted_proxies = ['10.0.0.0/8', '::1']").unwrap();
     let from_env = load([("MOIM_TRUSTED_PROXIES", "10.0.0.0/8, ::1")]).unwrap();
@@ -273,6 +285,8 @@ fn values_that_contradict_each_other_are_refused() {
         ("MOIM_LIMITS__OUTBOX_BYTES", "1MiB", "than `limits.message_max` (1228KiB)"),
         ("MOIM_LIMITS__NODE_PENDING_BYTES", "1MiB", "than `limits.room_pending_bytes` (8MiB)"),
         ("MOIM_ADMIN_LISTEN", "127.0.0.1:8080", "are both `127.0.0.1:8080`"),
+        ("MOIM_TLS_CERT", "/tls.crt", "`tls_key` is not"),
+        ("MOIM_TLS_KEY", "/tls.key", "`tls_cert` is not"),
     ] {
         match load([(name, value)]) {
             Ok(_) => assert!(told.is_empty(), "{name}={value} was taken"),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::{LogFormat, Mode, Networks, Origins, Secret, Size, Span, Templates};
+use super::{Jwks, LogFormat, Mode, Networks, Origins, Secret, Size, Span, Templates};
 use crate::ids::NodeId;
 
 /// A type that a key may have.
@@ -146,20 +146,17 @@ impl Value for Origins {
     }
 }
 
-impl Value for Networks {
-    const LIST: bool = true;
-
+impl Value for Jwks {
     fn parse(text: &str) -> Result<Self, String> {
         Self::parse(text)
     }
 
     fn show(&self) -> Option<String> {
-        let entries: Vec<_> = self.entries().filter_map(quoted).collect();
-        Some(format!("[{}]", entries.join(", ")))
+        quoted(self)
     }
 
     fn expected(_: &str) -> String {
-        "a list of addresses and networks such as `10.0.0.0/8`".into()
+        "a path, or a URL such as `https://id.example.org/jwks.json`".into()
     }
 }
 
@@ -176,6 +173,23 @@ impl Value for Templates {
 
     fn expected(_: &str) -> String {
         "a list of tables, each with `send` or `subscribe`".into()
+    }
+}
+
+impl Value for Networks {
+    const LIST: bool = true;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+
+    fn show(&self) -> Option<String> {
+        let entries: Vec<_> = self.entries().filter_map(quoted).collect();
+        Some(format!("[{}]", entries.join(", ")))
+    }
+
+    fn expected(_: &str) -> String {
+        "a list of addresses and networks such as `10.0.0.0/8`".into()
     }
 }
 

@@ -7,7 +7,6 @@ use moim_shared::store::StoreError;
 
 use crate::http::Problem;
 use crate::refusal::{Code, Refusal};
-use crate::token::TokenError;
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
@@ -19,15 +18,6 @@ impl From<BrokerError> for Problem {
     fn from(error: BrokerError) -> Self {
         // What has to be done before another try is done by the next try.
         away(&error)
-    }
-}
-
-impl From<TokenError> for Problem {
-    fn from(error: TokenError) -> Self {
-        match error.refusal() {
-            refusal if refusal.code == Code::Unavailable => refusal.into(),
-            refusal => Self::new(StatusCode::UNAUTHORIZED, refusal),
-        }
     }
 }
 

@@ -28,10 +28,15 @@ impl FromRequest for Who {
         Box::pin(async move {
             let missing = || Problem::unauthorized("give the header `Authorization: Bearer <JWT>`");
             let (api, token) = api.zip(token).ok_or_else(missing)?;
-            let claims = api.sessions.verifier.verify(&token, now_ms())?;
+            let claims = api.sessions.verifier.verify_fresh(&token, now_ms()).await?;
             let (user, name, grant) = (claims.user, claims.name, claims.grant);
-            let proof = Proof::default();
-            Ok(Self(Arc::new(Identity { user, name, grant, proof, anonymous: false })))
+            Ok(Self(Arc::new(Identity {
+                user,
+                name,
+                grant,
+                proof: Proof::default(),
+                anonymous: false,
+            })))
         })
     }
 }
