@@ -17,11 +17,14 @@ use moim_shared::store::rooms::Rooms;
 use moim_shared::store::{Store, StoreError};
 use moim_worker::runner::Running;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
+use crate::http::api::Rates;
 use crate::http::{self, Api, Health, Routes, Serving};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::outbox::{self, CloseReason};
+use crate::purge;
 use crate::reaper::Reaper;
 use crate::registry::Registry;
 use crate::relay::Relay;
@@ -150,12 +153,18 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         close_on_exp: config.auth.close_on_exp.then(|| config.auth.skew.get()),
         sessions: AtomicU64::new(1),
     });
+    let purge = Arc::new(Notify::new());
+    let purging = actix_rt::spawn(purge::run(backends.rooms.clone(), purge.clone()));
     let api = web::Data::new(Api {
         store: backends.store.clone(),
+        rooms: backends.rooms.clone(),
+        history: History { broker: backends.broker.clone(), store: backends.store.clone() },
         broker: backends.broker.clone(),
         hub: hub.clone(),
         sessions: sessions.clone(),
         limits: limits.clone(),
+        rates: Rates::new(limits.send_rate, limits.send_burst, Instant::now()),
+        purge,
     });
     if config.jwks.is_some() {
         watch_keys(&health, sessions.clone());
@@ -186,6 +195,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let quiet = || metrics.connections.get() == 0 && hub.pending_bytes() == 0;
     wait_until(Duration::from_secs(5), quiet).await;
     lease.abort();
+    purging.abort();
     hub.close();
     backends.queue.close();
     for job in backends.jobs {

@@ -157,10 +157,9 @@ pub(super) fn change(
     let done = match decide(&known, actor, target, change.clone(), now) {
         Err(denied) => return Ok(Err(denied)),
         Ok(Decision::Nothing) => known.target,
-        Ok(Decision::Put(mut member)) => {
-            if known.target.is_none() && member.name.is_none() {
-                member.name = name_of(conn, target)?;
-            }
+        Ok(Decision::Put(member)) => {
+            let new = known.target.is_none();
+            let member = if new { named(conn, member)? } else { member };
             put(conn, room, &member, source)?;
             Some(member)
         }
@@ -183,11 +182,14 @@ fn owners(conn: &mut SqliteConnection, room: &RoomId) -> QueryResult<usize> {
     Ok(owners.len())
 }
 
-/// As the user's account says.
-fn name_of(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<Option<String>> {
+/// The member under the name that its account says, if it has no other.
+pub(super) fn named(conn: &mut SqliteConnection, member: Member) -> QueryResult<Member> {
+    if member.name.is_some() {
+        return Ok(member);
+    }
     let name: Option<Option<String>> =
-        accounts::table.find(user.as_str()).select(accounts::name).first(conn).optional()?;
-    Ok(name.flatten())
+        accounts::table.find(member.user.as_str()).select(accounts::name).first(conn).optional()?;
+    Ok(Member { name: name.flatten(), ..member })
 }
 
 /// Takes the user out of up to `most` rooms.
