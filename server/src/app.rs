@@ -19,11 +19,14 @@ use moim_shared::store::rooms::Rooms;
 use moim_shared::store::{Store, StoreError};
 use moim_worker::runner::Running;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
+use crate::http::api::Rates;
 use crate::http::{Api, Health, Routes};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::outbox::{self, CloseReason};
+use crate::purge;
 use crate::reaper::Reaper;
 use crate::registry::Registry;
 use crate::relay::Relay;
@@ -156,6 +159,8 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         close_on_exp: config.auth.close_on_exp.then(|| config.auth.skew.get()),
         sessions: AtomicU64::new(1),
     });
+    let purge = Arc::new(Notify::new());
+    let purging = actix_rt::spawn(purge::run(backends.rooms.clone(), purge.clone()));
     let api = web::Data::new(Api {
         rooms: backends.rooms.clone(),
         logins: people.logins,
@@ -163,10 +168,13 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         ends: people.ends.clone(),
         admin_token: people.admin_token,
         store: backends.store.clone(),
+        history: History { broker: backends.broker.clone(), store: backends.store.clone() },
         broker: backends.broker.clone(),
         hub: hub.clone(),
         sessions: sessions.clone(),
         limits: limits.clone(),
+        rates: Rates::new(limits.send_rate, limits.send_burst, Instant::now()),
+        purge,
     });
     if config.jwks.is_some() {
         watch_keys(&health, sessions.clone());
@@ -199,6 +207,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     wait_until(Duration::from_secs(5), quiet).await;
     lease.abort();
     revocations.abort();
+    purging.abort();
     hub.close();
     backends.queue.close();
     for job in backends.jobs {
