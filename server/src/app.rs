@@ -1,5 +1,6 @@
 //! The composition root: the only place that knows all concrete types and the mode.
 
+mod people;
 mod standalone;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use moim_shared::config::{Config, Mode, Secret};
 use moim_shared::ids::NodeId;
 use moim_shared::presence::Presence;
 use moim_shared::queue::Queue;
+use moim_shared::store::accounts::Accounts;
 use moim_shared::store::rooms::Rooms;
 use moim_shared::store::{Store, StoreError};
 use moim_worker::runner::Running;
@@ -30,7 +32,7 @@ use crate::registry::Registry;
 use crate::relay::Relay;
 use crate::room::{self, Cursors, History, RoomContext};
 use crate::session::{Destinations, SessionContext};
-use crate::token::{KeySource, Verifier};
+use crate::token::{KeySource, Revoked, Verifier};
 use crate::topics::Topics;
 
 /// Why the server does not run, by exit code.
@@ -84,6 +86,7 @@ struct Backends {
     presence: Arc<dyn Presence>,
     store: Arc<dyn Store>,
     rooms: Arc<dyn Rooms>,
+    accounts: Arc<dyn Accounts>,
     /// Whether topics are open when the configuration does not say.
     open_topics: bool,
     secret: Secret,
@@ -123,11 +126,13 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     );
     let topics = Arc::new(Topics::default());
     let registry = Arc::new(Registry::default());
-    relay.connect(&hub, topics.clone(), registry.clone());
+    let revoked = Arc::new(Revoked::default());
+    relay.connect(&hub, topics.clone(), registry.clone(), revoked.clone());
+    let people = people::people(&config, &backends, revoked.clone(), registry.clone()).await?;
     let reaper = Reaper::start(metrics.clone())
         .map_err(|error| StartError::Internal(format!("a thread cannot be started: {error}")))?;
     let secrets = [&backends.secret].into_iter().chain(config.jwt_secret_previous.as_ref());
-    let verifier = verifier(&config, secrets)?;
+    let verifier = verifier(&config, secrets)?.with_revoked(revoked);
     let sessions = Arc::new(SessionContext {
         node: node.clone(),
         hub: hub.clone(),
@@ -142,6 +147,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         anonymous: config.anonymous,
         presence: backends.presence.clone(),
         verifier,
+        logins: people.logins.clone(),
         limits: limits.into(),
         outbox: outbox::Bounds {
             bytes: limits.outbox_bytes.get(),
@@ -156,8 +162,12 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let purge = Arc::new(Notify::new());
     let purging = actix_rt::spawn(purge::run(backends.rooms.clone(), purge.clone()));
     let api = web::Data::new(Api {
-        store: backends.store.clone(),
         rooms: backends.rooms.clone(),
+        logins: people.logins,
+        registration: people.registration,
+        ends: people.ends.clone(),
+        admin_token: people.admin_token,
+        store: backends.store.clone(),
         history: History { broker: backends.broker.clone(), store: backends.store.clone() },
         broker: backends.broker.clone(),
         hub: hub.clone(),
@@ -177,6 +187,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         metrics: metrics.clone(),
     });
     let lease = renew_presence(backends.presence.clone(), node.clone());
+    let revocations = actix_rt::spawn(people.ends.keep_up());
 
     let tls = tls(&config)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -196,6 +207,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     wait_until(Duration::from_secs(5), quiet).await;
     lease.abort();
     purging.abort();
+    revocations.abort();
     hub.close();
     backends.queue.close();
     for job in backends.jobs {

@@ -112,6 +112,13 @@ fn token(
             StartError::Data(format!("the secret in {}: {error}", config.data_dir.display()))
         })?,
     };
-    let request = MintRequest { user: &user, name, rooms: &rooms, ttl: ttl.get(), sid: None };
+    let request = MintRequest {
+        user: &user,
+        name,
+        rooms: &rooms,
+        ttl: ttl.get(),
+        sid: None,
+        made_from_ms: 0,
+    };
     mint(&secret, &config.auth, &request, now_ms()).map_err(|error| usage(&error))
 }

@@ -10,6 +10,7 @@
 //! `stomp, token, refusal, outbox ← metrics ← room ← hub ← session, relay, reaper ← http ← app ←
 //! main`.
 
+pub mod accounts;
 pub mod app;
 pub mod flash;
 pub mod http;

@@ -10,6 +10,7 @@ use moim_shared::signal::Signal;
 use crate::hub::{Handle, Hub};
 use crate::registry::Registry;
 use crate::room::Notice;
+use crate::token::Revoked;
 use crate::topics::Topics;
 
 /// Made before the hub, since the broker needs it and the hub needs the broker.
@@ -23,13 +24,20 @@ struct Here {
     hub: Weak<Hub>,
     topics: Arc<Topics>,
     registry: Arc<Registry>,
+    revoked: Arc<Revoked>,
 }
 
 impl Relay {
     /// From now on these are told.
-    pub fn connect(&self, hub: &Arc<Hub>, topics: Arc<Topics>, registry: Arc<Registry>) {
+    pub fn connect(
+        &self,
+        hub: &Arc<Hub>,
+        topics: Arc<Topics>,
+        registry: Arc<Registry>,
+        revoked: Arc<Revoked>,
+    ) {
         // Done once, in the composition root.
-        let _ = self.here.set(Here { hub: Arc::downgrade(hub), topics, registry });
+        let _ = self.here.set(Here { hub: Arc::downgrade(hub), topics, registry, revoked });
     }
 
     fn room(&self, room: &RoomId) -> Option<Arc<Handle>> {
@@ -62,6 +70,8 @@ impl Feed for Relay {
             Signal::Topic(topic, flash) => _ = here.topics.tell(&topic, &flash),
             Signal::User(user, queue, flash) => _ = here.registry.tell(&user, &queue, &flash),
             Signal::Revoked(revocation) => {
+                // Refused first, so that nobody comes back who was closed.
+                here.revoked.add(&revocation);
                 let ended = here.registry.revoke(&revocation);
                 tracing::info!(sessions = ended, "tokens have ended before their time");
             }

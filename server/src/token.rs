@@ -8,6 +8,7 @@ mod jwks;
 mod key_source;
 mod mint;
 mod proof;
+mod revoked;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -22,10 +23,11 @@ use moim_shared::ids::{RoomId, UserId};
 use crate::refusal::{Code, Refusal};
 use key_source::Known;
 
-pub use claims::{MAX_ID_BYTES, MAX_NAME_CHARS, MAX_ROOMS};
+pub use claims::{MAX_ID_BYTES, MAX_NAME_CHARS, MAX_ROOMS, is_id, shown_name};
 pub use key_source::KeySource;
 pub use mint::{MintRequest, mint};
 pub use proof::Proof;
+pub use revoked::Revoked;
 pub use secret::standalone_secret;
 
 /// The longest token that is looked at, in bytes: room for many grants.
@@ -48,6 +50,17 @@ pub struct Claims {
     pub sid: Option<String>,
     /// `iat`, in ms since 1970; not in the future by more than the skew.
     pub issued_at_ms: Option<u64>,
+}
+
+impl Claims {
+    /// By which it is found again when it is revoked.
+    pub fn proof(&self) -> Proof {
+        Proof {
+            login: self.sid.as_deref().map(Into::into),
+            token: self.jti.as_deref().map(Into::into),
+            issued_at_ms: self.issued_at_ms,
+        }
+    }
 }
 
 /// The rooms a token opens by itself, whoever their members are.
@@ -107,6 +120,9 @@ pub enum TokenError {
     /// `jti` or `sid` is empty, too long, no text, or has control characters.
     #[error("the token's `jti` or `sid` is not allowed")]
     BadId,
+    /// It was revoked: by a log-out, another password, an operator.
+    #[error("the token has been revoked")]
+    Revoked,
     /// It is longer than [`MAX_TOKEN_BYTES`].
     #[error("the token is too large")]
     TooLarge,
@@ -120,6 +136,7 @@ pub struct Verifier {
     secrets: Vec<DecodingKey>,
     keys: Option<KeySource>,
     auth: Auth,
+    revoked: Arc<Revoked>,
 }
 
 impl Verifier {
@@ -127,7 +144,14 @@ impl Verifier {
     /// the one before.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>, auth: &Auth) -> Self {
         let secrets = secrets.into_iter().map(|it| DecodingKey::from_secret(it.as_bytes()));
-        Self { secrets: secrets.collect(), keys: None, auth: auth.clone() }
+        let revoked = Arc::default();
+        Self { secrets: secrets.collect(), keys: None, auth: auth.clone(), revoked }
+    }
+
+    /// The same, which refuses these.
+    #[must_use]
+    pub fn with_revoked(self, revoked: Arc<Revoked>) -> Self {
+        Self { revoked, ..self }
     }
 
     /// The same, which also takes what these keys signed.
@@ -147,7 +171,22 @@ impl Verifier {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLarge);
         }
-        claims::judge(&self.signed(token)?, &self.auth, now_ms)
+        let claims = claims::judge(&self.signed(token)?, &self.auth, now_ms)?;
+        if self.is_revoked(&claims.user, &claims.proof()) {
+            return Err(TokenError::Revoked);
+        }
+        Ok(claims)
+    }
+
+    /// Whether a token of the user that was good when it was shown has been revoked since.
+    pub fn is_revoked(&self, user: &UserId, proof: &Proof) -> bool {
+        self.revoked.holds(user, proof)
+    }
+
+    /// When a proof of the user that is made now says that it was made, in ms since 1970: what
+    /// was made before has been revoked.
+    pub fn made_now(&self, user: &UserId, now_ms: u64) -> u64 {
+        now_ms.max(self.revoked.good_from(user))
     }
 
     /// The same, but keys that are not known yet are looked for first, which may take two seconds.
@@ -225,7 +264,9 @@ const RETRY_MS: u64 = 2_000;
 impl From<TokenError> for Refusal {
     fn from(error: TokenError) -> Self {
         match error {
-            TokenError::Expired => Self::new(Code::Expired, error.to_string()),
+            TokenError::Expired | TokenError::Revoked => {
+                Self::new(Code::Expired, error.to_string())
+            }
             TokenError::KeysAway => Self::later(Code::Unavailable, error.to_string(), RETRY_MS),
             _ => Self::new(Code::BadRequest, error.to_string()),
         }

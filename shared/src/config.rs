@@ -30,7 +30,7 @@ pub use jwks::Jwks;
 pub use limits::Limits;
 pub use networks::Networks;
 pub use origins::Origins;
-pub use secret::Secret;
+pub use secret::{AdminToken, Secret};
 pub use source::{ProcessEnv, Source};
 pub use templates::{Form, Pattern, Pointer, SendTemplate, SubscribeTemplate, Templates, room_of};
 pub use units::{Size, Span, UnitError};
@@ -53,6 +53,9 @@ settings! {
         tls_key: Option<PathBuf> = None, like "\"/etc/moim/tls.key\"";
         /// Where `/metrics` is served. Left out: beside everything else.
         admin_listen: Option<SocketAddr> = None, like "\"127.0.0.1:9090\"";
+        /// What `/admin` asks for (`Authorization: Bearer …`). Left out, there is no `/admin`; but
+        /// standalone on this machine alone makes one at each start and prints it.
+        admin_token: Option<AdminToken> = None, like "\"a long random text\"";
         /// The directory of the database and of what the server makes for itself.
         data_dir: PathBuf = "./data".into();
         /// The name of this process, unlike that of any other. Left out: made at start.
@@ -84,6 +87,8 @@ settings! {
         workers: Option<usize> = None, within 1..=1_024, like "4";
     }
     with {
+        /// Accounts of this server: people who log in with a password.
+        accounts: Accounts;
         /// How tokens are judged.
         auth: Auth;
         /// What is logged, and how.
@@ -116,6 +121,28 @@ settings! {
         filter: String = "info,actix_server=warn".into(), env "MOIM_LOG";
         /// `pretty` for people, `json` for machines: one object a line.
         format: LogFormat = LogFormat::Pretty;
+    }
+}
+
+settings! {
+    /// Accounts of this server: people who log in with a password.
+    Accounts in "accounts" {
+        /// Whether there are any.
+        enabled: bool = true;
+        /// Whether anybody may make one. Left out: yes, unless `jwks` is set, since then people
+        /// come from elsewhere.
+        registration: Option<bool> = None, like "false";
+        /// How long an access token is good. It cannot be taken back where it was noted down, but
+        /// ends at once with a log-out.
+        access_ttl: Span = Span::mins(15), within Span::secs(1)..=Span::hours(24);
+        /// How long a refresh token is good that is not used.
+        refresh_ttl: Span = Span::hours(720), within Span::secs(1)..=Span::hours(8_760);
+        /// Characters that a password has at least.
+        password_min: usize = 8, within 1..=128;
+        /// Wrong passwords for one account before each further one has to wait, longer each time.
+        tries: u32 = 10, within 1..=1_000_000;
+        /// Wrong passwords, and new accounts, of one address in 5 minutes.
+        tries_address: u32 = 50, within 1..=1_000_000;
     }
 }
 

@@ -2,6 +2,8 @@
 //! OpenAPI document at once; `json` and `parts` take requests apart; `failure` says what a seam's
 //! error means to a client.
 
+mod admin;
+mod auth;
 mod binding;
 mod direct;
 mod docs;
@@ -26,7 +28,7 @@ use std::sync::Arc;
 
 use actix_web::web;
 use moim_shared::broker::Broker;
-use moim_shared::config::Limits;
+use moim_shared::config::{AdminToken, Limits};
 use moim_shared::store::Store;
 use moim_shared::store::rooms::Rooms;
 use tokio::sync::Notify;
@@ -38,16 +40,26 @@ pub use self::rates::Rates;
 pub use self::table::Table;
 pub use self::who::Who;
 
+use super::Serving;
+use crate::accounts::{Ends, Logins};
 use crate::hub::Hub;
 use crate::room::History;
 use crate::session::SessionContext;
 
 /// What the routes of the API share. Routes take it as `web::Data<Api>`.
 pub struct Api {
+    /// Rooms and their members.
+    pub rooms: Arc<dyn Rooms>,
+    /// Log-ins; none when there are no accounts here.
+    pub logins: Option<Arc<Logins>>,
+    /// Whether anybody may make an account.
+    pub registration: bool,
+    /// What ends tokens.
+    pub ends: Arc<Ends>,
+    /// What operators show; without one there is nothing for them.
+    pub admin_token: Option<AdminToken>,
     /// The messages.
     pub store: Arc<dyn Store>,
-    /// The rooms and who is in them.
-    pub rooms: Arc<dyn Rooms>,
     /// What was said.
     pub history: History,
     /// The rooms' order, and what nodes tell each other.
@@ -64,21 +76,48 @@ pub struct Api {
     pub purge: Arc<Notify>,
 }
 
-/// Every route that clients use, in the order in which the document shows them.
-fn routes(table: &mut Table) {
-    me::routes(table);
-    own::routes(table);
-    rooms::routes(table);
-    direct::routes(table);
-    members::routes(table);
-    messages::routes(table);
+/// Which routes there are at an address.
+#[derive(Debug, Clone, Copy)]
+pub struct Offer {
+    /// Those of clients.
+    pub clients: bool,
+    /// Those of accounts, among them.
+    pub accounts: bool,
+    /// Those of operators.
+    pub operators: bool,
 }
 
-/// Puts the API and its documentation into the application.
-pub fn public(config: &mut web::ServiceConfig, api: web::Data<Api>) {
+/// Every route, in the order in which the document shows them.
+fn routes(offer: Offer) -> Table {
     let mut table = Table::default();
-    routes(&mut table);
-    docs::serve(config, &api.limits);
+    if offer.clients {
+        if offer.accounts {
+            auth::routes(&mut table);
+            me::account_routes(&mut table);
+        }
+        me::routes(&mut table);
+        own::routes(&mut table);
+        rooms::routes(&mut table);
+        direct::routes(&mut table);
+        members::routes(&mut table);
+        messages::routes(&mut table);
+    }
+    if offer.operators {
+        admin::routes(&mut table);
+    }
+    table
+}
+
+/// Puts the API into the application, and where clients come its documentation.
+pub fn serve(config: &mut web::ServiceConfig, api: web::Data<Api>, serving: Serving) {
+    let offer = Offer {
+        clients: serving != Serving::Operators,
+        accounts: api.logins.is_some(),
+        operators: serving != Serving::Clients && api.admin_token.is_some(),
+    };
+    if offer.clients {
+        docs::serve(config, &api, offer);
+    }
     config.app_data(api);
-    table.serve(config);
+    routes(offer).serve(config);
 }

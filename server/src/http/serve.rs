@@ -61,12 +61,12 @@ pub fn serve(
             .configure(move |config| {
                 if serving != Serving::Operators {
                     public(config);
-                    if let Some(api) = api {
-                        api::public(config, api);
-                    }
                 }
                 if serving != Serving::Clients {
                     admin(config);
+                }
+                if let Some(api) = api {
+                    api::serve(config, api, serving);
                 }
             });
         let (listener, tls) = (listener.clone(), listener.tls.clone());

@@ -2,6 +2,7 @@
 //! into its outbox.
 
 mod connecting;
+mod login;
 mod work;
 
 use std::collections::VecDeque;
@@ -30,6 +31,7 @@ use super::inbound::{Inbound, not_text, too_large};
 use super::protocol::{Action, Protocol, Rules, Violation};
 use super::transaction::Held;
 use super::{Limits, subscriptions};
+use crate::accounts::Logins;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::outbox::{CloseReason, Outbox, Subscription};
@@ -63,6 +65,8 @@ pub struct SessionContext {
     pub presence: Arc<dyn Presence>,
     /// Checks tokens.
     pub verifier: Verifier,
+    /// Checks passwords; none without accounts.
+    pub logins: Option<Arc<Logins>>,
     /// What a session may do.
     pub limits: Limits,
     /// Bounds of outboxes.

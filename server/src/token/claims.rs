@@ -57,7 +57,7 @@ pub(super) fn judge(raw: &Raw, auth: &Auth, now_ms: u64) -> Result<Claims, Token
 }
 
 /// A name as it may be shown: trimmed; nothing when nothing is left.
-pub(super) fn shown_name(name: &str) -> Result<Option<String>, TokenError> {
+pub fn shown_name(name: &str) -> Result<Option<String>, TokenError> {
     let name = name.trim();
     if name.contains(char::is_control) || name.chars().count() > MAX_NAME_CHARS {
         return Err(TokenError::BadName);
@@ -70,7 +70,7 @@ fn time(raw: &Raw, claim: &str) -> Result<Option<u64>, TokenError> {
     let Some(value) = raw.get(claim) else { return Ok(None) };
     let whole = value.as_u64().map(|seconds| seconds.saturating_mul(1_000));
     // Casting a float keeps within u64; what is negative becomes 1970.
-    let millis = whole.or_else(|| value.as_f64().map(|seconds| (seconds * 1_000.0) as u64));
+    let millis = whole.or_else(|| value.as_f64().map(|seconds| (seconds * 1_000.0).round() as u64));
     millis.map(Some).ok_or(TokenError::Malformed)
 }
 
@@ -83,7 +83,8 @@ fn id(claim: Option<&Value>) -> Result<Option<String>, TokenError> {
     }
 }
 
-pub(super) fn is_id(id: &str) -> bool {
+/// Whether a token or a log-in may be called that.
+pub fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= MAX_ID_BYTES && !id.contains(char::is_control)
 }
 

@@ -263,8 +263,14 @@ fn what_is_minted_is_taken() {
     let user = UserId::parse("mina").unwrap();
     for rooms in [Grant::None, Grant::All, Grant::rooms([room("a")])] {
         let ttl = Duration::from_secs(60);
-        let request =
-            MintRequest { user: &user, name: Some(" Mina "), rooms: &rooms, ttl, sid: Some("s-1") };
+        let request = MintRequest {
+            user: &user,
+            name: Some(" Mina "),
+            rooms: &rooms,
+            ttl,
+            sid: Some("s-1"),
+            made_from_ms: 0,
+        };
         let token = mint(&secret('a'), &auth, &request, NOW_MS + 1).unwrap();
         let said = Verifier::new([&secret('a')], &auth).verify(&token, NOW_MS).unwrap();
         assert_eq!((said.user.as_str(), said.name.as_deref()), ("mina", Some("Mina")));
@@ -301,7 +307,7 @@ fn what_would_be_refused_is_not_minted() {
     let user = UserId::parse("mina").unwrap();
     let make = |name, rooms: &Grant| {
         let ttl = Duration::from_secs(60);
-        let request = MintRequest { user: &user, name, rooms, ttl, sid: None };
+        let request = MintRequest { user: &user, name, rooms, ttl, sid: None, made_from_ms: 0 };
         mint(&secret('a'), &Auth::default(), &request, NOW_MS).map(|_| ())
     };
     let rooms = |count: usize, width: usize| {

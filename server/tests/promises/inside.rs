@@ -359,7 +359,7 @@ async fn serve(
     );
     let topics = Arc::new(Topics::default());
     let registry = Arc::new(Registry::default());
-    relay.connect(&hub, topics.clone(), registry.clone());
+    relay.connect(&hub, topics.clone(), registry.clone(), Arc::default());
     let secret = Secret::new(SECRET).unwrap();
     let sessions = Arc::new(SessionContext {
         node: NodeId::random(),
@@ -372,6 +372,7 @@ async fn serve(
         anonymous: false,
         presence: Arc::new(MemoryPresence::new(Duration::from_secs(10))),
         verifier: Verifier::new([&secret], &Auth::default()),
+        logins: None,
         limits: (&limits).into(),
         outbox: outbox::Bounds {
             bytes: limits.outbox_bytes.get(),

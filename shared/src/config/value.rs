@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::{Jwks, LogFormat, Mode, Networks, Origins, Secret, Size, Span, Templates};
+use super::{AdminToken, Jwks, LogFormat, Mode, Networks, Origins, Secret, Size, Span, Templates};
 use crate::ids::NodeId;
 
 /// A type that a key may have.
@@ -126,6 +126,22 @@ impl Value for Secret {
 
     fn expected(_: &str) -> String {
         format!("a secret of at least {} bytes", Self::MIN_BYTES)
+    }
+}
+
+impl Value for AdminToken {
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::new(text).ok_or_else(String::new)
+    }
+
+    fn show(&self) -> Option<String> {
+        None
+    }
+
+    fn expected(_: &str) -> String {
+        "printable ASCII without spaces".into()
     }
 }
 

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
-use moim_shared::config::Limits;
 use utoipa_swagger_ui::Config;
 
-use super::{document, failure};
+use super::{Api, Offer, document, failure};
 use crate::http::{Problem, secured};
 
 /// Swagger UI sets styles of its own and has pictures in its style sheet. Nothing comes from
@@ -22,9 +21,9 @@ struct Docs {
     viewer: Arc<Config<'static>>,
 }
 
-pub(super) fn serve(config: &mut web::ServiceConfig, limits: &Limits) {
+pub(super) fn serve(config: &mut web::ServiceConfig, api: &Api, offer: Offer) {
     let viewer = Config::from("/openapi.json").try_it_out_enabled(true).validator_url("none");
-    let docs = Docs { document: document(limits).into(), viewer: Arc::new(viewer) };
+    let docs = Docs { document: document(api, offer).into(), viewer: Arc::new(viewer) };
     config
         .app_data(web::Data::new(docs))
         .service(web::resource("/openapi.json").get(openapi))

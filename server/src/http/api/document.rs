@@ -8,11 +8,12 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{Table, routes, schema};
+use super::{Api, Offer, routes, schema};
 use crate::http::problem::CONTENT_TYPE;
 
-/// The security scheme's name.
+/// The security schemes' names.
 const BEARER: &str = "bearer";
+const ADMIN: &str = "admin";
 
 /// Headings, in the order in which they are shown.
 const TAGS: [(&str, &str); 5] = [
@@ -24,13 +25,12 @@ const TAGS: [(&str, &str); 5] = [
 ];
 
 /// The document as JSON, with the numbers of this server's configuration.
-pub fn document(limits: &Limits) -> String {
-    let mut table = Table::default();
-    routes(&mut table);
+pub fn document(api: &Api, offer: Offer) -> String {
+    let table = routes(offer);
     let info = InfoBuilder::new()
         .title("Moim")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(description(limits)))
+        .description(Some(description(&api.limits)))
         .build();
     let tags = TAGS.map(|(name, about)| {
         utoipa::openapi::tag::TagBuilder::new().name(name).description(Some(about)).build()
@@ -48,15 +48,19 @@ pub fn document(limits: &Limits) -> String {
         .servers(Some([Server::new("/")]))
         .tags(Some(tags))
         .security(Some([SecurityRequirement::new(BEARER, [""; 0])]))
-        .components(Some(components(table.schemas)))
+        .components(Some(components(table.schemas, offer.operators)))
         .paths(table.paths)
         .build();
     // It is made of texts and numbers: there is nothing in it that JSON cannot say.
-    serde_json::to_string(&document).unwrap_or_default()
+    let mut document = serde_json::to_value(&document).unwrap_or_default();
+    let password_min = api.logins.as_ref().map_or(1, |logins| logins.password_min());
+    schema::set_password_min(&mut document, password_min);
+    document.to_string()
 }
 
 fn components(
     schemas: Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>,
+    operators: bool,
 ) -> Components {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -66,6 +70,12 @@ fn components(
         .security_scheme(BEARER, SecurityScheme::Http(bearer.build()))
         .schema(schema::Problem::name(), schema::Problem::schema())
         .schemas_from_iter(schemas);
+    if operators {
+        let admin = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("What `MOIM_ADMIN_TOKEN` says, or the log at the start."));
+        components = components.security_scheme(ADMIN, SecurityScheme::Http(admin.build()));
+    }
     for (status, name, about) in REFUSALS {
         components = components.response(name, refusal(status, about));
     }

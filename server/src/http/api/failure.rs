@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 use moim_shared::broker::BrokerError;
 use moim_shared::store::StoreError;
 
+use crate::accounts::Denied;
 use crate::http::Problem;
 use crate::refusal::{Code, Refusal};
 
@@ -19,6 +20,22 @@ impl From<BrokerError> for Problem {
         // What has to be done before another try is done by the next try.
         away(&error)
     }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Store(error) => error.into(),
+            Denied::Token(error) => ours(&error),
+            Denied::Wrong | Denied::Ended => Self::new(StatusCode::UNAUTHORIZED, denied.into()),
+            _ => Refusal::from(denied).into(),
+        }
+    }
+}
+
+/// 403, whoever asks.
+pub fn forbidden(detail: &'static str) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, Refusal::new(Code::BadRequest, detail))
 }
 
 fn away(error: &dyn std::error::Error) -> Problem {

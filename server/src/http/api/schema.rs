@@ -46,6 +46,46 @@ pub fn user() -> Object {
     text().pattern(Some(r"^[!-.0-9;-\[\]-~]{1,128}$")).examples([json!("mina")]).build()
 }
 
+/// The id of a user that has an account.
+pub fn new_user() -> Object {
+    text()
+        .pattern(Some(r"^[!-.0-9;-\[\]-}][!-.0-9;-\[\]-~]{0,127}$"))
+        .examples([json!("mina")])
+        .build()
+}
+
+/// A password that there is.
+pub fn password() -> Object {
+    text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Password))).build()
+}
+
+/// A password that there is to be. The shortest is a matter of configuration.
+pub fn new_password() -> Object {
+    text()
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)))
+        .min_length(Some(1))
+        .max_length(Some(crate::accounts::PASSWORD_MAX))
+        .build()
+}
+
+/// Puts the shortest password into a finished document.
+pub fn set_password_min(document: &mut serde_json::Value, least: usize) {
+    let schemas = document.pointer_mut("/components/schemas");
+    for schema in schemas.and_then(|all| all.as_object_mut()).into_iter().flatten() {
+        let properties = schema.1.get_mut("properties").and_then(|all| all.as_object_mut());
+        for (_, property) in properties.into_iter().flatten() {
+            if property["format"] == "password" && property.get("minLength").is_some() {
+                property["minLength"] = least.into();
+            }
+        }
+    }
+}
+
+/// A refresh token.
+pub fn refresh_token() -> Object {
+    text().pattern(Some("^[A-Za-z0-9_-]{43}$")).build()
+}
+
 /// A position in a room.
 pub fn position() -> Object {
     let pattern = "^[0-9]{1,20}-[0-9]{1,20}$";

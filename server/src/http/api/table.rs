@@ -7,6 +7,7 @@ use actix_web::http::Method;
 use actix_web::{FromRequest, Handler, Resource, Responder, web};
 use utoipa::__dev::SchemaReferences;
 use utoipa::openapi::path::{HttpMethod, Operation, Paths};
+use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Ref, RefOr, Schema};
 
 use super::document;
@@ -74,7 +75,8 @@ impl Table {
 fn implied(operation: &Operation) -> impl Iterator<Item = u16> {
     let body = operation.request_body.is_some();
     let taken = body || operation.parameters.as_ref().is_some_and(|all| !all.is_empty());
-    let token = operation.security.is_none();
+    let open = |all: &Vec<SecurityRequirement>| all.contains(&SecurityRequirement::default());
+    let token = !operation.security.as_ref().is_some_and(open);
     let all = [(taken, 400), (token, 401), (body, 413), (body, 415), (true, 503)];
     all.into_iter().filter_map(|(applies, status)| applies.then_some(status))
 }

@@ -12,7 +12,7 @@ use super::Api;
 use crate::http::Problem;
 use crate::room::Identity;
 use crate::session::bearer;
-use crate::token::Proof;
+use crate::token::Claims;
 
 /// The one who asks. A handler that takes it answers 401 to everybody else.
 #[derive(Debug, Clone)]
@@ -29,14 +29,9 @@ impl FromRequest for Who {
             let missing = || Problem::unauthorized("give the header `Authorization: Bearer <JWT>`");
             let (api, token) = api.zip(token).ok_or_else(missing)?;
             let claims = api.sessions.verifier.verify_fresh(&token, now_ms()).await?;
-            let (user, name, grant) = (claims.user, claims.name, claims.grant);
-            Ok(Self(Arc::new(Identity {
-                user,
-                name,
-                grant,
-                proof: Proof::default(),
-                anonymous: false,
-            })))
+            let proof = claims.proof();
+            let Claims { user, name, grant, .. } = claims;
+            Ok(Self(Arc::new(Identity { user, name, grant, proof, anonymous: false })))
         })
     }
 }

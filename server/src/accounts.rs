@@ -1,0 +1,354 @@
+//! Accounts of this server: who may log in, and what ends it again. Knows no HTTP and no STOMP.
+//!
+//! A password check gives out a *log-in*: short access tokens that name it (`sid`), and refresh
+//! tokens of which only a hash is kept, each good for one use.
+
+mod ends;
+mod hasher;
+mod refresh;
+mod throttle;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moim_shared::clock::now_ms;
+use moim_shared::config::{self, Auth, Secret};
+use moim_shared::ids::UserId;
+use moim_shared::store::StoreError;
+use moim_shared::store::accounts::{Account, Accounts, Login, NewRefresh, Rotation, Subject};
+use moim_shared::store::rooms::{Made, Rooms};
+use parking_lot::Mutex;
+
+pub use self::ends::Ends;
+pub use self::hasher::{Crowded, Hasher, Password};
+pub use self::refresh::{RefreshToken, random_text};
+use self::throttle::{Allowance, Throttle, Try};
+use crate::refusal::{Code, Refusal};
+use crate::token::{Grant, MintRequest, TokenError, mint, shown_name};
+
+/// The longest password, in characters: more adds nothing but work.
+pub const PASSWORD_MAX: usize = 128;
+
+/// Log-ins that one user may have beside a new one.
+const LOGINS_BESIDE: usize = 49;
+
+/// How long a refresh token works after it was used: its answer may have been lost.
+const GRACE_MS: u64 = 60_000;
+
+/// Why not.
+#[derive(Debug, thiserror::Error)]
+pub enum Denied {
+    /// The name, the password, or both.
+    #[error("the user or the password is wrong")]
+    Wrong,
+    /// The refresh token.
+    #[error("the refresh token is unknown, used up or past its time; log in again")]
+    Ended,
+    /// Something in the request is not allowed. The text is for the client.
+    #[error("{0}")]
+    Invalid(String),
+    /// The name belongs to somebody, or did.
+    #[error("this name is taken")]
+    Taken,
+    /// Too many tries; how long to wait.
+    #[error("too many wrong passwords, or too many new accounts; wait")]
+    Throttled(Duration),
+    /// Too many check their passwords right now.
+    #[error("too many log in right now; try again")]
+    Crowded,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A token could not be made.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        let detail = denied.to_string();
+        match denied {
+            Denied::Wrong | Denied::Ended | Denied::Invalid(_) => {
+                Self::new(Code::BadRequest, detail)
+            }
+            Denied::Taken => Self::new(Code::NameReused, detail),
+            Denied::Throttled(wait) => {
+                let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                Self::later(Code::RateLimited, detail, ms.max(1))
+            }
+            Denied::Crowded => Self { detail: detail.into(), ..Self::busy() },
+            // Why is for the log.
+            Denied::Store(_) | Denied::Token(_) => Self::unavailable(),
+        }
+    }
+}
+
+/// What a log-in is given. The access token is a JWT as others make them too.
+pub struct Tokens {
+    /// Whose.
+    pub user: UserId,
+    /// For every request.
+    pub access: String,
+    /// How long that is good.
+    pub expires_in: Duration,
+    /// For the next access token.
+    pub refresh: RefreshToken,
+}
+
+/// What this is made of.
+pub struct Parts {
+    /// The accounts.
+    pub accounts: Arc<dyn Accounts>,
+    /// Who is in which room.
+    pub rooms: Arc<dyn Rooms>,
+    /// What ends tokens.
+    pub ends: Arc<Ends>,
+    /// What signs access tokens, and the rules by which they are judged.
+    pub secret: Secret,
+    /// See there.
+    pub auth: Auth,
+    /// `accounts` of the configuration.
+    pub settings: config::Accounts,
+}
+
+/// See the module.
+pub struct Logins {
+    parts: Parts,
+    hasher: Hasher,
+    throttle: Mutex<Throttle>,
+}
+
+impl Logins {
+    /// Starts the threads that check passwords.
+    pub fn start(parts: Parts) -> std::io::Result<Self> {
+        let config::Accounts { tries, tries_address, .. } = parts.settings;
+        let throttle = Throttle::new(Allowance { account: tries, address: tries_address });
+        Ok(Self { parts, hasher: Hasher::start()?, throttle: Mutex::new(throttle) })
+    }
+
+    /// Makes an account and logs it in.
+    pub async fn register(
+        &self,
+        user: UserId,
+        password: Password,
+        name: Option<&str>,
+        address: IpAddr,
+    ) -> Result<Tokens, Denied> {
+        // `~` begins the names of those who are nobody.
+        if user.as_str().starts_with('~') {
+            return Err(Denied::Invalid("a user name does not begin with `~`".into()));
+        }
+        self.check_new(&password)?;
+        let name = shown(name)?;
+        // Also when it works: it is the number of accounts that is bounded.
+        let _ = self.begin(None, address)?;
+        if self.is_somebody(&user).await? {
+            return Err(Denied::Taken);
+        }
+        let password_hash = self.hash(password).await?;
+        let account = Account { user, name, password_hash, created_at: now_ms() };
+        match self.parts.accounts.account_create(&account).await? {
+            Made::New(()) => self.log_in_as(&account).await,
+            Made::There(()) | Made::Taken => Err(Denied::Taken),
+        }
+    }
+
+    /// Checks the password and begins a log-in.
+    pub async fn log_in(
+        &self,
+        user: &UserId,
+        password: Password,
+        address: IpAddr,
+    ) -> Result<Tokens, Denied> {
+        let account = self.check(user, password, address).await?;
+        self.log_in_as(&account).await
+    }
+
+    /// The account, when it is its password. Whether there is such an account cannot be told from
+    /// the answer, nor from how long it takes.
+    pub async fn check(
+        &self,
+        user: &UserId,
+        password: Password,
+        address: IpAddr,
+    ) -> Result<Account, Denied> {
+        let attempt = self.begin(Some(user), address)?;
+        match self.look(user, password).await {
+            Ok(Some(account)) => {
+                self.throttle.lock().right(attempt, Instant::now());
+                Ok(account)
+            }
+            Ok(None) => Err(Denied::Wrong),
+            Err(error) => {
+                self.throttle.lock().not_tried(&attempt, Instant::now());
+                Err(error)
+            }
+        }
+    }
+
+    /// Changes a refresh token for new tokens.
+    pub async fn refresh(&self, token: &RefreshToken) -> Result<Tokens, Denied> {
+        let (accounts, now) = (&self.parts.accounts, now_ms());
+        let (refresh, new) = self.new_refresh(now);
+        match accounts.login_rotate(&token.hash(), &new, now, GRACE_MS).await? {
+            Rotation::Rotated(login) => {
+                let account = accounts.account_get(&login.user).await?.ok_or(Denied::Ended)?;
+                self.tokens(&account, &login.id, refresh)
+            }
+            Rotation::Reused(login) => {
+                tracing::warn!(user.id = %login.user,
+                    "a refresh token of `{}` was used again; its log-in has ended", login.user);
+                self.parts.ends.end(Subject::Login(login.id)).await?;
+                Err(Denied::Ended)
+            }
+            Rotation::Refused => Err(Denied::Ended),
+        }
+    }
+
+    /// Ends a log-in, with its access tokens. One that has ended is what is wanted.
+    pub async fn log_out(&self, token: &RefreshToken) -> Result<(), Denied> {
+        if let Some(login) = self.parts.accounts.login_end(&token.hash()).await? {
+            self.parts.ends.end(Subject::Login(login.id)).await?;
+        }
+        Ok(())
+    }
+
+    /// Changes the password, ends every log-in and every token, and begins a new one.
+    pub async fn change_password(
+        &self,
+        user: &UserId,
+        current: Password,
+        new: Password,
+        address: IpAddr,
+    ) -> Result<Tokens, Denied> {
+        self.check_new(&new)?;
+        let old = self.check(user, current, address).await?;
+        let password_hash = self.hash(new).await?;
+        let accounts = &self.parts.accounts;
+        if !accounts.account_set_password(user, &old.password_hash, &password_hash).await? {
+            // Somebody else was faster.
+            return Err(Denied::Wrong);
+        }
+        self.parts.ends.end(Subject::User(user.clone())).await?;
+        self.log_in_as(&Account { password_hash, ..old }).await
+    }
+
+    /// Checks the password and ends the account: its tokens, its memberships, its name for ever.
+    pub async fn delete(
+        &self,
+        user: &UserId,
+        password: Password,
+        address: IpAddr,
+    ) -> Result<(), Denied> {
+        self.check(user, password, address).await?;
+        let Parts { accounts, rooms, ends, .. } = &self.parts;
+        // First the tokens, which could bring it back into a room; last what makes it impossible
+        // to ask for the rest again if it failed.
+        ends.end(Subject::User(user.clone())).await?;
+        for room in rooms.member_vanish(user).await? {
+            ends.members_changed(&room).await;
+        }
+        accounts.account_delete(user).await?;
+        Ok(())
+    }
+
+    /// Another name for people; none when it is empty. `None`: there is no such account.
+    pub async fn rename(
+        &self,
+        user: &UserId,
+        name: Option<&str>,
+    ) -> Result<Option<Account>, Denied> {
+        let name = shown(name)?;
+        self.parts.accounts.account_rename(user, name.as_deref()).await?;
+        self.account(user).await
+    }
+
+    /// The account, if there is one.
+    pub async fn account(&self, user: &UserId) -> Result<Option<Account>, Denied> {
+        Ok(self.parts.accounts.account_get(user).await?)
+    }
+
+    /// Characters that a password has at least.
+    pub const fn password_min(&self) -> usize {
+        self.parts.settings.password_min
+    }
+
+    fn begin(&self, user: Option<&UserId>, address: IpAddr) -> Result<Try, Denied> {
+        self.throttle.lock().begin(user, address, Instant::now()).map_err(Denied::Throttled)
+    }
+
+    fn check_new(&self, password: &Password) -> Result<(), Denied> {
+        let least = self.parts.settings.password_min;
+        if (least..=PASSWORD_MAX).contains(&password.chars()) {
+            return Ok(());
+        }
+        Err(Denied::Invalid(format!("a password has {least} to {PASSWORD_MAX} characters")))
+    }
+
+    /// Names that tokens of others brought here are not free: who takes one would be that person.
+    async fn is_somebody(&self, user: &UserId) -> Result<bool, Denied> {
+        let Parts { accounts, rooms, .. } = &self.parts;
+        Ok(accounts.account_get(user).await?.is_some()
+            || !rooms.rooms_of(user, None, 1).await?.is_empty())
+    }
+
+    async fn look(&self, user: &UserId, password: Password) -> Result<Option<Account>, Denied> {
+        let account = self.parts.accounts.account_get(user).await?;
+        // No account has such a one, and its length is the client's own doing.
+        if password.chars() > PASSWORD_MAX {
+            return Ok(None);
+        }
+        let hash = account.as_ref().map(|account| account.password_hash.clone());
+        let right = self.hasher.verify(password, hash).await.map_err(|Crowded| Denied::Crowded)?;
+        Ok(account.filter(|_| right))
+    }
+
+    async fn hash(&self, password: Password) -> Result<String, Denied> {
+        self.hasher.hash(password).await.map_err(|Crowded| Denied::Crowded)
+    }
+
+    async fn log_in_as(&self, account: &Account) -> Result<Tokens, Denied> {
+        let accounts = &self.parts.accounts;
+        let (refresh, new) = self.new_refresh(now_ms());
+        let login = Login { user: account.user.clone(), id: random_text::<16>() };
+        let checked = &account.password_hash;
+        if !accounts.login_begin(&login, checked, &new, LOGINS_BESIDE).await? {
+            return Err(Denied::Wrong);
+        }
+        self.tokens(account, &login.id, refresh)
+    }
+
+    fn new_refresh(&self, now: u64) -> (RefreshToken, NewRefresh) {
+        let token = RefreshToken::random();
+        let expires_at = now.saturating_add(self.parts.settings.refresh_ttl.as_millis());
+        let new = NewRefresh { hash: token.hash(), expires_at };
+        (token, new)
+    }
+
+    fn tokens(
+        &self,
+        account: &Account,
+        sid: &str,
+        refresh: RefreshToken,
+    ) -> Result<Tokens, Denied> {
+        let Parts { ends, secret, auth, settings, .. } = &self.parts;
+        let expires_in = settings.access_ttl.get();
+        let request = MintRequest {
+            user: &account.user,
+            name: account.name.as_deref(),
+            rooms: &Grant::None,
+            ttl: expires_in,
+            sid: Some(sid),
+            made_from_ms: ends.good_from(&account.user),
+        };
+        let access = mint(secret, auth, &request, now_ms())?;
+        Ok(Tokens { user: account.user.clone(), access, expires_in, refresh })
+    }
+}
+
+fn shown(name: Option<&str>) -> Result<Option<String>, Denied> {
+    let name = name.map(shown_name).transpose();
+    let invalid = |error: TokenError| Denied::Invalid(error.to_string());
+    name.map(Option::flatten).map_err(invalid)
+}

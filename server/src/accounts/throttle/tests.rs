@@ -1,0 +1,135 @@
+//! Who may try, and when again.
+
+use super::*;
+
+const ALLOWANCE: Allowance = Allowance { account: 10, address: 50 };
+
+fn user(name: &str) -> UserId {
+    UserId::parse(name).unwrap()
+}
+
+fn address(last: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, last])
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// How many of so many wrong tries are let through.
+fn wrong(throttle: &mut Throttle, name: &str, from: IpAddr, tries: usize, now: Instant) -> usize {
+    let name = user(name);
+    (0..tries).filter(|_| throttle.begin(Some(&name), from, now).is_ok()).count()
+}
+
+#[test]
+fn an_account_has_ten_free_tries_and_then_waits_longer_each_time() {
+    let (mut throttle, mut now) = (Throttle::new(ALLOWANCE), Instant::now());
+    assert_eq!(wrong(&mut throttle, "ann", address(1), 1_000, now), 10);
+    let mut waits = Vec::new();
+    for from in 2..10 {
+        let wait = throttle.begin(Some(&user("ann")), address(from), now).unwrap_err();
+        waits.push(wait.as_secs());
+        now += wait;
+        assert_eq!(wrong(&mut throttle, "ann", address(from), 5, now), 1);
+    }
+    assert_eq!(waits, [15, 30, 60, 120, 240, 480, 900, 900]);
+    assert_eq!(wrong(&mut throttle, "bob", address(1), 5, now), 5, "others are not concerned");
+}
+
+#[test]
+fn what_is_refused_does_not_make_it_longer_and_a_quiet_while_ends_it() {
+    let (mut throttle, start) = (Throttle::new(ALLOWANCE), Instant::now());
+    wrong(&mut throttle, "ann", address(1), 10, start);
+    for second in 0..15 {
+        assert_eq!(wrong(&mut throttle, "ann", address(2), 100, start + secs(second)), 0);
+    }
+    assert_eq!(wrong(&mut throttle, "ann", address(3), 1, start + secs(15)), 1);
+    let later = start + secs(15 + 30) + WINDOW;
+    assert_eq!(wrong(&mut throttle, "ann", address(4), 20, later), 10);
+}
+
+#[test]
+fn who_logged_in_from_there_before_is_not_shut_out_by_others() {
+    let (mut throttle, now) = (Throttle::new(ALLOWANCE), Instant::now());
+    let ann = user("ann");
+    let home = throttle.begin(Some(&ann), address(1), now).unwrap();
+    throttle.right(home, now);
+    for attacker in 2..50 {
+        wrong(&mut throttle, "ann", address(attacker), 50, now);
+    }
+    assert!(throttle.begin(Some(&ann), address(99), now).is_err(), "a new address waits");
+    let again = throttle.begin(Some(&ann), address(1), now).unwrap();
+    throttle.right(again, now);
+    // There, too, there is an end to it.
+    assert_eq!(wrong(&mut throttle, "ann", address(1), 1_000, now), 10);
+    // Known for a month, whatever was tried meanwhile.
+    let much_later = now + KNOWN_FOR - secs(1);
+    assert_eq!(wrong(&mut throttle, "ann", address(1), 1, much_later), 1);
+}
+
+#[test]
+fn the_right_password_costs_nothing() {
+    let (mut throttle, now) = (Throttle::new(ALLOWANCE), Instant::now());
+    wrong(&mut throttle, "ann", address(1), 9, now);
+    for _ in 0..1_000 {
+        let right = throttle.begin(Some(&user("ann")), address(1), now).unwrap();
+        throttle.right(right, now);
+    }
+    let untried = throttle.begin(Some(&user("bob")), address(1), now).unwrap();
+    throttle.not_tried(&untried, now);
+    assert_eq!(wrong(&mut throttle, "bob", address(1), 100, now), 10);
+}
+
+#[test]
+fn many_at_once_count_as_many() {
+    let (mut throttle, now) = (Throttle::new(ALLOWANCE), Instant::now());
+    let ann = user("ann");
+    let under_way: Vec<_> =
+        (0..100).filter_map(|_| throttle.begin(Some(&ann), address(1), now).ok()).collect();
+    assert_eq!(under_way.len(), 10);
+}
+
+#[test]
+fn an_address_has_fifty_in_five_minutes_and_then_one_each_six_seconds() {
+    let (mut throttle, now) = (Throttle::new(ALLOWANCE), Instant::now());
+    let tries = |throttle: &mut Throttle, now| {
+        (0..1_000)
+            .filter(|n| throttle.begin(Some(&user(&format!("u{n}"))), address(1), now).is_ok())
+            .count()
+    };
+    assert_eq!(tries(&mut throttle, now), 50);
+    let wait = throttle.begin(None, address(1), now).unwrap_err();
+    assert!(wait > secs(5) && wait <= secs(6), "{wait:?}");
+    assert!(throttle.begin(None, address(2), now).is_ok(), "another address");
+    assert_eq!(tries(&mut throttle, now + secs(61)), 10);
+    assert_eq!(tries(&mut throttle, now + secs(61) + WINDOW), 50);
+}
+
+#[test]
+fn an_ipv6_address_counts_by_its_network_and_a_mapped_one_as_what_it_is() {
+    let (mut throttle, now) = (Throttle::new(ALLOWANCE), Instant::now());
+    let ipv6 = |n: u64| format!("2001:db8::{n:x}").parse::<IpAddr>().unwrap();
+    let passed = (0..100).filter(|n| throttle.begin(None, ipv6(*n), now).is_ok()).count();
+    assert_eq!(passed, 50);
+    assert!(throttle.begin(None, "2001:db8:0:1::1".parse().unwrap(), now).is_ok());
+    let mapped = "::ffff:192.0.2.1".parse().unwrap();
+    for _ in 0..50 {
+        let _ = throttle.begin(None, mapped, now).unwrap();
+    }
+    assert!(throttle.begin(None, address(1), now).is_err());
+}
+
+#[test]
+fn memory_is_bounded_and_those_who_matter_longest_stay() {
+    let (mut throttle, now) = (Throttle::new(ALLOWANCE), Instant::now());
+    for from in 0..5 {
+        wrong(&mut throttle, "ann", address(from), 50, now);
+    }
+    for n in 0..3 * MOST {
+        let from = IpAddr::from(u32::try_from(n + 1_000).unwrap().to_be_bytes());
+        let _ = throttle.begin(Some(&user(&format!("u{n}"))), from, now);
+    }
+    assert!(throttle.accounts.0.len() <= MOST && throttle.addresses.0.len() <= MOST);
+    assert!(throttle.begin(Some(&user("ann")), address(77), now).is_err());
+}
