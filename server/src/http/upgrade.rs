@@ -113,6 +113,7 @@ fn answer(
             .and_then(session::bearer)
             .map(Into::into),
         access_token: access_token(request.uri().query()),
+        address: Some(client.address),
     };
     Ok((response.finish().drop_body(), upgrade))
 }

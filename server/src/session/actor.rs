@@ -2,6 +2,7 @@
 //! into its outbox.
 
 mod connecting;
+mod login;
 mod work;
 
 use std::collections::VecDeque;

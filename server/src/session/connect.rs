@@ -1,5 +1,7 @@
 //! CONNECT: version, heart-beats, credentials. Pure but for the token's check.
 
+use std::net::IpAddr;
+
 use crate::outbox::Beats;
 use crate::refusal::{Code, Refusal};
 use crate::stomp::{Headers, Version};
@@ -13,6 +15,8 @@ pub struct Upgrade {
     pub authorization: Option<Box<str>>,
     /// `?access_token=`.
     pub access_token: Option<Box<str>>,
+    /// Where the client is, as far as anybody who is trusted says.
+    pub address: Option<IpAddr>,
 }
 
 /// Why CONNECT was refused.
@@ -53,17 +57,42 @@ pub fn beats(headers: &Headers, least: u64, idle_ms: u64) -> Result<Beats, Rejec
     Ok(Beats { out_ms: agreed(wants), in_ms: agreed(can), idle_ms })
 }
 
-/// The token, first found: CONNECT `Authorization`, the upgrade's, its query, `passcode`.
-pub fn token<'a>(headers: &'a Headers, upgrade: &'a Upgrade) -> Option<&'a str> {
-    headers
+/// What a client shows of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credentials<'a> {
+    /// A token.
+    Token(&'a str),
+    /// The name and the password of an account.
+    Account {
+        /// `login`.
+        login: &'a str,
+        /// `passcode`.
+        passcode: &'a str,
+    },
+}
+
+/// The token, first found: CONNECT `Authorization`, the upgrade's, its query, `passcode`. What
+/// stands there beside a `login` is a password, unless it looks like a token.
+pub fn credentials<'a>(headers: &'a Headers, upgrade: &'a Upgrade) -> Option<Credentials<'a>> {
+    let token = headers
         .get("Authorization")
         .or_else(|| headers.get("authorization"))
         .and_then(bearer)
         .or(upgrade.authorization.as_deref())
-        .or(upgrade.access_token.as_deref())
-        .or_else(|| headers.get("passcode"))
-        .map(str::trim)
-        .filter(|token| !token.is_empty())
+        .or(upgrade.access_token.as_deref());
+    let is_some = |text: &&str| !text.trim().is_empty();
+    match (token, headers.get("passcode"), headers.get("login").filter(is_some)) {
+        (Some(token), _, _) => Some(token.trim()).filter(is_some).map(Credentials::Token),
+        (None, Some(passcode), Some(login)) if !looks_like_token(passcode) => {
+            Some(Credentials::Account { login, passcode })
+        }
+        (None, passcode, _) => passcode.map(str::trim).filter(is_some).map(Credentials::Token),
+    }
+}
+
+/// A JWT begins with the JSON of its header, in base64url (RFC 7515, section 7.1).
+fn looks_like_token(text: &str) -> bool {
+    text.trim_start().starts_with("eyJ") && text.matches('.').count() == 2
 }
 
 /// The token of an `Authorization` value (RFC 6750, section 2.1; the scheme's case is free). One
@@ -83,4 +112,39 @@ pub fn no_token() -> Rejected {
 
 fn bad(detail: &'static str) -> Rejected {
     Rejected::Refused(Refusal::new(Code::BadRequest, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(pairs: &[(&str, &str)]) -> Headers {
+        let mut headers = Headers::default();
+        pairs.iter().for_each(|(name, value)| headers.push(*name, *value));
+        headers
+    }
+
+    #[test]
+    fn a_passcode_beside_a_login_is_a_password_unless_it_looks_like_a_token() {
+        let upgrade = Upgrade::default();
+        let (jwt, word) = ("eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "eyJust a word.");
+        let account = Credentials::Account { login: "ann", passcode: word };
+        for (headers, expected) in [
+            (shown(&[("login", "ann"), ("passcode", jwt)]), Some(Credentials::Token(jwt))),
+            (shown(&[("login", "ann"), ("passcode", word)]), Some(account)),
+            (shown(&[("login", ""), ("passcode", word)]), Some(Credentials::Token(word))),
+            (shown(&[("passcode", word)]), Some(Credentials::Token(word))),
+            (shown(&[("login", "ann")]), None),
+            (
+                shown(&[("login", "ann"), ("passcode", "")]),
+                Some(Credentials::Account { login: "ann", passcode: "" }),
+            ),
+            (
+                shown(&[("Authorization", "Bearer t"), ("login", "ann"), ("passcode", word)]),
+                Some(Credentials::Token("t")),
+            ),
+        ] {
+            assert_eq!(credentials(&headers, &upgrade), expected, "{headers:?}");
+        }
+    }
 }

@@ -45,7 +45,8 @@ async fn join(
 ) -> Result<Json<MemberView>, Problem> {
     let (room, me) = (&path.room, &who.0.user);
     // Apps join at every start; mostly there is nothing to be done.
-    if api.store.access(room, me).await? == Access::None {
+    let known = api.store.access(room, me).await?;
+    if matches!(known, Access::None | Access::Banned) {
         let join = Change::Join { name: who.0.name.clone() };
         match api.rooms.member_change(room, me, me, join).await? {
             Err(Denied::NotAMember) => enter(&api, room, &who).await?,

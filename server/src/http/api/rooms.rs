@@ -96,10 +96,7 @@ async fn create(
     let visibility = wish.visibility.unwrap_or(Visibility::Private).into();
     let owner = Member::new(who.0.user.clone(), who.0.name.clone(), now_ms());
     match api.rooms.room_create(&NewRoom { id, name, visibility }, &owner).await? {
-        Made::New(room) | Made::There(room) => {
-            members_changed(&api, &room.id).await;
-            Ok(created(room.into()))
-        }
+        Made::New(room) | Made::There(room) => Ok(created(room.into())),
         Made::Taken => {
             let detail = "a room has this id already, or had it once";
             Err(Refusal::new(Code::NameReused, detail).into())

@@ -1,6 +1,7 @@
 //! CONNECT: from the frame to CONNECTED. A token whose key is not known yet is held here, and with
 //! it all that comes behind.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix::AsyncContext;
@@ -9,7 +10,7 @@ use moim_shared::clock::now_ms;
 use moim_shared::ids::UserId;
 use moim_shared::presence;
 
-use super::super::connect::{self, Rejected, Upgrade};
+use super::super::connect::{self, Credentials, Rejected, Upgrade};
 use super::Session;
 use crate::outbox::{Beats, CloseReason};
 use crate::refusal::Code;
@@ -18,11 +19,11 @@ use crate::stomp::{Command, Headers, Version};
 use crate::token::{Claims, Grant, Proof, TokenError};
 
 /// What a client asked for that still has to say who it is.
-struct Connecting {
+pub(super) struct Connecting {
     version: Version,
     beats: Beats,
     device: Option<Box<str>>,
-    receipt: Option<Box<str>>,
+    pub(super) receipt: Option<Box<str>>,
 }
 
 impl Session {
@@ -30,7 +31,7 @@ impl Session {
         let upgrade = self.upgrade.take().unwrap_or_default();
         let receipt = headers.get("receipt");
         match self.offer(headers, &upgrade) {
-            Ok((connecting, token)) => self.prove(connecting, token, ctx),
+            Ok((connecting, shown)) => self.prove(connecting, shown, upgrade.address, ctx),
             Err(Rejected::Refused(refusal)) => self.fail(receipt, &refusal),
             Err(Rejected::Version) => {
                 self.context.metrics.refused(Code::BadRequest);
@@ -44,7 +45,7 @@ impl Session {
         &self,
         headers: &'a Headers,
         upgrade: &'a Upgrade,
-    ) -> Result<(Connecting, Option<&'a str>), Rejected> {
+    ) -> Result<(Connecting, Option<Credentials<'a>>), Rejected> {
         let limits = &self.context.limits;
         let connecting = Connecting {
             version: connect::version(headers, upgrade.subprotocol)?,
@@ -52,22 +53,31 @@ impl Session {
             device: headers.get("device").map(Into::into),
             receipt: headers.get("receipt").map(Into::into),
         };
-        let token = connect::token(headers, upgrade);
-        if token.is_none() && !self.context.anonymous {
+        let shown = connect::credentials(headers, upgrade);
+        if shown.is_none() && !self.context.anonymous {
             return Err(connect::no_token());
         }
-        Ok((connecting, token))
+        Ok((connecting, shown))
     }
 
     fn prove(
         &mut self,
         connecting: Connecting,
-        token: Option<&str>,
+        shown: Option<Credentials<'_>>,
+        address: Option<IpAddr>,
         ctx: &mut WebsocketContext<Self>,
     ) {
-        let Some(token) = token else {
-            let stranger = self.stranger();
-            return self.welcome(connecting, stranger);
+        let token = match (shown, self.context.logins.clone()) {
+            (None, _) => {
+                let stranger = self.stranger();
+                return self.welcome(connecting, stranger);
+            }
+            (Some(Credentials::Account { login, passcode }), Some(logins)) => {
+                return self.log_in(connecting, logins, (login, passcode), address, ctx);
+            }
+            (Some(Credentials::Token(text) | Credentials::Account { passcode: text, .. }), _) => {
+                text
+            }
         };
         let unknown = match self.context.verifier.verify(token, now_ms()) {
             Err(TokenError::UnknownKey | TokenError::KeysAway) => token.to_owned(),
@@ -111,7 +121,7 @@ impl Session {
         }
     }
 
-    fn welcome(&mut self, connecting: Connecting, who: Identity) {
+    pub(super) fn welcome(&mut self, connecting: Connecting, who: Identity) {
         let Connecting { version, beats, device, .. } = connecting;
         self.protocol.connected(version);
         self.inbound.version(version);
