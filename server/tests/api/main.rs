@@ -1,0 +1,25 @@
+//! The REST API, claim by claim, against the real binary over real sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod account;
+mod admin;
+mod bodies;
+mod document;
+mod login;
+mod people;
+mod refresh;
+mod revoked;
+mod schemathesis;
+mod stomp;
+mod throttle;
+
+use support::Shared;
+
+/// All tests come from one address, and some of them say a wrong password.
+const MANY_TRIES: (&str, &str) = ("MOIM_ACCOUNTS__TRIES_ADDRESS", "100000");
+
+/// With the defaults but for that; tests that need other settings start a server of their own.
+static SERVER: Shared = Shared::new(&[MANY_TRIES]);
