@@ -17,6 +17,7 @@ pub mod http;
 pub mod hub;
 pub mod metrics;
 pub mod outbox;
+pub mod purge;
 pub mod reaper;
 pub mod refusal;
 pub mod registry;

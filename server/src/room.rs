@@ -18,12 +18,12 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use self::access::Identity;
+pub use self::access::{Identity, admit};
 pub use self::actor::{Owner, Room, RoomContext};
 pub use self::answer::Answer;
 pub use self::cursor::Cursors;
 pub use self::gate::{Gate, Permit};
-pub use self::history::History;
+pub use self::history::{History, HistoryError, Part, Reading};
 pub use self::join::{Join, Start, Survivor};
 pub use self::post::{Commit, OVERHEAD as POST_OVERHEAD, Post, Reply, text_bytes};
 pub use self::state::{Ask, Bounds, Typing};

@@ -14,6 +14,7 @@ mod subscriptions;
 mod transaction;
 
 pub use self::actor::{Actor, SessionContext, start};
+pub use self::bucket::Bucket;
 pub use self::connect::{Upgrade, bearer};
 pub use self::destination::Destinations;
 

@@ -1,8 +1,10 @@
-//! What every broker must do (`broker/contract.rs`), asked of the in-process one; and what is the
+//! What every broker must do (`broker/{contract,asides}.rs`), asked of the in-process one; and what is the
 //! in-process broker's own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
 
+#[path = "broker/asides.rs"]
+mod asides;
 #[path = "broker/contract.rs"]
 mod contract;
 #[path = "broker/memory.rs"]
@@ -16,18 +18,19 @@ use self::memory::Memory;
 use self::rig::Limits;
 
 macro_rules! memory_keeps {
-    ($($promise:ident $(with $limits:expr)?),* $(,)?) => { $(
+    ($contract:ident: $($promise:ident $(with $limits:expr)?),* $(,)?) => { $(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $promise() {
             #[allow(unused_mut, unused_assignments, reason = "most promises need no limits")]
             let mut limits = Limits::PLENTY;
             $( limits = $limits; )?
-            contract::$promise(&Memory::new(limits)).await;
+            $contract::$promise(&Memory::new(limits)).await;
         }
     )* };
 }
 
 memory_keeps!(
+    contract:
     a_room_that_never_had_a_message_stands_before_everything,
     places_are_dense_from_zero_in_the_order_given,
     appenders_side_by_side_get_one_order,
@@ -52,4 +55,15 @@ memory_keeps!(
     a_log_continues_in_the_next_process,
     a_lost_log_starts_a_larger_epoch_from_zero,
     an_epoch_that_was_left_is_sealed_when_it_is_durable_to_its_end,
+);
+
+memory_keeps!(
+    asides:
+    a_head_is_known_of_rooms_that_are_open_closed_or_were_never_used,
+    reading_back_is_bounded_and_says_how_far_it_went,
+    pages_backwards_meet_without_a_hole_or_a_double,
+    what_the_log_no_longer_has_is_for_the_database with Limits { keep: 4, ..Limits::PLENTY },
+    reading_back_shows_no_marks_and_nothing_that_is_not_visible,
+    a_change_of_members_is_told_to_who_has_the_room_open,
+    signals_are_told_in_the_order_of_their_caller,
 );

@@ -1,13 +1,21 @@
-//! What every database must do (`store/contract.rs`), asked of SQLite; and what is SQLite's own.
+//! What every database must do (`store/*contract.rs`), asked of SQLite; and what is SQLite's own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
 
+#[path = "store/accounts_contract.rs"]
+mod accounts_contract;
+#[path = "store/back_contract.rs"]
+mod back_contract;
 #[path = "store/contract.rs"]
 mod contract;
 #[path = "store/disk.rs"]
 mod disk;
 #[path = "store/make.rs"]
 mod make;
+#[path = "store/members_contract.rs"]
+mod members_contract;
+#[path = "store/rooms_contract.rs"]
+mod rooms_contract;
 
 use std::path::PathBuf;
 
@@ -26,16 +34,17 @@ fn file_in(dir: &TempDir) -> PathBuf {
 }
 
 macro_rules! sqlite_keeps {
-    ($($promise:ident),* $(,)?) => { $(
+    ($contract:ident: $($promise:ident),* $(,)?) => { $(
         #[tokio::test]
         async fn $promise() {
             let (_dir, store) = fresh();
-            contract::$promise(&store).await;
+            $contract::$promise(&store).await;
         }
     )* };
 }
 
 sqlite_keeps!(
+    contract:
     what_is_inserted_is_read_back_whole,
     answers_come_in_the_order_given,
     inserting_again_changes_nothing,
@@ -53,6 +62,58 @@ sqlite_keeps!(
     a_grant_makes_a_member_once,
     an_empty_insert_is_answered,
     inserts_from_many_tasks_get_their_own_answers,
+);
+
+sqlite_keeps!(
+    back_contract:
+    both_ways_show_the_same_in_pages_of_any_size,
+    back_is_bounded_by_rows_and_by_bytes,
+    back_from_anywhere_shows_what_stands_before,
+);
+
+sqlite_keeps!(
+    rooms_contract:
+    a_room_that_is_made_has_its_owner_and_its_id_is_taken,
+    of_many_who_make_a_room_at_once_one_does,
+    a_direct_room_is_the_same_for_both_and_brings_back_who_left,
+    a_direct_room_brings_back_nobody_who_is_banned,
+    an_id_of_another_kind_is_taken_for_a_direct_room,
+    admins_name_a_room_and_owners_open_it,
+    a_direct_room_can_be_neither_named_nor_opened,
+    a_deleted_room_is_there_for_nobody,
+    a_deleted_room_is_purged_in_parts_and_no_other,
+    public_rooms_and_ones_own_are_visible_in_pages,
+    ones_own_rooms_come_in_pages_with_where_one_stands,
+    unread_ends_at_its_bound,
+    no_grant_opens_a_room_of_two_people,
+    a_room_that_a_grant_made_has_no_owner,
+);
+
+sqlite_keeps!(
+    members_contract:
+    who_is_put_in_is_called_as_its_account_is,
+    what_is_so_already_is_answered_with_the_row,
+    a_change_binds_what_may_be_done,
+    a_change_that_is_denied_changes_nothing,
+    of_two_last_owners_who_leave_at_once_one_stays,
+    members_come_in_pages_with_how_far_they_read,
+    who_vanishes_leaves_every_room_and_an_owner_in_it,
+    a_cursor_moves_forward_only_and_for_members_only,
+    who_leaves_takes_its_cursor_along,
+);
+
+sqlite_keeps!(
+    accounts_contract:
+    a_name_is_given_out_once_for_ever,
+    an_account_is_read_back_and_renamed_until_it_is_deleted,
+    a_password_is_changed_by_who_knows_it_and_ends_all_log_ins,
+    a_log_in_begins_only_under_the_password_that_stands,
+    log_ins_that_end_first_give_way,
+    a_rotated_token_works_for_the_grace_and_then_ends_the_log_in,
+    a_token_past_its_time_or_unknown_is_refused,
+    of_one_log_in_the_last_few_tokens_are_known,
+    a_log_in_ends_with_any_of_its_tokens,
+    revocations_grow_and_are_forgotten_after_their_time,
 );
 
 proptest::proptest! {

@@ -4,14 +4,24 @@
 
 mod admin;
 mod auth;
+mod binding;
+mod direct;
 mod docs;
 mod document;
+mod doors;
 mod failure;
 mod json;
 mod me;
+mod members;
+mod messages;
+mod own;
 mod parts;
+mod rates;
+mod rooms;
+mod saying;
 mod schema;
 mod table;
+mod views;
 mod who;
 
 use std::sync::Arc;
@@ -21,16 +31,19 @@ use moim_shared::broker::Broker;
 use moim_shared::config::{AdminToken, Limits};
 use moim_shared::store::Store;
 use moim_shared::store::rooms::Rooms;
+use tokio::sync::Notify;
 
 pub use self::document::document;
 pub use self::json::{Input, Json};
 pub use self::parts::{Page, Paging, Path, Query, page};
+pub use self::rates::Rates;
 pub use self::table::Table;
 pub use self::who::Who;
 
 use super::Serving;
 use crate::accounts::{Ends, Logins};
 use crate::hub::Hub;
+use crate::room::History;
 use crate::session::SessionContext;
 
 /// What the routes of the API share. Routes take it as `web::Data<Api>`.
@@ -47,6 +60,8 @@ pub struct Api {
     pub admin_token: Option<AdminToken>,
     /// The messages.
     pub store: Arc<dyn Store>,
+    /// What was said.
+    pub history: History,
     /// The rooms' order, and what nodes tell each other.
     pub broker: Arc<dyn Broker>,
     /// The rooms of this node.
@@ -55,6 +70,10 @@ pub struct Api {
     pub sessions: Arc<SessionContext>,
     /// Bounds for clients.
     pub limits: Limits,
+    /// How fast each user sends here.
+    pub rates: Rates,
+    /// A room was deleted.
+    pub purge: Arc<Notify>,
 }
 
 /// Which routes there are at an address.
@@ -77,6 +96,11 @@ fn routes(offer: Offer) -> Table {
             me::account_routes(&mut table);
         }
         me::routes(&mut table);
+        own::routes(&mut table);
+        rooms::routes(&mut table);
+        direct::routes(&mut table);
+        members::routes(&mut table);
+        messages::routes(&mut table);
     }
     if offer.operators {
         admin::routes(&mut table);

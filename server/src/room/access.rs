@@ -1,6 +1,7 @@
-//! Who a session is, and what its token opens.
+//! Who somebody is, and what its token opens.
 
-use moim_shared::ids::UserId;
+use moim_shared::ids::{RoomId, UserId};
+use moim_shared::store::{Access, Store, StoreError};
 
 use crate::token::{Grant, Proof};
 
@@ -17,4 +18,14 @@ pub struct Identity {
     pub proof: Proof,
     /// Nobody knows who it is: for open topics only.
     pub anonymous: bool,
+}
+
+/// What the user may do; a grant that was never used becomes a membership.
+pub async fn admit(store: &dyn Store, room: &RoomId, who: &Identity) -> Result<Access, StoreError> {
+    match store.access(room, &who.user).await? {
+        Access::None if who.grant.covers(room) => {
+            store.admit(room, &who.user, who.name.as_deref()).await
+        }
+        known => Ok(known),
+    }
 }

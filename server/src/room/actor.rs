@@ -15,9 +15,9 @@ use moim_shared::ids::RoomId;
 use moim_shared::position::Position;
 use moim_shared::queue::Queue;
 use moim_shared::signal::Signal;
-use moim_shared::store::{Access, StoreError};
+use moim_shared::store::StoreError;
 
-use super::access::Identity;
+use super::access::admit;
 use super::history::{History, HistoryError, Page};
 use super::join::{Start, Survivor};
 use super::recovery::is_covered;
@@ -150,7 +150,7 @@ impl Room {
                 let asked = who.clone();
                 let admit = async move {
                     pause(wait).await;
-                    admit(&context, &room, &asked).await
+                    admit(&*context.history.store, &room, &asked).await
                 };
                 self.run(ctx, admit, move |state, access| state.on_admitted(&who, access));
             }
@@ -321,17 +321,6 @@ fn queue_again(context: Arc<RoomContext>, room: RoomId, left: Vec<Arc<Envelope>>
             tracing::warn!(room.id = %room, %error, "what a room left behind was not queued");
         }
     });
-}
-
-/// What the user may do; a grant that was never used becomes a membership.
-async fn admit(context: &RoomContext, room: &RoomId, who: &Identity) -> Result<Access, StoreError> {
-    let access = context.history.store.access(room, &who.user).await?;
-    match access {
-        Access::None if who.grant.covers(room) => {
-            context.history.store.admit(room, &who.user, who.name.as_deref()).await
-        }
-        known => Ok(known),
-    }
 }
 
 /// Whether a subscription gets everything after its start, and which position that is. Tried again

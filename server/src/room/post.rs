@@ -8,6 +8,7 @@ use moim_shared::envelope::Envelope;
 use moim_shared::ids::{OriginId, RoomId};
 use moim_shared::position::Position;
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use super::access::Identity;
 use super::gate::Permit;
@@ -79,13 +80,19 @@ pub fn text_bytes(
 /// The answer to a SEND: RECEIPT, or a refusal, or when it is dropped without either (a room that
 /// panicked) the truth, that nobody knows. Every SEND is answered once.
 pub struct Reply {
-    outbox: Arc<Outbox>,
-    receipt: Option<Box<str>>,
-    commit: Option<Arc<Commit>>,
+    to: To,
     answered: bool,
     began: Instant,
     metrics: Arc<Metrics>,
     _permit: Permit,
+}
+
+/// Who waits for an answer.
+enum To {
+    /// A session, if it asked for a RECEIPT; of a refusal it hears in any case.
+    Session { outbox: Arc<Outbox>, receipt: Option<Box<str>>, commit: Option<Arc<Commit>> },
+    /// Somebody who waits for nothing else; none once it was answered.
+    Caller(Option<oneshot::Sender<Result<Position, Refusal>>>),
 }
 
 impl Reply {
@@ -97,15 +104,20 @@ impl Reply {
         metrics: Arc<Metrics>,
         permit: Permit,
     ) -> Self {
-        Self {
-            outbox,
-            receipt,
-            commit,
-            answered: false,
-            began: Instant::now(),
-            metrics,
-            _permit: permit,
-        }
+        Self::to(To::Session { outbox, receipt, commit }, metrics, permit)
+    }
+
+    /// The answer to somebody who has no session: where it will be, or why it is not.
+    pub fn to_caller(
+        metrics: Arc<Metrics>,
+        permit: Permit,
+    ) -> (Self, oneshot::Receiver<Result<Position, Refusal>>) {
+        let (caller, answer) = oneshot::channel();
+        (Self::to(To::Caller(Some(caller)), metrics, permit), answer)
+    }
+
+    fn to(to: To, metrics: Arc<Metrics>, permit: Permit) -> Self {
+        Self { to, answered: false, began: Instant::now(), metrics, _permit: permit }
     }
 
     /// It is durable, and stands at `position`.
@@ -115,13 +127,17 @@ impl Reply {
         }
         self.answered = true;
         self.metrics.stored(self.began.elapsed());
-        if let Some(receipt) = &self.receipt {
-            let mut text = [0; 48];
-            let position = format_into(position, &mut text);
-            // A session that closes has nobody to tell.
-            let _ = self.outbox.frame(crate::stomp::Command::Receipt, |frame| {
-                frame.header("receipt-id", receipt).header("position", position).end();
-            });
+        match &mut self.to {
+            To::Session { outbox, receipt: Some(receipt), .. } => {
+                let mut text = [0; 48];
+                let position = format_into(position, &mut text);
+                // A session that closes has nobody to tell.
+                let _ = outbox.frame(crate::stomp::Command::Receipt, |frame| {
+                    frame.header("receipt-id", receipt).header("position", position).end();
+                });
+            }
+            To::Session { .. } => {}
+            To::Caller(caller) => tell(caller, Ok(position)),
         }
     }
 
@@ -147,10 +163,25 @@ impl Reply {
     fn refuse(&mut self, refusal: &Refusal) {
         self.answered = true;
         self.metrics.refused(refusal.code);
-        self.outbox.refuse(self.receipt.as_deref(), refusal);
-        if let Some(commit) = &self.commit {
-            commit.fail(refusal);
+        match &mut self.to {
+            To::Session { outbox, receipt, commit } => {
+                outbox.refuse(receipt.as_deref(), refusal);
+                if let Some(commit) = commit {
+                    commit.fail(refusal);
+                }
+            }
+            To::Caller(caller) => tell(caller, Err(refusal.clone())),
         }
+    }
+}
+
+fn tell(
+    caller: &mut Option<oneshot::Sender<Result<Position, Refusal>>>,
+    answer: Result<Position, Refusal>,
+) {
+    if let Some(caller) = caller.take() {
+        // Whoever waited may have gone meanwhile.
+        let _ = caller.send(answer);
     }
 }
 
@@ -164,7 +195,11 @@ impl Drop for Reply {
 
 impl std::fmt::Debug for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reply").field("receipt", &self.receipt).finish_non_exhaustive()
+        let receipt = match &self.to {
+            To::Session { receipt, .. } => receipt.as_deref(),
+            To::Caller(_) => None,
+        };
+        f.debug_struct("Reply").field("receipt", &receipt).finish_non_exhaustive()
     }
 }
 

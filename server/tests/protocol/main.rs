@@ -9,7 +9,9 @@ mod android;
 mod bad_input;
 mod close;
 mod connect;
+mod envelope;
 mod errors;
+mod events;
 mod heart_beats;
 mod http;
 mod http_answers;
@@ -24,6 +26,7 @@ mod split;
 mod subscribe;
 mod tls;
 mod tokens;
+mod topics;
 mod transactions;
 
 use support::Shared;

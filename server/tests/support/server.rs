@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use super::{DEADLINE, SECRET};
@@ -160,6 +161,24 @@ impl Server {
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).unwrap();
         Answer::parse(&String::from_utf8_lossy(&bytes))
+    }
+}
+
+/// A port that stays a server's own while it is down: a socket that is bound to it, and does not
+/// listen, keeps the system from giving it to anybody who asks for just any.
+pub struct Port(Socket);
+
+impl Port {
+    /// Before the server is there; with `MOIM_LISTEN` it is given the address.
+    pub fn reserve() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        Self(socket)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap().as_socket().unwrap()
     }
 }
 

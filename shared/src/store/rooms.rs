@@ -114,7 +114,8 @@ pub trait Rooms: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Made<RoomInfo>, StoreError>>;
 
     /// The one private room of two, under this id: made when it is missing, both members put in
-    /// when they are missing and not banned. Never [`Made::Taken`] for a direct room.
+    /// when they are missing and not banned, called as their accounts are if they have no name.
+    /// Never [`Made::Taken`] for a direct room.
     fn room_direct<'a>(
         &'a self,
         room: &'a RoomId,
@@ -174,7 +175,7 @@ pub trait Rooms: Send + Sync + 'static {
         &'a self,
         room: &'a RoomId,
         user: &'a UserId,
-    ) -> BoxFuture<'a, Result<Option<Member>, StoreError>>;
+    ) -> BoxFuture<'a, Result<Option<Reader>, StoreError>>;
 
     /// The room's rows by user, after `after`; banned ones too.
     fn members_list<'a>(

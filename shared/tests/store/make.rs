@@ -5,6 +5,9 @@ use std::sync::Arc;
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::{NodeId, OriginId, RoomId, UserId};
 use moim_shared::position::Position;
+use moim_shared::store::Store;
+use moim_shared::store::accounts::Accounts;
+use moim_shared::store::rooms::Rooms;
 
 pub const EPOCH: u64 = 1_767_225_600_000;
 
@@ -43,3 +46,8 @@ pub fn named(seq: u64, name: &str, body: &str) -> Envelope {
 pub fn all(envelopes: impl IntoIterator<Item = Envelope>) -> Vec<Arc<Envelope>> {
     envelopes.into_iter().map(Arc::new).collect()
 }
+
+/// A database as a whole.
+pub trait Database: Store + Rooms + Accounts {}
+
+impl<T: Store + Rooms + Accounts> Database for T {}

@@ -36,7 +36,6 @@ fn text() -> ObjectBuilder {
 }
 
 /// The id of a room.
-#[expect(dead_code, reason = "the routes of rooms take it")]
 pub fn room() -> Object {
     text().pattern(Some("^[A-Za-z0-9._~-]{1,64}$")).examples([json!("lobby")]).build()
 }
@@ -98,14 +97,12 @@ pub fn refresh_token() -> Object {
 }
 
 /// A position in a room.
-#[expect(dead_code, reason = "the routes of rooms take it")]
 pub fn position() -> Object {
     let pattern = "^[0-9]{1,20}-[0-9]{1,20}$";
     text().pattern(Some(pattern)).examples([json!("1767225600000-41")]).build()
 }
 
 /// A point in time.
-#[expect(dead_code, reason = "the routes of rooms take it")]
 pub fn time() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::Integer)

@@ -95,9 +95,9 @@ impl Rooms for SqliteStore {
         &'a self,
         room: &'a RoomId,
         user: &'a UserId,
-    ) -> BoxFuture<'a, Result<Option<Member>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Option<Reader>, StoreError>> {
         let (room, user) = (room.clone(), user.clone());
-        Box::pin(self.read(move |conn| members::get(conn, &room, &user)))
+        Box::pin(self.read(move |conn| members::reader(conn, &room, &user)))
     }
 
     fn members_list<'a>(

@@ -57,15 +57,37 @@ pub(super) fn get(
     row.map(MemberRow::member).transpose()
 }
 
+/// A member's row and its cursor.
+type ReaderRow = (MemberRow, Option<(i64, i64)>);
+
+fn from_row((row, read): ReaderRow) -> QueryResult<Reader> {
+    Ok(Reader { member: row.member()?, read: read.map_or(Position::ZERO, position) })
+}
+
+pub(super) fn reader(
+    conn: &mut SqliteConnection,
+    room: &RoomId,
+    user: &UserId,
+) -> QueryResult<Option<Reader>> {
+    let its_cursor = cursors::room.eq(members::room).and(cursors::user_id.eq(members::user_id));
+    let row: Option<ReaderRow> = members::table
+        .left_join(cursors::table.on(its_cursor))
+        .filter(members::room.eq(room.as_str()))
+        .filter(members::user_id.eq(user.as_str()))
+        .select((MemberRow::as_select(), (cursors::epoch, cursors::seq).nullable()))
+        .first(conn)
+        .optional()?;
+    row.map(from_row).transpose()
+}
+
 pub(super) fn list(
     conn: &mut SqliteConnection,
     room: &RoomId,
     after: Option<&UserId>,
     limit: usize,
 ) -> QueryResult<Vec<Reader>> {
-    type Row = (MemberRow, Option<(i64, i64)>);
     let its_cursor = cursors::room.eq(members::room).and(cursors::user_id.eq(members::user_id));
-    let rows: Vec<Row> = members::table
+    let rows: Vec<ReaderRow> = members::table
         .left_join(cursors::table.on(its_cursor))
         .filter(members::room.eq(room.as_str()))
         .filter(members::user_id.gt(after.map_or("", UserId::as_str)))
@@ -73,11 +95,7 @@ pub(super) fn list(
         .limit(signed(limit as u64))
         .select((MemberRow::as_select(), (cursors::epoch, cursors::seq).nullable()))
         .load(conn)?;
-    let reader = |(row, read): Row| {
-        let read = read.map_or(Position::ZERO, position);
-        QueryResult::Ok(Reader { member: row.member()?, read })
-    };
-    rows.into_iter().map(reader).collect()
+    rows.into_iter().map(from_row).collect()
 }
 
 /// Writes a row; of one that is there, what can change.
@@ -139,10 +157,9 @@ pub(super) fn change(
     let done = match decide(&known, actor, target, change.clone(), now) {
         Err(denied) => return Ok(Err(denied)),
         Ok(Decision::Nothing) => known.target,
-        Ok(Decision::Put(mut member)) => {
-            if known.target.is_none() && member.name.is_none() {
-                member.name = name_of(conn, target)?;
-            }
+        Ok(Decision::Put(member)) => {
+            let new = known.target.is_none();
+            let member = if new { named(conn, member)? } else { member };
             put(conn, room, &member, source)?;
             Some(member)
         }
@@ -165,11 +182,14 @@ fn owners(conn: &mut SqliteConnection, room: &RoomId) -> QueryResult<usize> {
     Ok(owners.len())
 }
 
-/// As the user's account says.
-fn name_of(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<Option<String>> {
+/// The member under the name that its account says, if it has no other.
+pub(super) fn named(conn: &mut SqliteConnection, member: Member) -> QueryResult<Member> {
+    if member.name.is_some() {
+        return Ok(member);
+    }
     let name: Option<Option<String>> =
-        accounts::table.find(user.as_str()).select(accounts::name).first(conn).optional()?;
-    Ok(name.flatten())
+        accounts::table.find(member.user.as_str()).select(accounts::name).first(conn).optional()?;
+    Ok(Member { name: name.flatten(), ..member })
 }
 
 /// Takes the user out of up to `most` rooms.

@@ -39,6 +39,7 @@ fn everything(writer: &mut Writer) -> QueryResult<()> {
     rooms::visible(&mut writer.conn, &ann, Some(&id), 10)?;
     let put = Change::Put { role: Some(Role::Admin), muted_until: None, banned: None };
     members::change(writer, &id, &ann, &bob, &put, 1)?.unwrap();
+    members::reader(&mut writer.conn, &id, &ann)?;
     members::list(&mut writer.conn, &id, Some(&ann), 10)?;
     cursors::move_on(writer, &id, &bob, Position::new(5, 5))?;
     cursors::rooms_of(&mut writer.conn, &bob, None, 10)?;

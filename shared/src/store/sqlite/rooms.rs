@@ -116,7 +116,8 @@ pub(super) fn direct(
     };
     for member in two {
         if members::get(&mut writer.conn, room, &member.user)?.is_none() {
-            members::put(&mut writer.conn, room, member, PUT)?;
+            let member = members::named(&mut writer.conn, member.clone())?;
+            members::put(&mut writer.conn, room, &member, PUT)?;
         }
     }
     Ok(made)

@@ -1,0 +1,140 @@
+// The right side: the open room, or why none is open.
+
+import { Composer } from './composer.js';
+import { avatar, el, fromTemplate, icon } from './dom.js';
+import { linkBadge } from './link-badge.js';
+import { Members } from './members.js';
+import { Presence } from './presence.js';
+import { titleOf } from './rooms.js';
+import { Timeline } from './timeline.js';
+
+export class Chat {
+  #app;
+  #place;
+  #end = null;
+  /** Whether the list was there to look the room up. */
+  #looked = false;
+  #fromList = false;
+  /** The id of the room that is shown, null for none. */
+  room;
+
+  /** `app` holds api, link, rooms, outbox, user and the signal that ends it all. */
+  constructor(app, place) {
+    this.#app = app;
+    this.#place = place;
+    app.rooms.addEventListener('removed', ({ detail }) => detail.room.id === this.room && this.#gone(detail), {
+      signal: app.signal,
+    });
+    app.rooms.addEventListener('change', () => this.#arrived(), { signal: app.signal });
+    app.signal.addEventListener('abort', () => this.#end?.abort());
+  }
+
+  /** Shows room `id`, or a blank page for null; `fromList` says that one came from the list of rooms. */
+  show(id, { fromList = this.#fromList } = {}) {
+    this.#end?.abort();
+    this.#end = null;
+    this.room = id;
+    this.#fromList = fromList;
+    const { rooms } = this.#app;
+    this.#looked = rooms.loaded;
+    if (id === null)
+      return this.#say(icon('talk'), title('Choose a room'), el('p', {}, 'Your conversations open here.'));
+    const room = rooms.get(id);
+    if (room) return this.#open(room);
+    if (rooms.loaded) this.#offer(id);
+    else this.#say(el('p', { class: 'loading' }, 'Opening the room…'));
+  }
+
+  /** The list came, or the room that was asked for came into it. */
+  #arrived() {
+    const { rooms } = this.#app;
+    if (!this.room || this.#end || !rooms.loaded) return;
+    if (!this.#looked || rooms.get(this.room)) this.show(this.room);
+  }
+
+  #open(room) {
+    const { api, link, rooms, outbox, user, signal } = this.#app;
+    this.#end = new AbortController();
+    const app = { api, link, rooms, outbox, user, room, signal: this.#end.signal, parts: fromTemplate('room') };
+    const { parts } = app;
+    rooms.open(room.id);
+    parts.back.append(icon('back'));
+    parts.back.onclick = (event) => this.#back(event);
+    parts.linkPlace.append(linkBadge(link, app.signal));
+    this.#place.replaceChildren(parts.root);
+
+    let members;
+    const presence = new Presence({
+      ...app,
+      onMembers: () => rooms.load().then(() => members.load()),
+      onHere: () => members.show(),
+    });
+    members = new Members({ ...app, presence });
+    const timeline = new Timeline(app);
+    const composer = new Composer({
+      ...app,
+      room: room.id,
+      onSend: (text) => {
+        outbox.post(room.id, text);
+        timeline.sent();
+      },
+      onTyping: (typing) => link.state === 'connected' && link.tell(`/app/rooms/${room.id}/typing`, { typing }),
+    });
+    const showRoom = () => {
+      parts.title.textContent = titleOf(room);
+      composer.mute(room.mutedUntil ?? 0);
+    };
+    rooms.addEventListener('change', showRoom, { signal: app.signal });
+    showRoom();
+    // On a phone the keyboard would cover half of what one came to read.
+    if (matchMedia('(pointer: coarse)').matches) parts.title.focus();
+    else composer.focus();
+  }
+
+  /** A room that is not the user's: perhaps they may join. */
+  async #offer(id) {
+    const { api, rooms } = this.#app;
+    this.#say(el('p', { class: 'loading' }, 'Looking for the room…'));
+    const isStill = () => this.room === id && !this.#end;
+    try {
+      const room = await api.get(`/rooms/${id}`);
+      if (!isStill()) return;
+      const problem = el('p', { class: 'problem', role: 'alert' });
+      const join = el('button', { class: 'main', data: { test: 'join' } }, 'Join the room');
+      join.onclick = () => rooms.join(id).catch(({ message }) => (problem.textContent = message));
+      this.#say(
+        avatar(id, room.name),
+        title(titleOf(room)),
+        el('p', {}, 'A public room. You are not a member yet.'),
+        join,
+        problem,
+      );
+    } catch ({ message }) {
+      if (isStill()) this.#say(title('This room cannot be opened'), el('p', {}, message));
+    }
+  }
+
+  #gone({ room, why }) {
+    this.#end?.abort();
+    this.#end = null;
+    this.#say(title(titleOf(room)), el('p', { role: 'alert' }, why));
+  }
+
+  /** Goes back where one came from, so that a phone's own back button does not return here. */
+  #back(event) {
+    if (!this.#fromList) return;
+    event.preventDefault();
+    history.back();
+  }
+
+  #say(...content) {
+    const back = el('a', { class: 'round back', href: '#/', 'aria-label': 'Back to the rooms' }, icon('back'));
+    back.onclick = (event) => this.#back(event);
+    this.#place.replaceChildren(
+      el('header', { class: 'bar blank' }, this.room && back),
+      el('div', { class: 'empty' }, ...content),
+    );
+  }
+}
+
+const title = (text) => el('h1', { class: 'empty-title' }, text);

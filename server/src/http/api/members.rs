@@ -1,0 +1,170 @@
+//! `/api/v1/rooms/{room}/members`: who is in a room, coming and going.
+
+use actix_web::{HttpResponse, web};
+use futures_util::future::join_all;
+use moim_shared::ids::{RoomId, UserId};
+use moim_shared::membership::{Change, Denied};
+use moim_shared::store::Access;
+use moim_shared::store::rooms::Reader;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::binding::members_changed;
+use super::doors::enter;
+use super::rooms::{InRoom, given};
+use super::views::{MemberView, RoleName};
+use super::{Api, Input, Json, Paging, Path, Query, Table, Who, page, schema};
+use crate::http::Problem;
+
+pub(super) fn routes(table: &mut Table) {
+    table.tag("rooms");
+    table.add(__path_join, join, &[403, 404]);
+    table.add(__path_leave, leave, &[403, 404, 409]);
+    table.add(__path_list, list, &[403, 404]);
+    table.add(__path_put, put, &[403, 404, 409]);
+    table.add(__path_kick, kick, &[403, 404, 409]);
+}
+
+/// A member in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct OfRoom {
+    #[param(schema_with = schema::room)]
+    room: RoomId,
+    #[param(schema_with = schema::user)]
+    user: UserId,
+}
+
+/// Come into a public room
+#[utoipa::path(post, path = "/api/v1/rooms/{room}/join", operation_id = "joinRoom", params(InRoom),
+    responses((status = 200, body = MemberView, description = "You are in it.")))]
+async fn join(
+    who: Who,
+    Path(path): Path<InRoom>,
+    api: web::Data<Api>,
+) -> Result<Json<MemberView>, Problem> {
+    let (room, me) = (&path.room, &who.0.user);
+    // Apps join at every start; mostly there is nothing to be done.
+    if api.store.access(room, me).await? == Access::None {
+        let join = Change::Join { name: who.0.name.clone() };
+        match api.rooms.member_change(room, me, me, join).await? {
+            Err(Denied::NotAMember) => enter(&api, room, &who).await?,
+            joined => drop(joined?),
+        }
+        members_changed(&api, room).await;
+    }
+    show(&api, room, me).await
+}
+
+/// Go
+#[utoipa::path(post, path = "/api/v1/rooms/{room}/leave", operation_id = "leaveRoom",
+    params(InRoom), responses((status = 204, description = "You are not in it any more.")))]
+async fn leave(
+    who: Who,
+    Path(path): Path<InRoom>,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let (room, me) = (&path.room, &who.0.user);
+    api.rooms.member_change(room, me, me, Change::Leave).await??;
+    members_changed(&api, room).await;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Members, by their ids.
+#[derive(Serialize, ToSchema)]
+struct Members {
+    members: Vec<MemberView>,
+    /// For `after`, when there are more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    next: Option<String>,
+}
+
+/// Who is in a room
+///
+/// For its members. Those who are banned are in the list too.
+#[utoipa::path(get, path = "/api/v1/rooms/{room}/members", operation_id = "listMembers",
+    params(InRoom, Paging), responses((status = 200, body = Members, description = "By id.")))]
+async fn list(
+    who: Who,
+    Path(path): Path<InRoom>,
+    Query(paging): Query<Paging>,
+    api: web::Data<Api>,
+) -> Result<Json<Members>, Problem> {
+    let (limit, after) = (paging.limit()?, paging.after(UserId::parse)?);
+    enter(&api, &path.room, &who).await?;
+    let members = api.rooms.members_list(&path.room, after.as_ref(), limit + 1).await?;
+    let members = page(members, limit, |reader| reader.member.user.to_string());
+    let next = members.next;
+    let views = members.items.into_iter().map(|reader| view(&api, reader));
+    Ok(Json(Members { members: join_all(views).await, next }))
+}
+
+/// What is to be otherwise. What is left out stays; for somebody new: a plain member.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = MemberChange)]
+struct Changed {
+    #[schema(required = false, nullable = false)]
+    role: Option<RoleName>,
+    /// May read and not send until then, in ms since 1970; `null`: may send again.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(required = false, value_type = Option<u64>)]
+    muted_until: Option<Option<u64>>,
+    /// May neither read nor send; with that it has no role.
+    #[schema(required = false, nullable = false)]
+    banned: Option<bool>,
+}
+
+impl Input for Changed {}
+
+/// Add, promote, mute or ban
+///
+/// Owners may do everything, admins act on plain members, and only owners give roles.
+#[utoipa::path(put, path = "/api/v1/rooms/{room}/members/{user}", operation_id = "putMember",
+    params(OfRoom), request_body = Changed,
+    responses((status = 200, body = MemberView, description = "It is so now.")))]
+async fn put(
+    who: Who,
+    Path(path): Path<OfRoom>,
+    Json(changed): Json<Changed>,
+    api: web::Data<Api>,
+) -> Result<Json<MemberView>, Problem> {
+    let Changed { role, muted_until, banned } = changed;
+    let change = Change::Put { role: role.map(Into::into), muted_until, banned };
+    api.rooms.member_change(&path.room, &who.0.user, &path.user, change).await??;
+    members_changed(&api, &path.room).await;
+    show(&api, &path.room, &path.user).await
+}
+
+/// Kick
+///
+/// A ban stays.
+#[utoipa::path(delete, path = "/api/v1/rooms/{room}/members/{user}", operation_id = "kickMember",
+    params(OfRoom), responses((status = 204, description = "It is not in it any more.")))]
+async fn kick(
+    who: Who,
+    Path(path): Path<OfRoom>,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    api.rooms.member_change(&path.room, &who.0.user, &path.user, Change::Kick).await??;
+    members_changed(&api, &path.room).await;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The row as it is now; it may have gone in between.
+async fn show(api: &Api, room: &RoomId, user: &UserId) -> Result<Json<MemberView>, Problem> {
+    let reader = api.rooms.member_get(room, user).await?.ok_or(Denied::NoMember)?;
+    Ok(Json(view(api, reader).await))
+}
+
+async fn view(api: &Api, reader: Reader) -> MemberView {
+    let here = match api.sessions.presence.sessions(&reader.member.user).await {
+        Ok(sessions) => !sessions.is_empty(),
+        Err(error) => {
+            tracing::debug!(%error, "nobody knows who is connected");
+            false
+        }
+    };
+    MemberView::new(reader, here)
+}

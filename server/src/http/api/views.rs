@@ -1,0 +1,139 @@
+//! Rooms and members as JSON.
+
+use moim_shared::ids::{RoomId, UserId};
+use moim_shared::membership::{Member, Role};
+use moim_shared::position::Position;
+use moim_shared::store::rooms::{self, RoomInfo};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::schema;
+
+/// Who may join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Anybody, and everybody sees that it is there.
+    Public,
+    /// Whom a member with a role adds, or a token's grant lets in.
+    Private,
+}
+
+/// What a member may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = Role)]
+pub enum RoleName {
+    /// Everything.
+    Owner,
+    /// Adds, removes, mutes and bans plain members, and names the room.
+    Admin,
+    /// Reads and sends.
+    Member,
+}
+
+/// A room.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Room)]
+pub struct RoomView {
+    #[schema(schema_with = schema::room)]
+    id: RoomId,
+    /// The name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    name: Option<String>,
+    visibility: Visibility,
+    /// It is the one room of two people.
+    direct: bool,
+    #[schema(schema_with = schema::time)]
+    created_at: u64,
+}
+
+/// A member of a room, or somebody who is banned from it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Member)]
+pub struct MemberView {
+    #[schema(schema_with = schema::user)]
+    user: UserId,
+    /// The name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    name: Option<String>,
+    role: RoleName,
+    #[schema(schema_with = schema::time)]
+    joined_at: u64,
+    /// May read and not send until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, schema_with = schema::time)]
+    muted_until: Option<u64>,
+    /// May neither read nor send.
+    banned: bool,
+    /// How far it has read; `0-0`: nothing.
+    #[schema(schema_with = schema::position)]
+    read: Position,
+    /// It is connected now.
+    here: bool,
+}
+
+impl MemberView {
+    /// The view of a row.
+    pub fn new(reader: rooms::Reader, here: bool) -> Self {
+        let Member { user, name, role, joined_at, muted_until, banned } = reader.member;
+        let (role, read) = (role.into(), reader.read);
+        Self { user, name, role, joined_at, muted_until, banned, read, here }
+    }
+}
+
+impl RoomView {
+    /// Which room.
+    pub const fn id(&self) -> &RoomId {
+        &self.id
+    }
+}
+
+impl From<RoomInfo> for RoomView {
+    fn from(room: RoomInfo) -> Self {
+        let RoomInfo { id, name, visibility, direct, created_at } = room;
+        Self { id, name, visibility: visibility.into(), direct, created_at }
+    }
+}
+
+impl From<rooms::Visibility> for Visibility {
+    fn from(visibility: rooms::Visibility) -> Self {
+        match visibility {
+            rooms::Visibility::Public => Self::Public,
+            rooms::Visibility::Private => Self::Private,
+        }
+    }
+}
+
+impl From<Visibility> for rooms::Visibility {
+    fn from(visibility: Visibility) -> Self {
+        match visibility {
+            Visibility::Public => Self::Public,
+            Visibility::Private => Self::Private,
+        }
+    }
+}
+
+impl From<Role> for RoleName {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Owner => Self::Owner,
+            Role::Admin => Self::Admin,
+            Role::Member => Self::Member,
+        }
+    }
+}
+
+impl From<RoleName> for Role {
+    fn from(role: RoleName) -> Self {
+        match role {
+            RoleName::Owner => Self::Owner,
+            RoleName::Admin => Self::Admin,
+            RoleName::Member => Self::Member,
+        }
+    }
+}

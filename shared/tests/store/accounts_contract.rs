@@ -1,0 +1,196 @@
+//! The contract of `Accounts`.
+
+use moim_shared::store::accounts::{
+    Account, Login, NewRefresh, Revocation, Rotation, Subject, TokenHash,
+};
+use moim_shared::store::rooms::Made;
+
+use crate::make::{Database, user};
+
+const GRACE: u64 = 60;
+const LATER: u64 = 1_000_000;
+
+fn account(id: &str) -> Account {
+    Account {
+        user: user(id),
+        name: Some("미나".into()),
+        password_hash: "$argon2id$1".into(),
+        created_at: 7,
+    }
+}
+
+fn hash(n: u32) -> TokenHash {
+    let mut hash = [0; 32];
+    hash[..4].copy_from_slice(&n.to_be_bytes());
+    hash
+}
+
+fn refresh(n: u32) -> NewRefresh {
+    NewRefresh { hash: hash(n), expires_at: LATER + u64::from(n) }
+}
+
+fn login(id: &str, login: &str) -> Login {
+    Login { user: user(id), id: login.into() }
+}
+
+async fn begin(store: &dyn Database, id: &str, n: u32) -> Login {
+    let login = login("mina", id);
+    let begun = store.login_begin(&login, "$argon2id$1", &refresh(n), 5).await.unwrap();
+    assert!(begun);
+    login
+}
+
+async fn rotate(store: &dyn Database, old: u32, new: u32, now: u64) -> Rotation {
+    store.login_rotate(&hash(old), &refresh(new), now, GRACE).await.unwrap()
+}
+
+pub async fn a_name_is_given_out_once_for_ever(store: &dyn Database) {
+    assert_eq!(store.account_create(&account("mina")).await.unwrap(), Made::New(()));
+    let other = Account { password_hash: "other".into(), ..account("mina") };
+    assert_eq!(store.account_create(&other).await.unwrap(), Made::Taken);
+    assert_eq!(store.account_get(&user("mina")).await.unwrap(), Some(account("mina")));
+    assert!(store.account_delete(&user("mina")).await.unwrap());
+    assert_eq!(store.account_create(&other).await.unwrap(), Made::Taken);
+    assert_eq!(store.account_get(&user("mina")).await.unwrap(), None);
+    assert_eq!(store.account_create(&account("Mina")).await.unwrap(), Made::New(()));
+}
+
+pub async fn an_account_is_read_back_and_renamed_until_it_is_deleted(store: &dyn Database) {
+    let mina = user("mina");
+    assert_eq!(store.account_get(&mina).await.unwrap(), None);
+    assert!(!store.account_rename(&mina, Some("M")).await.unwrap());
+    store.account_create(&account("mina")).await.unwrap();
+    for name in [Some("M"), None] {
+        assert!(store.account_rename(&mina, name).await.unwrap());
+        let known = store.account_get(&mina).await.unwrap().unwrap();
+        assert_eq!(known, Account { name: name.map(str::to_owned), ..account("mina") });
+    }
+    assert!(store.account_delete(&mina).await.unwrap());
+    assert!(!store.account_delete(&mina).await.unwrap());
+    assert!(!store.account_rename(&mina, Some("M")).await.unwrap());
+    assert!(!store.account_set_password(&mina, "$argon2id$1", "new").await.unwrap());
+}
+
+pub async fn a_password_is_changed_by_who_knows_it_and_ends_all_log_ins(store: &dyn Database) {
+    store.account_create(&account("mina")).await.unwrap();
+    begin(store, "one", 1).await;
+    begin(store, "two", 2).await;
+    let change = async |old| store.account_set_password(&user("mina"), old, "new").await.unwrap();
+    assert!(!change("wrong").await);
+    assert!(matches!(rotate(store, 1, 3, 1).await, Rotation::Rotated(_)));
+    assert!(change("$argon2id$1").await);
+    assert!(!change("$argon2id$1").await, "it is another one by now");
+    for token in [1, 2, 3] {
+        assert_eq!(rotate(store, token, 9, 1).await, Rotation::Refused);
+    }
+}
+
+pub async fn a_log_in_begins_only_under_the_password_that_stands(store: &dyn Database) {
+    let one = login("mina", "one");
+    let begin = async |checked, n| store.login_begin(&one, checked, &refresh(n), 5).await.unwrap();
+    assert!(!begin("$argon2id$1", 1).await, "no account");
+    store.account_create(&account("mina")).await.unwrap();
+    store.account_set_password(&user("mina"), "$argon2id$1", "new").await.unwrap();
+    assert!(!begin("$argon2id$1", 2).await);
+    assert_eq!(rotate(store, 2, 9, 1).await, Rotation::Refused);
+    assert!(begin("new", 3).await);
+    assert_eq!(rotate(store, 3, 9, 1).await, Rotation::Rotated(one.clone()));
+    assert!(store.account_delete(&user("mina")).await.unwrap());
+    assert_eq!(rotate(store, 9, 10, 1).await, Rotation::Refused);
+    assert!(!begin("new", 4).await);
+}
+
+pub async fn log_ins_that_end_first_give_way(store: &dyn Database) {
+    store.account_create(&account("mina")).await.unwrap();
+    store.account_create(&account("juno")).await.unwrap();
+    for (id, n) in [("a", 10), ("b", 30), ("c", 20)] {
+        begin(store, id, n).await;
+    }
+    rotate(store, 10, 40, 1).await; // `a` ends last now
+    let juno = login("juno", "a");
+    store.login_begin(&juno, "$argon2id$1", &refresh(5), 5).await.unwrap();
+    let late = login("mina", "d");
+    assert!(store.login_begin(&late, "$argon2id$1", &refresh(15), 2).await.unwrap());
+    for (token, known) in [(20, false), (40, true), (30, true), (15, true), (5, true)] {
+        let rotated = rotate(store, token, token + 100, 2).await;
+        assert_eq!(matches!(rotated, Rotation::Rotated(_)), known, "{token}: {rotated:?}");
+    }
+}
+
+pub async fn a_rotated_token_works_for_the_grace_and_then_ends_the_log_in(store: &dyn Database) {
+    store.account_create(&account("mina")).await.unwrap();
+    let one = begin(store, "one", 1).await;
+    let two = begin(store, "two", 2).await;
+    assert_eq!(rotate(store, 1, 11, 100).await, Rotation::Rotated(one.clone()));
+    assert_eq!(rotate(store, 1, 12, 130).await, Rotation::Rotated(one.clone()));
+    assert_eq!(rotate(store, 1, 13, 160).await, Rotation::Rotated(one.clone()), "since the first");
+    assert_eq!(rotate(store, 13, 14, 161).await, Rotation::Rotated(one.clone()));
+    assert_eq!(rotate(store, 1, 15, 161).await, Rotation::Reused(one));
+    for token in [1, 11, 12, 13, 14, 15] {
+        assert_eq!(rotate(store, token, 99, 162).await, Rotation::Refused, "{token}");
+    }
+    assert_eq!(rotate(store, 2, 22, 162).await, Rotation::Rotated(two), "another one goes on");
+}
+
+pub async fn a_token_past_its_time_or_unknown_is_refused(store: &dyn Database) {
+    store.account_create(&account("mina")).await.unwrap();
+    begin(store, "one", 1).await;
+    assert_eq!(rotate(store, 7, 8, 1).await, Rotation::Refused);
+    assert_eq!(rotate(store, 1, 8, LATER + 1).await, Rotation::Refused);
+    assert_eq!(rotate(store, 8, 9, 1).await, Rotation::Refused, "nothing was given out");
+    assert!(matches!(rotate(store, 1, 2, LATER).await, Rotation::Rotated(_)));
+}
+
+pub async fn of_one_log_in_the_last_few_tokens_are_known(store: &dyn Database) {
+    store.account_create(&account("mina")).await.unwrap();
+    begin(store, "one", 1).await;
+    let other = begin(store, "other", 0).await;
+    for n in 1..200 {
+        let rotated = rotate(store, n, n + 1, u64::from(n) * 1_000).await;
+        assert!(matches!(rotated, Rotation::Rotated(_)), "{n}: {rotated:?}");
+    }
+    assert_eq!(rotate(store, 1, 900, 300_000).await, Rotation::Refused, "long forgotten");
+    assert!(matches!(rotate(store, 200, 201, 300_000).await, Rotation::Rotated(_)));
+    assert!(matches!(rotate(store, 199, 901, 300_000).await, Rotation::Reused(_)));
+    assert_eq!(rotate(store, 0, 902, 300_000).await, Rotation::Rotated(other));
+}
+
+pub async fn a_log_in_ends_with_any_of_its_tokens(store: &dyn Database) {
+    store.account_create(&account("mina")).await.unwrap();
+    let one = begin(store, "one", 1).await;
+    let two = begin(store, "two", 2).await;
+    rotate(store, 1, 11, 1).await;
+    assert_eq!(store.login_end(&hash(9)).await.unwrap(), None);
+    assert_eq!(store.login_end(&hash(1)).await.unwrap(), Some(one));
+    assert_eq!(store.login_end(&hash(1)).await.unwrap(), None);
+    assert_eq!(rotate(store, 11, 12, 2).await, Rotation::Refused);
+    assert_eq!(rotate(store, 2, 22, 2).await, Rotation::Rotated(two));
+}
+
+pub async fn revocations_grow_and_are_forgotten_after_their_time(store: &dyn Database) {
+    let of =
+        |subject: &Subject, before, until| Revocation { subject: subject.clone(), before, until };
+    let subjects =
+        [Subject::User(user("a")), Subject::Login("a".into()), Subject::Token("a:b".into())];
+    for (subject, until) in subjects.iter().zip([50, 60, 70]) {
+        store.revocation_put(&of(subject, 10, until)).await.unwrap();
+        store.revocation_put(&of(subject, 20, until - 5)).await.unwrap();
+        store.revocation_put(&of(subject, 5, until - 9)).await.unwrap();
+    }
+    let at = async |now| {
+        let mut known = store.revocations(now).await.unwrap();
+        known.sort_by_key(|known| known.until);
+        known
+    };
+    let expected: Vec<_> =
+        subjects.iter().zip([50, 60, 70]).map(|(subject, until)| of(subject, 20, until)).collect();
+    assert_eq!(at(49).await, expected);
+    assert_eq!(at(60).await, expected[2..]);
+    assert_eq!(at(0).await, expected[2..], "the others are gone");
+    store.account_create(&account("mina")).await.unwrap();
+    begin(store, "one", 1).await;
+    at(LATER).await;
+    assert!(matches!(rotate(store, 1, 2, 1).await, Rotation::Rotated(_)));
+    at(LATER + 1).await;
+    assert_eq!(rotate(store, 1, 3, 1).await, Rotation::Refused, "past its time, and forgotten");
+}
