@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, SchemaType, Type};
 
 /// Why a request was refused (RFC 9457).
 #[derive(ToSchema)]
@@ -51,6 +51,16 @@ pub fn new_user() -> Object {
     text()
         .pattern(Some(r"^[!-.0-9;-\[\]-}][!-.0-9;-\[\]-~]{0,127}$"))
         .examples([json!("mina")])
+        .build()
+}
+
+/// A name for people, or null for none.
+pub fn shown_name() -> Object {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .max_length(Some(crate::token::MAX_NAME_CHARS))
+        .pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f]*$"))
+        .description(Some("For people; empty or null is none."))
         .build()
 }
 
