@@ -1,11 +1,13 @@
 // The user's rooms: what is new in them, what was read, and their live subscriptions.
 
 import { all } from './api.js';
+import { atMostEvery } from './pace.js';
 import { NONE, compare, later } from './positions.js';
 
 const SUBSCRIBED = 100;
 const MOST_UNREAD = 100;
 const RELOAD_MS = 30_000;
+const PACE_MS = 1000;
 const CURSOR_MS = 1000;
 
 /** Tells other pages of a user that their list of rooms changed. */
@@ -35,9 +37,10 @@ export class Rooms extends EventTarget {
     this.#api = api;
     this.#link = link;
     this.#user = user;
-    link.subscribe(`/user${HINTS}`, { message: () => this.load() });
+    const loadAgain = atMostEvery(PACE_MS, () => this.load());
+    link.subscribe(`/user${HINTS}`, { message: loadAgain });
     link.addEventListener('connected', () => this.#connected(), { signal });
-    link.addEventListener('refused', () => this.load(), { signal });
+    link.addEventListener('refused', loadAgain, { signal });
     addEventListener('focus', () => Date.now() - this.#loadedAt > RELOAD_MS / 3 && this.load(), { signal });
     this.#tabs.onmessage = ({ data }) => data.user === user && this.#readElsewhere(data);
     const timer = setInterval(() => document.hidden || this.load(), RELOAD_MS);

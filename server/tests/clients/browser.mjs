@@ -132,16 +132,14 @@ class Person {
 
   /** All shown messages in order. */
   timeline() {
-    return this.page
-      .locator('[data-test="message"]')
-      .evaluateAll((nodes) =>
-        nodes.map((node) => ({
-          position: node.dataset.position,
-          state: node.dataset.state,
-          origin: node.dataset.origin,
-          text: node.querySelector('.text').textContent,
-        })),
-      );
+    return this.page.locator('[data-test="message"]').evaluateAll((nodes) =>
+      nodes.map((node) => ({
+        position: node.dataset.position,
+        state: node.dataset.state,
+        origin: node.dataset.origin,
+        text: node.querySelector('.text').textContent,
+      })),
+    );
   }
 
   async texts() {
