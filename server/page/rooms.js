@@ -167,6 +167,9 @@ export class Rooms extends EventTarget {
       room.last = message;
       room.activeAt = message.timestamp;
     }
+    // The list of members may not know the name of somebody who never came.
+    const { sender: user, senderName: name } = message;
+    if (room.direct && name && user !== this.#user) room.peer = { user, name };
   }
 
   /** The user has seen everything up to `position`. */
@@ -215,7 +218,11 @@ export class Rooms extends EventTarget {
 
   async join(id) {
     await this.#api.post(`/rooms/${id}/join`);
-    return this.#entered({ id });
+    await this.load();
+    // What was said before one came is not news.
+    const room = this.#byId.get(id);
+    if (room) this.markRead(id, room.head);
+    return id;
   }
 
   async leave(id) {
