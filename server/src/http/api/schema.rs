@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, SchemaType, Type};
 
 /// Why a request was refused (RFC 9457).
 #[derive(ToSchema)]
@@ -90,6 +90,13 @@ pub fn refresh_token() -> Object {
 pub fn position() -> Object {
     let pattern = "^[0-9]{1,20}-[0-9]{1,20}$";
     text().pattern(Some(pattern)).examples([json!("1767225600000-41")]).build()
+}
+
+/// A position in a room, or none.
+pub fn position_or_null() -> Object {
+    let mut position = position();
+    position.schema_type = SchemaType::Array(vec![Type::String, Type::Null]);
+    position
 }
 
 /// A point in time.
