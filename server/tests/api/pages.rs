@@ -65,6 +65,52 @@ async fn both_ways_show_450_messages_over_restarts_without_a_hole_or_a_double() 
 }
 
 #[tokio::test]
+async fn who_reads_while_others_speak_misses_nothing_either_way() {
+    const COUNT: usize = 600;
+    let server = Server::with(&[("MOIM_LIMITS__HOT_LOG_KEEP", "20")]);
+    let (ann, path) = (Caller::of(&server, "ann"), "/rooms/r/messages");
+    ann.post("/rooms", json!({ "id": "r" })).await.ok(201);
+    let mut client = Client::connect_with(&server, "1.2", &Token::of("ann").mint()).await;
+    let speak = async {
+        // In small parts, so that the log grows and is trimmed between the pages.
+        for part in 0..COUNT / 20 {
+            let names = (part * 20..).take(20).map(|n| n.to_string());
+            let names: Vec<_> = names.collect();
+            let sends = names.iter().map(|name| to_room("r", "x").header("receipt", name));
+            client.send_all(sends, crate::support::DEADLINE).await;
+            for name in &names {
+                client.receipt(name).await;
+            }
+        }
+    };
+    let forth = async {
+        let (mut seen, mut after) = (0, "0-0".to_owned());
+        while seen < COUNT {
+            let page = ann.get(&format!("{path}?limit=30&after={after}")).await.ok(200);
+            for message in page["messages"].as_array().unwrap() {
+                after = message["position"].as_str().unwrap().to_owned();
+                assert_eq!(number(&after), seen);
+                seen += 1;
+            }
+        }
+    };
+    let back = async {
+        let mut seen = Vec::new();
+        while seen.len() < COUNT {
+            seen = all(&ann, path, "before", "", 30).await;
+            let numbers: Vec<_> = seen.iter().map(|place| number(place)).collect();
+            assert_eq!(numbers, (0..seen.len()).collect::<Vec<_>>());
+        }
+    };
+    tokio::join!(speak, forth, back);
+}
+
+/// Which message of its epoch a position is.
+fn number(position: &str) -> usize {
+    position.split_once('-').unwrap().1.parse().unwrap()
+}
+
+#[tokio::test]
 async fn the_latest_come_when_nothing_is_said_and_ends_are_told() {
     let (ann, id) = (Caller::of(&SERVER, "ann"), room("latest"));
     ann.post("/rooms", json!({ "id": id })).await.ok(201);

@@ -29,9 +29,9 @@ pub(super) fn routes(table: &mut Table) {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 struct OfRoom {
-    #[param(schema_with = schema::room)]
+    #[param(required = true, schema_with = schema::room)]
     room: RoomId,
-    #[param(schema_with = schema::user)]
+    #[param(required = true, schema_with = schema::user)]
     user: UserId,
 }
 

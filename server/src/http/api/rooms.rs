@@ -30,7 +30,7 @@ pub(super) fn routes(table: &mut Table) {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(super) struct InRoom {
-    #[param(schema_with = schema::room)]
+    #[param(required = true, schema_with = schema::room)]
     pub(super) room: RoomId,
 }
 
