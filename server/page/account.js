@@ -19,18 +19,27 @@ export function account({ api, session, name, onName, signal }) {
     notify('Your display name was saved.');
   });
   submits(parts.passwordForm, parts.passwordProblem, async () => {
-    const tokens = await api.withPassword('PUT', '/me/password', { currentPassword: parts.current.value, newPassword: parts.fresh.value });
+    const tokens = await api.withPassword('PUT', '/me/password', {
+      currentPassword: parts.current.value,
+      newPassword: parts.fresh.value,
+    });
     session.begin({ user: session.user, ...tokens });
     root.close();
     notify('Your password was changed.');
   });
   submits(parts.deleteForm, parts.deleteProblem, async () => {
-    const isSure = await ask({ title: 'Delete your account?', text: 'This cannot be undone.', yes: 'Delete it', danger: true });
+    const isSure = await ask({
+      title: 'Delete your account?',
+      text: 'This cannot be undone.',
+      yes: 'Delete it',
+      danger: true,
+    });
     if (!isSure) return;
     await api.withPassword('DELETE', '/me', { password: parts.deletePassword.value });
     const own = [`moim.draft/${session.user}/`, `moim.outbox/${session.user}/`];
     session.end('Your account was deleted.');
-    for (const key of Object.keys(localStorage)) if (own.some((prefix) => key.startsWith(prefix))) localStorage.removeItem(key);
+    for (const key of Object.keys(localStorage))
+      if (own.some((prefix) => key.startsWith(prefix))) localStorage.removeItem(key);
   });
   parts.logOut.onclick = () => {
     const { refreshToken } = session;

@@ -15,7 +15,12 @@ export async function fetchJson(method, path, { body, token } = {}) {
   if (token) headers.Authorization = `Bearer ${token}`;
   let response;
   try {
-    response = await fetch(`/api/v1${path}`, { method, headers, body: body && JSON.stringify(body), cache: 'no-store' });
+    response = await fetch(`/api/v1${path}`, {
+      method,
+      headers,
+      body: body && JSON.stringify(body),
+      cache: 'no-store',
+    });
   } catch {
     throw new Problem({ code: 'unreachable', detail: 'The server cannot be reached.' });
   }
@@ -76,7 +81,7 @@ export async function all(api, path, key, most = 1000) {
   const items = [];
   let after;
   do {
-    const page = await api.get(path, { after, limit: 200 });
+    const page = await api.get(path, { after, limit: 100 });
     items.push(...page[key]);
     after = page.next;
   } while (after && items.length < most);

@@ -3,7 +3,7 @@
 import { account } from './account.js';
 import { Api } from './api.js';
 import { Chat } from './chat.js';
-import { avatar, el, fromTemplate, icon } from './dom.js';
+import { avatar, el, fromTemplate, icon, notify, soon } from './dom.js';
 import { Link } from './link.js';
 import { announceLink, linkBadge } from './link-badge.js';
 import { newRoom } from './new-room.js';
@@ -30,7 +30,7 @@ export function app(session, signal) {
   function route() {
     const before = chat.room;
     const id = /^#\/rooms\/([A-Za-z0-9._~-]{1,64})$/.exec(location.hash)?.[1] ?? null;
-    if (id !== before) chat.show(id);
+    if (id !== before) chat.show(id, { fromList: before === null });
     parts.root.dataset.view = id === null ? 'list' : 'chat';
     showList();
     if (id === null && before) list.focus(before);
@@ -45,7 +45,11 @@ export function app(session, signal) {
 
   function showMe() {
     const called = name || user;
-    parts.account.replaceChildren(avatar(user, called), el('span', { class: 'me-name' }, called), el('span', { class: 'quiet' }, ', your account'));
+    parts.account.replaceChildren(
+      avatar(user, called),
+      el('span', { class: 'me-name' }, called),
+      el('span', { class: 'quiet' }, ', your account'),
+    );
   }
 
   parts.newRoom.append(icon('plus'));
@@ -58,11 +62,24 @@ export function app(session, signal) {
   };
   parts.linkPlace.append(linkBadge(link, signal));
   announceLink(link, signal);
-  rooms.addEventListener('change', showList, { signal });
+  rooms.addEventListener(
+    'change',
+    soon(() => signal.aborted || showList()),
+    { signal },
+  );
+  // A refusal of nothing that we asked: losing a room shows in the list, anything else is told.
+  link.addEventListener(
+    'refused',
+    ({ detail }) => ['not_a_member', 'banned'].includes(detail.code) || notify(detail.message),
+    { signal },
+  );
   addEventListener('hashchange', route, { signal });
   signal.addEventListener('abort', () => (document.title = 'Moim'));
   showMe();
-  api.get('/me').then((me) => ((name = me.name), showMe()), () => {});
+  api.get('/me').then(
+    (me) => ((name = me.name), showMe()),
+    () => {},
+  );
   queueMicrotask(route);
   return parts.root;
 }

@@ -14,6 +14,7 @@ export class Chat {
   #end = null;
   /** Whether the list was there to look the room up. */
   #looked = false;
+  #fromList = false;
   /** The id of the room that is shown, null for none. */
   room;
 
@@ -21,19 +22,23 @@ export class Chat {
   constructor(app, place) {
     this.#app = app;
     this.#place = place;
-    app.rooms.addEventListener('removed', ({ detail }) => detail.room.id === this.room && this.#gone(detail), { signal: app.signal });
+    app.rooms.addEventListener('removed', ({ detail }) => detail.room.id === this.room && this.#gone(detail), {
+      signal: app.signal,
+    });
     app.rooms.addEventListener('change', () => this.#arrived(), { signal: app.signal });
     app.signal.addEventListener('abort', () => this.#end?.abort());
   }
 
-  /** Shows room `id`, or a blank page for null. */
-  show(id) {
+  /** Shows room `id`, or a blank page for null; `fromList` says that one came from the list of rooms. */
+  show(id, { fromList = this.#fromList } = {}) {
     this.#end?.abort();
     this.#end = null;
     this.room = id;
+    this.#fromList = fromList;
     const { rooms } = this.#app;
     this.#looked = rooms.loaded;
-    if (id === null) return this.#say(icon('talk'), title('Choose a room'), el('p', {}, 'Your conversations open here.'));
+    if (id === null)
+      return this.#say(icon('talk'), title('Choose a room'), el('p', {}, 'Your conversations open here.'));
     const room = rooms.get(id);
     if (room) return this.#open(room);
     if (rooms.loaded) this.#offer(id);
@@ -54,11 +59,16 @@ export class Chat {
     const { parts } = app;
     rooms.open(room.id);
     parts.back.append(icon('back'));
+    parts.back.onclick = (event) => this.#back(event);
     parts.linkPlace.append(linkBadge(link, app.signal));
     this.#place.replaceChildren(parts.root);
 
     let members;
-    const presence = new Presence({ ...app, onMembers: () => (rooms.load(), members.load()), onHere: () => members.show() });
+    const presence = new Presence({
+      ...app,
+      onMembers: () => rooms.load().then(() => members.load()),
+      onHere: () => members.show(),
+    });
     members = new Members({ ...app, presence });
     const timeline = new Timeline(app);
     const composer = new Composer({
@@ -92,7 +102,13 @@ export class Chat {
       const problem = el('p', { class: 'problem', role: 'alert' });
       const join = el('button', { class: 'main', data: { test: 'join' } }, 'Join the room');
       join.onclick = () => rooms.join(id).catch(({ message }) => (problem.textContent = message));
-      this.#say(avatar(id, room.name), title(titleOf(room)), el('p', {}, 'A public room. You are not a member yet.'), join, problem);
+      this.#say(
+        avatar(id, room.name),
+        title(titleOf(room)),
+        el('p', {}, 'A public room. You are not a member yet.'),
+        join,
+        problem,
+      );
     } catch ({ message }) {
       if (isStill()) this.#say(title('This room cannot be opened'), el('p', {}, message));
     }
@@ -104,10 +120,21 @@ export class Chat {
     this.#say(title(titleOf(room)), el('p', { role: 'alert' }, why));
   }
 
+  /** Goes back where one came from, so that a phone's own back button does not return here. */
+  #back(event) {
+    if (!this.#fromList) return;
+    event.preventDefault();
+    history.back();
+  }
+
   #say(...content) {
     const back = el('a', { class: 'round back', href: '#/', 'aria-label': 'Back to the rooms' }, icon('back'));
-    this.#place.replaceChildren(el('header', { class: 'bar blank' }, this.room && back), el('div', { class: 'empty' }, ...content));
+    back.onclick = (event) => this.#back(event);
+    this.#place.replaceChildren(
+      el('header', { class: 'bar blank' }, this.room && back),
+      el('div', { class: 'empty' }, ...content),
+    );
   }
 }
 
-const title = (text) => el('h2', { class: 'empty-title' }, text);
+const title = (text) => el('h1', { class: 'empty-title' }, text);

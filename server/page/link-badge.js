@@ -30,9 +30,19 @@ function words(state, wait) {
 /** Tells screen readers when the state changes, but not each second of a count-down. */
 export function announceLink(link, signal) {
   let told = 'connected';
-  link.addEventListener('state', () => {
-    if (link.state === told || (link.retryAt === null && link.state === 'reconnecting')) return;
-    told = link.state;
-    announce({ connected: 'Connected again.', reconnecting: 'The connection was lost. Reconnecting.', offline: 'You are offline.' }[told]);
-  }, { signal });
+  link.addEventListener(
+    'state',
+    () => {
+      if (link.state === told || (link.retryAt === null && link.state === 'reconnecting')) return;
+      told = link.state;
+      announce(
+        {
+          connected: 'Connected again.',
+          reconnecting: 'The connection was lost. Reconnecting.',
+          offline: 'You are offline.',
+        }[told],
+      );
+    },
+    { signal },
+  );
 }

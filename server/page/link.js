@@ -35,7 +35,7 @@ export class Link extends EventTarget {
     this.#session = session;
     this.#signal = signal;
     addEventListener('online', () => this.retry(), { signal });
-    addEventListener('offline', () => this.#show(), { signal });
+    addEventListener('offline', () => (this.#stomp ? this.#stomp.drop() : this.#show()), { signal });
     document.addEventListener('visibilitychange', () => document.hidden || this.#wake(), { signal });
     signal.addEventListener('abort', () => this.#stop());
     this.#connect();
@@ -122,11 +122,15 @@ export class Link extends EventTarget {
     if (this.#signal.aborted) return;
     const url = new URL('/ws', location.href);
     url.protocol = url.protocol.replace('http', 'ws');
-    const stomp = new Stomp(url, { Authorization: `Bearer ${token}` }, {
-      connected: () => this.#begin(),
-      frame: (frame) => this.#receive(frame),
-      closed: (closing) => this.#closed(closing, token),
-    });
+    const stomp = new Stomp(
+      url,
+      { Authorization: `Bearer ${token}` },
+      {
+        connected: () => this.#begin(),
+        frame: (frame) => this.#receive(frame),
+        closed: (closing) => this.#closed(closing, token),
+      },
+    );
     this.#stomp = stomp;
   }
 

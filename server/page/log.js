@@ -29,19 +29,22 @@ export class Log {
 
   /** Starts over with the latest messages. */
   load(limit = PAGE) {
-    return this.#queue(async () => {
-      this.loaded = false;
-      this.atHead = true;
-      this.messages = [];
-      const { messages, next } = await this.#api.get(this.#path, { limit });
-      this.#insert(messages);
-      this.hasOlder = next != null;
-      this.loaded = true;
-      const live = this.#end;
-      this.#end = messages.at(-1)?.position ?? NONE;
-      if (this.#gap) await this.#fill();
-      else this.#end = later(this.#end, live);
-    });
+    return this.#queue(() => this.#load(limit));
+  }
+
+  async #load(limit) {
+    this.loaded = false;
+    this.atHead = true;
+    this.hasOlder = false;
+    this.messages = [];
+    const { messages, next } = await this.#api.get(this.#path, { limit });
+    this.#insert(messages);
+    this.hasOlder = next != null;
+    this.loaded = true;
+    const live = this.#end;
+    this.#end = messages.at(-1)?.position ?? NONE;
+    if (this.#gap) await this.#fill();
+    else this.#end = later(this.#end, live);
   }
 
   older() {
@@ -78,8 +81,10 @@ export class Log {
 
   /** Tries again what a failed request left undone. */
   mend() {
-    if (!this.loaded) return this.load();
-    return this.#gap ? this.#queue(() => this.#fill()) : Promise.resolve();
+    return this.#queue(async () => {
+      if (!this.loaded) await this.#load(PAGE);
+      else if (this.#gap) await this.#fill();
+    });
   }
 
   /** A live message. */

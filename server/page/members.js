@@ -44,7 +44,10 @@ export class Members {
     try {
       const members = await all(this.#api, `/rooms/${this.#room.id}/members`, 'members');
       // Sorted only now, so that the list stands still while people come and go.
-      this.#members = members.sort((a, b) => this.#isHere(b) - this.#isHere(a) || RANK[b.role] - RANK[a.role] || called(a).localeCompare(called(b)));
+      this.#members = members.sort(
+        (a, b) =>
+          this.#isHere(b) - this.#isHere(a) || RANK[b.role] - RANK[a.role] || called(a).localeCompare(called(b)),
+      );
       this.#parts.peopleProblem.textContent = '';
     } catch ({ message }) {
       this.#parts.peopleProblem.textContent = message;
@@ -56,11 +59,16 @@ export class Members {
     const { people, peopleTitle, members, addForm, actions } = this.#parts;
     if (people.hidden) return;
     const mine = RANK[this.#room.role];
-    peopleTitle.textContent = this.#members.length ? `People (${this.#members.filter(({ banned }) => !banned).length})` : 'People';
+    peopleTitle.textContent = this.#members.length
+      ? `People (${this.#members.filter(({ banned }) => !banned).length})`
+      : 'People';
     const nodes = this.#members.map((member) => this.#item(member, mine));
-    if (nodes.length !== members.children.length || nodes.some((node, index) => node !== members.children[index])) members.replaceChildren(...nodes);
+    if (nodes.length !== members.children.length || nodes.some((node, index) => node !== members.children[index]))
+      members.replaceChildren(...nodes);
     addForm.hidden = mine < RANK.admin || this.#room.direct;
-    actions.replaceChildren(...this.#actions(mine));
+    const version = [mine, this.#room.visibility].join();
+    if (actions.dataset.version !== version) actions.replaceChildren(...this.#actions(mine));
+    actions.dataset.version = version;
   }
 
   #toggle(open) {
@@ -107,35 +115,56 @@ export class Members {
     const face = avatar(user, called(member));
     const note = el('small');
     const deeds = this.#deeds(member, mine);
-    const node = el('li', { data: { test: 'member', user } },
+    const node = el(
+      'li',
+      { data: { test: 'member', user } },
       face,
       el('span', { class: 'found-name' }, el('b', {}, called(member), user === this.#user && ' (you)'), note),
-      ...marks.map((mark) => el('span', { class: `chip ${mark}`, title: mark === 'muted' ? `Until ${dateAndTime(mutedUntil)}` : '' }, mark)),
-      deeds.length > 0 && el('details', { class: 'deeds' },
-        el('summary', { class: 'round', 'aria-label': `What to do with ${called(member)}` }, icon('more')),
-        el('div', { class: 'menu' }, ...deeds)));
+      ...marks.map((mark) =>
+        el('span', { class: `chip ${mark}`, title: mark === 'muted' ? `Until ${dateAndTime(mutedUntil)}` : '' }, mark),
+      ),
+      deeds.length > 0 &&
+        el(
+          'details',
+          { class: 'deeds' },
+          el('summary', { class: 'round', 'aria-label': `What to do with ${called(member)}` }, icon('more')),
+          el('div', { class: 'menu' }, ...deeds),
+        ),
+    );
     return { version, node, face, note };
   }
 
   /** Owners do all; admins act on plain members. */
   #deeds({ user, name, role, banned, mutedUntil }, mine) {
     const isOwner = mine === RANK.owner;
-    if (user === this.#user || this.#room.direct || mine < RANK.admin || !(isOwner || RANK[role] < RANK.admin)) return [];
+    if (user === this.#user || this.#room.direct || mine < RANK.admin || !(isOwner || RANK[role] < RANK.admin))
+      return [];
     const put = (text, change) => this.#deed(text, () => this.#put(user, change));
     if (banned) return [put('Lift the ban', { banned: false })];
+    const isMuted = mutedUntil > Date.now();
     return [
-      mutedUntil > Date.now() ? put('Unmute', { mutedUntil: null }) : null,
-      mutedUntil > Date.now() ? null : put('Mute for an hour', () => ({ mutedUntil: Date.now() + HOUR })),
-      mutedUntil > Date.now() ? null : put('Mute for a day', () => ({ mutedUntil: Date.now() + 24 * HOUR })),
-      isOwner && role !== 'member' ? put('Make a plain member', { role: 'member' }) : null,
-      isOwner && role !== 'admin' ? put('Make an admin', { role: 'admin' }) : null,
-      isOwner && role !== 'owner' ? put('Make an owner', { role: 'owner' }) : null,
+      isMuted && put('Unmute', { mutedUntil: null }),
+      !isMuted && this.#deed('Mute for an hour', () => this.#put(user, { mutedUntil: Date.now() + HOUR })),
+      !isMuted && this.#deed('Mute for a day', () => this.#put(user, { mutedUntil: Date.now() + 24 * HOUR })),
+      isOwner && role !== 'member' && put('Make a plain member', { role: 'member' }),
+      isOwner && role !== 'admin' && put('Make an admin', { role: 'admin' }),
+      isOwner && role !== 'owner' && put('Make an owner', { role: 'owner' }),
       this.#deed('Remove from the room', async () => {
-        const isSure = await ask({ title: `Remove ${name || user}?`, text: 'They can be added or join again.', yes: 'Remove', danger: true });
+        const isSure = await ask({
+          title: `Remove ${name || user}?`,
+          text: 'They can be added or join again.',
+          yes: 'Remove',
+          danger: true,
+        });
         if (isSure) await this.#api.delete(this.#path(user));
       }),
       this.#deed('Ban', async () => {
-        const isSure = await ask({ title: `Ban ${name || user}?`, text: 'They cannot read, write or join until the ban is lifted.', yes: 'Ban', danger: true });
+        const isSure = await ask({
+          title: `Ban ${name || user}?`,
+          text: 'They cannot read, write or join until the ban is lifted.',
+          yes: 'Ban',
+          danger: true,
+        });
         if (isSure) await this.#put(user, { banned: true });
       }),
     ].filter(Boolean);
@@ -145,20 +174,41 @@ export class Members {
     const { id, direct } = this.#room;
     const change = (fields) => this.#api.patch(`/rooms/${id}`, fields);
     return [
-      mine >= RANK.admin && !direct && this.#deed('Rename the room', async () => {
-        const name = await ask({ title: 'Rename the room', label: 'Name', value: this.#room.name ?? '', yes: 'Rename' });
-        if (name) await change({ name });
-      }),
-      mine >= RANK.admin && !direct && this.#deed(this.#room.visibility === 'public' ? 'Make it private' : 'Make it public',
-        () => change({ visibility: this.#room.visibility === 'public' ? 'private' : 'public' })),
+      mine >= RANK.admin &&
+        !direct &&
+        this.#deed('Rename the room', async () => {
+          const name = await ask({
+            title: 'Rename the room',
+            label: 'Name',
+            value: this.#room.name ?? '',
+            yes: 'Rename',
+          });
+          if (name) await change({ name });
+        }),
+      mine >= RANK.admin &&
+        !direct &&
+        this.#deed(this.#room.visibility === 'public' ? 'Make it private' : 'Make it public', () =>
+          change({ visibility: this.#room.visibility === 'public' ? 'private' : 'public' }),
+        ),
       this.#deed('Leave the room', async () => {
         const isSure = await ask({ title: `Leave ${titleOf(this.#room)}?`, yes: 'Leave', danger: true });
         if (isSure) await this.#rooms.leave(id);
       }),
-      mine === RANK.owner && !direct && this.#deed('Delete the room', async () => {
-        const isSure = await ask({ title: `Delete ${titleOf(this.#room)}?`, text: 'The room and its messages go for everybody. This cannot be undone.', yes: 'Delete', danger: true });
-        if (isSure) await this.#api.delete(`/rooms/${id}`);
-      }, 'danger'),
+      mine === RANK.owner &&
+        !direct &&
+        this.#deed(
+          'Delete the room',
+          async () => {
+            const isSure = await ask({
+              title: `Delete ${titleOf(this.#room)}?`,
+              text: 'The room and its messages go for everybody. This cannot be undone.',
+              yes: 'Delete',
+              danger: true,
+            });
+            if (isSure) await this.#api.delete(`/rooms/${id}`);
+          },
+          'danger',
+        ),
     ].filter(Boolean);
   }
 
@@ -169,8 +219,8 @@ export class Members {
       button.closest('details')?.removeAttribute('open');
       try {
         await action();
+        await this.#rooms.load();
         this.load();
-        this.#rooms.load();
       } catch ({ message }) {
         this.#parts.peopleProblem.textContent = message;
       }
@@ -179,7 +229,7 @@ export class Members {
   }
 
   #put(user, change) {
-    return this.#api.put(this.#path(user), typeof change === 'function' ? change() : change);
+    return this.#api.put(this.#path(user), change);
   }
 
   async #add(user) {

@@ -7,15 +7,25 @@ import { dateAndTime, timeOf } from './times.js';
 /** `{ node, update(state) }` for `message`; `actions` are `retry(originId)` and `discard(originId)`. */
 export function messageElement(message, { isOwn, actions }) {
   const name = isOwn ? 'You' : message.senderName || message.sender;
-  const time = el('time', { dateTime: new Date(message.timestamp).toISOString(), title: dateAndTime(message.timestamp) }, timeOf(message.timestamp));
+  const time = el(
+    'time',
+    { dateTime: new Date(message.timestamp).toISOString(), title: dateAndTime(message.timestamp) },
+    timeOf(message.timestamp),
+  );
   const mark = el('span', { class: 'mark-of-state' });
   const failure = el('div', { class: 'failure', hidden: true });
-  const node = el('article', { data: { test: 'message' } },
+  const node = el(
+    'article',
+    { data: { test: 'message' } },
     isOwn ? null : avatar(message.sender, name),
-    el('div', { class: 'said' },
-      el('h3', { class: 'sender', title: message.sender }, name),
+    el(
+      'div',
+      { class: 'said' },
+      el('h2', { class: 'sender', title: message.sender }, name),
       el('div', { class: 'line' }, body(message), el('span', { class: 'meta' }, mark, time)),
-      failure));
+      failure,
+    ),
+  );
   if (message.originId) node.dataset.origin = message.originId;
 
   let shown = '';
@@ -54,7 +64,11 @@ function failureParts({ originId }, { detail }, { retry, discard }) {
 function body({ body: text, bodyBase64, contentType }) {
   if (text === undefined) {
     const bytes = Math.floor((bodyBase64.length * 3) / 4);
-    return el('p', { class: 'text data' }, `Data, ${bytes.toLocaleString()} bytes${contentType ? `, ${contentType}` : ''}`);
+    return el(
+      'p',
+      { class: 'text data' },
+      `Data, ${bytes.toLocaleString()} bytes${contentType ? `, ${contentType}` : ''}`,
+    );
   }
   const part = folded(text);
   const paragraph = el('p', { class: 'text', dir: 'auto' }, ...withLinks(part ?? text));
@@ -65,6 +79,8 @@ function body({ body: text, bodyBase64, contentType }) {
     paragraph.replaceChildren(...withLinks(opens ? text : part));
     more.setAttribute('aria-expanded', String(opens));
     more.textContent = opens ? 'Show less' : 'Show all';
+    // What is in view changed as if one had scrolled.
+    more.closest('.timeline').dispatchEvent(new Event('scroll'));
   };
   return el('div', { class: 'text long' }, paragraph, more);
 }

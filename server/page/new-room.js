@@ -31,25 +31,45 @@ export function newRoom({ api, rooms, go, signal }) {
 
   function showFound() {
     const words = parts.search.value.trim().toLowerCase();
-    const found = publicRooms.filter(({ id, name = '' }) => id.toLowerCase().includes(words) || name.toLowerCase().includes(words));
+    const found = publicRooms.filter(
+      ({ id, name = '' }) => id.toLowerCase().includes(words) || name.toLowerCase().includes(words),
+    );
     parts.found.replaceChildren(...found.slice(0, SHOWN).map(foundRoom));
-    parts.foundNote.textContent = !publicRooms.length ? 'There is no public room yet. Make the first one.' : !found.length ? 'No room is called so.' : found.length > SHOWN ? `${found.length} rooms; type more to narrow them.` : '';
+    parts.foundNote.textContent = !publicRooms.length
+      ? 'There is no public room yet. Make the first one.'
+      : !found.length
+        ? 'No room is called so.'
+        : found.length > SHOWN
+          ? `${found.length} rooms; type more to narrow them.`
+          : '';
   }
 
   function foundRoom({ id, name }) {
     const isMine = Boolean(rooms.get(id));
-    const button = el('button', { type: 'button', data: { test: 'join', room: id }, 'aria-label': `${isMine ? 'Open' : 'Join'} ${name || id}` }, isMine ? 'Open' : 'Join');
+    const button = el(
+      'button',
+      { type: 'button', data: { test: 'join', room: id }, 'aria-label': `${isMine ? 'Open' : 'Join'} ${name || id}` },
+      isMine ? 'Open' : 'Join',
+    );
     button.onclick = () => {
       problem.textContent = '';
       enter(isMine ? id : rooms.join(id)).catch(({ message }) => (problem.textContent = message));
     };
-    return el('li', {}, avatar(id, name), el('span', { class: 'found-name' }, el('b', {}, name || id), el('small', {}, id)), button);
+    return el(
+      'li',
+      {},
+      avatar(id, name),
+      el('span', { class: 'found-name' }, el('b', {}, name || id), el('small', {}, id)),
+      button,
+    );
   }
 
   async function loadFound() {
     parts.foundNote.textContent = 'Looking for rooms…';
     try {
-      publicRooms = (await all(api, '/rooms', 'rooms')).filter(({ visibility, direct }) => visibility === 'public' && !direct);
+      publicRooms = (await all(api, '/rooms', 'rooms')).filter(
+        ({ visibility, direct }) => visibility === 'public' && !direct,
+      );
       parts.search.oninput = showFound;
       showFound();
     } catch ({ message }) {

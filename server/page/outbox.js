@@ -23,7 +23,12 @@ export class Outbox extends EventTarget {
     this.#link = link;
     for (const key of Object.keys(localStorage)) this.#load(key);
     link.addEventListener('connected', () => this.#sendAll(), { signal });
-    addEventListener('storage', ({ key, newValue }) => key?.startsWith(this.#prefix) && newValue === null && this.#forget(key.slice(this.#prefix.length)), { signal });
+    addEventListener(
+      'storage',
+      ({ key, newValue }) =>
+        key?.startsWith(this.#prefix) && newValue === null && this.#forget(key.slice(this.#prefix.length)),
+      { signal },
+    );
   }
 
   /** The entries of a room in the order in which they were written. */
@@ -101,8 +106,10 @@ export class Outbox extends EventTarget {
       } catch (problem) {
         if (problem.code === 'lost') break;
         tries += 1;
-        if (problem.retryAfterMs && tries < TRIES) await new Promise((resolve) => setTimeout(resolve, problem.retryAfterMs));
-        else if (this.has(entry.originId)) this.#put({ ...entry, failed: { code: problem.code, detail: problem.message } });
+        if (problem.retryAfterMs && tries < TRIES)
+          await new Promise((resolve) => setTimeout(resolve, problem.retryAfterMs));
+        else if (this.has(entry.originId))
+          this.#put({ ...entry, failed: { code: problem.code, detail: problem.message } });
       }
     }
     this.#sending.delete(room);
@@ -120,4 +127,5 @@ export class Outbox extends EventTarget {
 }
 
 /** Not `crypto.randomUUID`, which plain http does not have. */
-const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+const newId = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');

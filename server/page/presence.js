@@ -17,9 +17,13 @@ export class Presence {
     this.#parts = parts;
     this.#user = user;
     this.#on = { onMembers, onHere };
-    const end = link.subscribe(`/topic/rooms/${room.id}/events`, { message: ({ body }) => this.#receive(JSON.parse(body)) });
+    const end = link.subscribe(`/topic/rooms/${room.id}/events`, {
+      message: ({ body }) => this.#receive(JSON.parse(body)),
+    });
     link.addEventListener('state', () => link.state === 'connected' || this.#clear(), { signal });
-    rooms.addEventListener('message', ({ detail }) => detail.room === room.id && this.#types(detail.sender, null), { signal });
+    rooms.addEventListener('message', ({ detail }) => detail.room === room.id && this.#types(detail.sender, null), {
+      signal,
+    });
     signal.addEventListener('abort', () => {
       end();
       for (const { timer } of this.#typing.values()) clearTimeout(timer);

@@ -32,7 +32,9 @@ export class RoomList {
       this.#items.delete(id);
     }
     const { list } = this.#parts;
-    wanted.forEach((node, index) => list.children[index] === node || list.insertBefore(node, list.children[index] ?? null));
+    wanted.forEach(
+      (node, index) => list.children[index] === node || list.insertBefore(node, list.children[index] ?? null),
+    );
     list.hidden = !rooms.length;
     this.#showEmpty(rooms.length);
   }
@@ -78,11 +80,17 @@ export class RoomList {
     const { loaded, problem } = this.#rooms;
     if (loaded) {
       listEmpty.replaceChildren(
-        icon('talk'), el('p', { class: 'empty-title' }, 'No rooms yet'), el('p', {}, 'Find a public room, make your own, or write to somebody.'),
+        icon('talk'),
+        el('p', { class: 'empty-title' }, 'No rooms yet'),
+        el('p', {}, 'Find a public room, make your own, or write to somebody.'),
         el('button', { class: 'main', onclick: this.onNew }, 'Find or start a chat'),
       );
     } else if (problem) {
-      listEmpty.replaceChildren(el('p', { class: 'empty-title' }, 'The rooms could not be loaded'), el('p', {}, problem.message), el('button', { onclick: () => this.#rooms.load() }, 'Try again'));
+      listEmpty.replaceChildren(
+        el('p', { class: 'empty-title' }, 'The rooms could not be loaded'),
+        el('p', {}, problem.message),
+        el('button', { onclick: () => this.#rooms.load() }, 'Try again'),
+      );
     } else {
       listEmpty.replaceChildren(el('p', { class: 'loading' }, 'Loading your rooms…'));
     }
@@ -97,11 +105,19 @@ function makeItem(room) {
     preview: el('span', { class: 'preview' }),
     count: el('span', {}),
   };
-  item.badge = el('span', { class: 'badge', data: { test: 'badge' } }, item.count, el('span', { class: 'quiet' }, ' unread'));
-  item.link = el('a', { href: `#/rooms/${room.id}`, class: 'room-item', data: { test: 'room', room: room.id } },
+  item.badge = el(
+    'span',
+    { class: 'badge', data: { test: 'badge' } },
+    item.count,
+    el('span', { class: 'quiet' }, ' unread'),
+  );
+  item.link = el(
+    'a',
+    { href: `#/rooms/${room.id}`, class: 'room-item', data: { test: 'room', room: room.id } },
     el('span'),
     el('span', { class: 'room-top' }, item.name, item.lock, item.time),
-    el('span', { class: 'room-bottom' }, item.preview, item.badge));
+    el('span', { class: 'room-bottom' }, item.preview, item.badge),
+  );
   item.node = el('li', {}, item.link);
   return item;
 }

@@ -26,6 +26,9 @@ export class Rooms extends EventTarget {
   #loading = null;
   #loadedAt = 0;
   #again = false;
+  /** The open room, if it is one beyond the first hundred. */
+  #extra = null;
+  #tabs = new BroadcastChannel('moim.read');
 
   constructor({ api, link, user, signal }) {
     super();
@@ -33,12 +36,21 @@ export class Rooms extends EventTarget {
     this.#link = link;
     this.#user = user;
     link.subscribe(`/user${HINTS}`, { message: () => this.load() });
-    link.addEventListener('connected', () => this.load(), { signal });
+    link.addEventListener('connected', () => this.#connected(), { signal });
     link.addEventListener('refused', () => this.load(), { signal });
     addEventListener('focus', () => Date.now() - this.#loadedAt > RELOAD_MS / 3 && this.load(), { signal });
+    this.#tabs.onmessage = ({ data }) => data.user === user && this.#readElsewhere(data);
     const timer = setInterval(() => document.hidden || this.load(), RELOAD_MS);
-    signal.addEventListener('abort', () => clearInterval(timer));
+    signal.addEventListener('abort', () => {
+      clearInterval(timer);
+      this.#tabs.close();
+    });
     this.load();
+  }
+
+  #connected() {
+    this.load();
+    for (const room of this.#byId.values()) this.#sendCursor(room);
   }
 
   get(id) {
@@ -82,8 +94,12 @@ export class Rooms extends EventTarget {
     const ids = new Set(memberships.map(({ room }) => room.id));
     for (const id of this.#byId.keys()) if (!ids.has(id)) this.#remove(id, 'You are no longer a member of this room.');
     for (const membership of memberships) this.#mergeOne(membership);
-    const rooms = [...this.#byId.values()].sort((a, b) => b.unread - a.unread || b.createdAt - a.createdAt);
-    for (const room of rooms.slice(0, SUBSCRIBED)) this.#subscribe(room);
+    const rooms = [...this.#byId.values()];
+    const free = SUBSCRIBED - rooms.filter(({ unsubscribe }) => unsubscribe).length;
+    const waiting = rooms
+      .filter(({ unsubscribe }) => !unsubscribe)
+      .sort((a, b) => b.unread - a.unread || b.createdAt - a.createdAt);
+    for (const room of waiting.slice(0, Math.max(0, free))) this.#subscribe(room);
   }
 
   #mergeOne({ room: { id, name, visibility, direct, createdAt }, role, mutedUntil, head, read, unread }) {
@@ -107,11 +123,15 @@ export class Rooms extends EventTarget {
   /** Makes sure that a room is live, also when it is not among the first hundred. */
   open(id) {
     const room = this.#byId.get(id);
-    if (room) this.#subscribe(room);
+    if (!room || room.unsubscribe) return;
+    this.#extra?.unsubscribe?.();
+    if (this.#extra) this.#extra.unsubscribe = null;
+    this.#extra = room;
+    this.#subscribe(room);
   }
 
   #subscribe(room) {
-    room.unsubscribe ??= this.#link.subscribe(`/topic/rooms/${room.id}`, {
+    room.unsubscribe = this.#link.subscribe(`/topic/rooms/${room.id}`, {
       // The first time, the last message shows what the room is about.
       headers: () => ({ envelope: 'json', ...(room.seen ? { since: room.seen } : { history: 1 }) }),
       receipt: (headers) => this.#subscribed(room, headers),
@@ -153,20 +173,30 @@ export class Rooms extends EventTarget {
     room.read = position;
     room.unread = 0;
     this.#sendCursor(room);
+    this.#tabs.postMessage({ user: this.#user, id, position });
     this.#changed();
   }
 
+  /** Another tab showed the room. */
+  #readElsewhere({ id, position }) {
+    const room = this.#byId.get(id);
+    if (!room || compare(position, room.read) <= 0) return;
+    room.read = position;
+    if (compare(position, room.head) >= 0) room.unread = 0;
+    this.#changed();
+  }
+
+  /** Tells the server; without connection, when there is one again. */
   #sendCursor(room) {
-    room.cursorTimer ??= setTimeout(async () => {
+    if (compare(room.read, room.readSent) <= 0) return;
+    room.cursorTimer ??= setTimeout(() => {
       room.cursorTimer = null;
-      if (compare(room.read, room.readSent) <= 0) return;
       const position = room.read;
-      try {
-        await this.#link.send(`/app/rooms/${room.id}/read`, JSON.stringify({ position }));
-        room.readSent = later(room.readSent, position);
-      } catch {
-        if (this.#byId.has(room.id)) this.#sendCursor(room);
-      }
+      const sent = this.#link.send(`/app/rooms/${room.id}/read`, JSON.stringify({ position }));
+      sent.then(
+        () => (room.readSent = later(room.readSent, position)),
+        () => {},
+      );
     }, CURSOR_MS);
   }
 

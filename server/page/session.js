@@ -79,7 +79,13 @@ export class Session extends EventTarget {
   }
 
   #store({ user = this.user, accessToken, refreshToken, expiresIn }) {
-    this.#tokens = { user, accessToken, refreshToken, lifetime: expiresIn * 1000, expiresAt: Date.now() + expiresIn * 1000 };
+    this.#tokens = {
+      user,
+      accessToken,
+      refreshToken,
+      lifetime: expiresIn * 1000,
+      expiresAt: Date.now() + expiresIn * 1000,
+    };
     localStorage.setItem(KEY, JSON.stringify(this.#tokens));
     this.#schedule();
   }

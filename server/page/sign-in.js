@@ -29,7 +29,8 @@ export function signIn(session, { notice, user }) {
     const fields = { user: parts.user.value.trim(), password: password.value };
     if (!fields.user) return complain('Enter your user name.', parts.user);
     if (!fields.password) return complain('Enter your password.', password);
-    if (registering && fields.password.length < 8) return complain('The password needs at least 8 characters.', password);
+    if (registering && fields.password.length < 8)
+      return complain('The password needs at least 8 characters.', password);
     const name = parts.name.value.trim();
     if (registering && name) fields.name = name;
     submit.disabled = true;

@@ -26,8 +26,8 @@ export function decode(data) {
   const headers = {};
   for (const line of lines) {
     const colon = line.indexOf(':');
-    const [name, value] = [line.slice(0, colon), line.slice(colon + 1)].map(
-      (part) => (command === 'CONNECTED' ? part : part.replace(/\\[nrc\\]/g, (found) => UNESCAPED[found])),
+    const [name, value] = [line.slice(0, colon), line.slice(colon + 1)].map((part) =>
+      command === 'CONNECTED' ? part : part.replace(/\\[nrc\\]/g, (found) => UNESCAPED[found]),
     );
     headers[name] ??= value;
   }
@@ -51,7 +51,13 @@ export class Stomp {
     this.#on = on;
     this.#socket = new WebSocket(url, ['v12.stomp']);
     this.#socket.binaryType = 'arraybuffer';
-    this.#socket.onopen = () => this.send('CONNECT', { 'accept-version': '1.2', host: location.hostname, 'heart-beat': `${BEAT_MS},${BEAT_MS}`, ...headers });
+    this.#socket.onopen = () =>
+      this.send('CONNECT', {
+        'accept-version': '1.2',
+        host: location.hostname,
+        'heart-beat': `${BEAT_MS},${BEAT_MS}`,
+        ...headers,
+      });
     this.#socket.onmessage = ({ data }) => this.#receive(data);
     this.#socket.onclose = ({ code, reason }) => this.#finish(code, reason);
     this.#watch = setInterval(() => this.check(), 1000);
@@ -59,6 +65,11 @@ export class Stomp {
 
   send(command, headers, body) {
     this.#write(encode(command, headers, body));
+  }
+
+  /** Gives up the connection: the network is gone. */
+  drop() {
+    this.#finish(0, 'offline');
   }
 
   /** Gives up a connection on which nothing came for two and a half intervals. */

@@ -1,6 +1,6 @@
 // The messages of the open room: what is in view, what is loaded, and what counts as read.
 
-import { el, icon } from './dom.js';
+import { el, icon, soon } from './dom.js';
 import { Log } from './log.js';
 import { messageElement } from './message.js';
 import { compare } from './positions.js';
@@ -12,6 +12,7 @@ const AHEAD = 800;
 const NEAR = 48;
 const GROUP_MS = 5 * 60_000;
 const QUIET_MS = 600;
+const AGAIN_MS = 5000;
 
 export class Timeline {
   #parts;
@@ -22,12 +23,16 @@ export class Timeline {
   #log;
   #elements = new Map();
   #days = new Map();
-  #divider = el('div', { class: 'divider unread', role: 'separator', data: { test: 'divider' } }, el('span', {}, 'New'));
+  #divider = el(
+    'div',
+    { class: 'divider unread', role: 'separator', data: { test: 'divider' } },
+    el('span', {}, 'New'),
+  );
   /** Messages after this position are under the divider. */
   #readBefore = null;
   #stuck = true;
   #toDivider = false;
-  #scheduled = false;
+  #schedule = soon(() => this.#signal.aborted || this.#render());
   #loadingMore = false;
   #problem = null;
   #signal;
@@ -44,11 +49,16 @@ export class Timeline {
     toLatest.onclick = () => this.toLatest();
     timeline.addEventListener('scroll', () => this.#scrolled(), { signal, passive: true });
     rooms.addEventListener('message', ({ detail }) => detail.room === room.id && this.#receive(detail), { signal });
-    rooms.addEventListener('gap', ({ detail }) => detail.room === room.id && this.#try(() => this.#log.missed(detail.position)), { signal });
+    rooms.addEventListener(
+      'gap',
+      ({ detail }) => detail.room === room.id && this.#try(() => this.#log.missed(detail.position)),
+      { signal },
+    );
     outbox.addEventListener('stored', ({ detail }) => detail.room === room.id && this.#log.addOwn(detail), { signal });
     outbox.addEventListener('change', ({ detail }) => detail === room.id && this.#schedule(), { signal });
-    link.addEventListener('connected', () => this.#try(() => this.#log.mend()), { signal });
+    link.addEventListener('connected', () => this.#mend(), { signal });
     addEventListener('focus', () => this.#read(), { signal });
+    addEventListener('blur', () => this.#lookAway(), { signal });
     document.addEventListener('visibilitychange', () => this.#read(), { signal });
     const observer = new ResizeObserver(() => this.#stuck && this.#toEnd());
     observer.observe(timeline);
@@ -90,10 +100,16 @@ export class Timeline {
       await load();
     } catch (problem) {
       this.#problem = problem;
+      const isPassing = !problem.status || problem.status === 429 || problem.status >= 500;
+      if (isPassing) setTimeout(() => this.#problem === problem && this.#mend(), AGAIN_MS);
     }
     if (this.#signal.aborted) return;
     this.#render();
     setTimeout(() => timeline.setAttribute('aria-live', 'polite'), QUIET_MS);
+  }
+
+  #mend() {
+    if (!this.#signal.aborted) this.#try(() => this.#log.mend());
   }
 
   #receive(message) {
@@ -102,6 +118,11 @@ export class Timeline {
     this.#log.add(message);
     if (this.#isReading()) this.#rooms.markRead(this.#room.id, message.position);
     this.#schedule();
+  }
+
+  /** The user looks away: what comes from now on is new. */
+  #lookAway() {
+    if (this.#room.unread === 0) this.#readBefore = null;
   }
 
   #isReading() {
@@ -129,18 +150,6 @@ export class Timeline {
     await this.#try(load);
     this.#loadingMore = false;
     if (!this.#signal.aborted) this.#scrolled();
-  }
-
-  /** Many changes, one rendering; hidden pages draw no frames. */
-  #schedule() {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    const run = () => {
-      this.#scheduled = false;
-      if (!this.#signal.aborted) this.#render();
-    };
-    if (document.hidden) setTimeout(run, 100);
-    else requestAnimationFrame(run);
   }
 
   #render() {
@@ -183,6 +192,7 @@ export class Timeline {
     const elements = new Map();
     const days = new Map();
     const items = this.#items();
+    const firstNew = items.find((item) => this.#isNew(item));
     items.forEach((item, index) => {
       const before = items[index - 1];
       const isNewDay = !before || !sameDay(before.message.timestamp, item.message.timestamp);
@@ -191,11 +201,19 @@ export class Timeline {
         days.set(day.dataset.day, day);
         nodes.push(day);
       }
-      const isFirstNew = this.#isNew(item) && !nodes.includes(this.#divider);
-      if (isFirstNew) nodes.push(this.#divider);
+      if (item === firstNew) nodes.push(this.#divider);
       const element = this.#element(item);
       const after = items[index + 1];
-      element.update({ ...item, position: item.message.position, continued: !isNewDay && !isFirstNew && follows(before, item), open: after && follows(item, after) && sameMinute(item.message.timestamp, after.message.timestamp) && item.state === 'stored' });
+      element.update({
+        ...item,
+        position: item.message.position,
+        continued: !isNewDay && item !== firstNew && follows(before, item),
+        open:
+          after &&
+          follows(item, after) &&
+          sameMinute(item.message.timestamp, after.message.timestamp) &&
+          item.state === 'stored',
+      });
       elements.set(item.key, element);
       nodes.push(element.node);
     });
@@ -225,7 +243,12 @@ export class Timeline {
   }
 
   #isNew({ message }) {
-    return this.#readBefore !== null && message.position && message.sender !== this.#user && compare(message.position, this.#readBefore) > 0;
+    return (
+      this.#readBefore !== null &&
+      message.position &&
+      message.sender !== this.#user &&
+      compare(message.position, this.#readBefore) > 0
+    );
   }
 
   #element({ key, message }) {
@@ -235,7 +258,8 @@ export class Timeline {
 
   #day(timestamp) {
     const day = new Date(timestamp).toDateString();
-    const node = this.#days.get(day) ?? el('div', { class: 'divider', role: 'separator', data: { day } }, el('span', {}));
+    const node =
+      this.#days.get(day) ?? el('div', { class: 'divider', role: 'separator', data: { day } }, el('span', {}));
     node.firstElementChild.textContent = dayName(timestamp);
     return node;
   }
@@ -259,10 +283,25 @@ export class Timeline {
     edge.replaceChildren();
     empty.hidden = !isBlank;
     if (this.#problem) {
-      const again = el('button', { type: 'button', onclick: () => this.#try(() => (this.#log.loaded && this.#log.hasOlder ? this.#log.older() : this.#log.mend())) }, 'Try again');
-      (isBlank ? empty : edge).replaceChildren(el('span', {}, `The messages could not be loaded. ${this.#problem.message}`), again);
+      const again = el(
+        'button',
+        {
+          type: 'button',
+          onclick: () =>
+            this.#try(() => (this.#log.loaded && this.#log.hasOlder ? this.#log.older() : this.#log.mend())),
+        },
+        'Try again',
+      );
+      (isBlank ? empty : edge).replaceChildren(
+        el('span', {}, `The messages could not be loaded. ${this.#problem.message}`),
+        again,
+      );
     } else if (isBlank) {
-      empty.replaceChildren(...(loaded ? [icon('talk'), el('p', { class: 'empty-title' }, 'No messages yet'), el('p', {}, 'Write the first one.')] : [el('p', { class: 'loading' }, 'Loading messages…')]));
+      empty.replaceChildren(
+        ...(loaded
+          ? [icon('talk'), el('p', { class: 'empty-title' }, 'No messages yet'), el('p', {}, 'Write the first one.')]
+          : [el('p', { class: 'loading' }, 'Loading messages…')]),
+      );
     } else if (hasOlder || !loaded) {
       edge.textContent = 'Loading older messages…';
     } else {
@@ -280,5 +319,9 @@ export class Timeline {
 
 /** Whether `item` belongs to the same breath as `before`. */
 function follows(before, item) {
-  return before.message.sender === item.message.sender && item.message.timestamp - before.message.timestamp < GROUP_MS && sameDay(before.message.timestamp, item.message.timestamp);
+  return (
+    before.message.sender === item.message.sender &&
+    item.message.timestamp - before.message.timestamp < GROUP_MS &&
+    sameDay(before.message.timestamp, item.message.timestamp)
+  );
 }

@@ -25,7 +25,7 @@ pub use self::hasher::{Crowded, Hasher, Password};
 pub use self::refresh::{RefreshToken, random_text};
 use self::throttle::{Allowance, Throttle, Try};
 use crate::refusal::{Code, Refusal};
-use crate::token::{Grant, MintRequest, TokenError, mint, shown_name};
+use crate::token::{Grant, MAX_NAME_CHARS, MintRequest, TokenError, mint, shown_name};
 
 /// The longest password, in characters: more adds nothing but work.
 pub const PASSWORD_MAX: usize = 128;
@@ -348,7 +348,9 @@ impl Logins {
 }
 
 fn shown(name: Option<&str>) -> Result<Option<String>, Denied> {
-    let name = name.map(shown_name).transpose();
-    let invalid = |error: TokenError| Denied::Invalid(error.to_string());
-    name.map(Option::flatten).map_err(invalid)
+    let name = name.map(shown_name).transpose().map(Option::flatten);
+    name.or_else(|_| {
+        let rule = format!("a name has at most {MAX_NAME_CHARS} characters, none of them control");
+        Err(Denied::Invalid(rule))
+    })
 }

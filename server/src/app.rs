@@ -1,9 +1,9 @@
 //! The composition root: the only place that knows all concrete types and the mode.
 
+mod listen;
 mod people;
 mod standalone;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::http::api::Rates;
-use crate::http::{self, Api, Health, Routes, Serving};
+use crate::http::{Api, Health, Routes};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::outbox::{self, CloseReason};
@@ -189,9 +189,9 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let lease = renew_presence(backends.presence.clone(), node.clone());
     let revocations = actix_rt::spawn(people.ends.keep_up());
 
-    let tls = tls(&config)?;
+    let tls = listen::tls(&config)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let (servers, address) = listen(&config, &routes, api, tls)?;
+    let (servers, address) = listen::listen(&config, &routes, api, tls)?;
     let handles: Vec<_> = servers.iter().map(actix_server::Server::handle).collect();
     for server in servers {
         actix_rt::spawn(server);
@@ -206,8 +206,8 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let quiet = || metrics.connections.get() == 0 && hub.pending_bytes() == 0;
     wait_until(Duration::from_secs(5), quiet).await;
     lease.abort();
-    purging.abort();
     revocations.abort();
+    purging.abort();
     hub.close();
     backends.queue.close();
     for job in backends.jobs {
@@ -225,61 +225,6 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     }
     tracing::info!("stopped");
     Ok(())
-}
-
-fn listen(
-    config: &Config,
-    routes: &web::Data<Routes>,
-    api: web::Data<Api>,
-    tls: Option<Arc<http::Tls>>,
-) -> Result<(Vec<actix_server::Server>, SocketAddr), StartError> {
-    let limits = &config.limits;
-    let setup = http::Setup {
-        user_timeout: limits.tcp_user_timeout.get(),
-        keepalive: limits.tcp_keepalive.get(),
-        message_max: limits.message_max.get(),
-    };
-    let workers = config
-        .workers
-        .or_else(|| std::thread::available_parallelism().ok().map(std::num::NonZero::get))
-        .unwrap_or(1);
-    let serving =
-        if config.admin_listen.is_some() { Serving::Clients } else { Serving::Everything };
-    let trust = |secure| Arc::new(http::Trust { proxies: config.trusted_proxies.clone(), secure });
-    let routes = routes.clone();
-    let clients =
-        http::Listener { serving, routes, api: Some(api), trust: trust(tls.is_some()), setup, tls };
-    let operators = http::Listener {
-        serving: Serving::Operators,
-        trust: trust(false),
-        tls: None,
-        ..clients.clone()
-    };
-    let (public, address) = http::serve(config.listen, clients, workers)
-        .map_err(|error| cannot_listen(config.listen, "MOIM_LISTEN", &error))?;
-    let mut servers = vec![public];
-    if let Some(address) = config.admin_listen {
-        let (admin, _) = http::serve(address, operators, 1)
-            .map_err(|error| cannot_listen(address, "MOIM_ADMIN_LISTEN", &error))?;
-        servers.push(admin);
-    }
-    Ok((servers, address))
-}
-
-/// TLS as configured; from here on its certificate is kept fresh.
-fn tls(config: &Config) -> Result<Option<Arc<http::Tls>>, StartError> {
-    let (Some(cert), Some(key)) = (&config.tls_cert, &config.tls_key) else { return Ok(None) };
-    let tls = http::Tls::open(cert, key).map_err(|error| {
-        StartError::Usage(format!("{error}; give PEM files that belong together"))
-    })?;
-    let tls = Arc::new(tls);
-    let mut hangup = signal(SignalKind::hangup()).map_err(no_signal)?;
-    actix_rt::spawn(tls.clone().keep_fresh(async move || _ = hangup.recv().await));
-    Ok(Some(tls))
-}
-
-fn cannot_listen(address: SocketAddr, key: &str, error: &std::io::Error) -> StartError {
-    StartError::Usage(format!("cannot listen on {address}: {error}; choose another with {key}"))
 }
 
 /// What `/readyz` looks at.

@@ -7,6 +7,7 @@ mod cors;
 mod health;
 mod inflow;
 mod io;
+mod page;
 mod problem;
 mod secured;
 mod serve;
@@ -50,7 +51,8 @@ pub fn public(config: &mut web::ServiceConfig) {
         .route("/ws", web::to(upgrade_required))
         .route("/ws/websocket", web::to(upgrade_required))
         .service(web::resource("/livez").get(health::livez))
-        .service(web::resource("/readyz").get(health::readyz));
+        .service(web::resource("/readyz").get(health::readyz))
+        .configure(page::serve);
 }
 
 /// What operators use.

@@ -12,7 +12,7 @@ use actix_web::ResponseError;
 use bytes::Bytes;
 use futures_util::SinkExt;
 
-use super::connection::Socket;
+use super::connection::{Connection, Socket};
 use super::io::Io;
 use super::{Client, Listener, Problem, Serving, secured};
 use crate::refusal::{Code, Refusal};
@@ -22,11 +22,27 @@ use crate::stomp::Version;
 /// Upgrades the connection and stays with it to its end, or says why not. The token is looked at
 /// with CONNECT, which may bring another; a wrong one is answered there, in a way that STOMP
 /// clients understand.
-pub async fn upgrade(
+pub fn upgrade(
+    request: Request,
+    framed: Framed<Io, Codec>,
+    listener: Listener,
+) -> impl Future<Output = Result<(), actix_web::Error>> {
+    // In a box, which goes: it takes ten times the room of the connection, which stays.
+    let opening = Box::pin(open(request, framed, listener));
+    async move {
+        let opened = opening.await?;
+        if let Some(connection) = opened {
+            connection.await;
+        }
+        Ok(())
+    }
+}
+
+async fn open(
     request: Request,
     mut framed: Framed<Io, Codec>,
     listener: Listener,
-) -> Result<(), actix_web::Error> {
+) -> Result<Option<Connection>, actix_web::Error> {
     let (answered, secure) = {
         let client = listener.trust.client(request.peer_addr(), request.headers());
         let answered = answer(&request, &client, &listener);
@@ -36,10 +52,12 @@ pub async fn upgrade(
     };
     let (response, upgrade) = match answered {
         Ok(accepted) => accepted,
-        Err(refused) => return refuse(framed, secure, &refused).await,
+        Err(refused) => {
+            refuse(framed, secure, &refused).await?;
+            return Ok(None);
+        }
     };
     framed.send(Message::Item((response, BodySize::None))).await?;
-    drop(request);
 
     let parts = framed.into_parts();
     let sessions = listener.routes.sessions.clone();
@@ -50,10 +68,7 @@ pub async fn upgrade(
     let inflow = socket.inflow(&parts.read_buf, outbox.clone());
     let metrics = sessions.metrics.clone();
     let actor = session::start(sessions, upgrade, outbox.clone(), inflow);
-    // What HTTP needed is not kept for the life of the connection.
-    drop((parts.read_buf, parts.write_buf, listener));
-    socket.connect(actor, outbox, metrics).await;
-    Ok(())
+    Ok(Some(socket.connect(actor, outbox, metrics)))
 }
 
 fn answer(

@@ -1,21 +1,33 @@
-//! The REST API over real sockets, against a real server process.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
+//! The REST API, claim by claim, against the real binary over real sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "../support/mod.rs"]
 mod support;
 
-mod caller;
-
+mod account;
+mod admin;
 mod bad_input;
+mod bodies;
+mod caller;
 mod direct;
+mod document;
+mod login;
 mod members;
 mod messages;
 mod own;
 mod pages;
+mod people;
+mod refresh;
+mod revoked;
 mod rooms;
+mod schemathesis;
+mod stomp;
+mod throttle;
 
-use support::{Shared, room};
+use support::Shared;
 
-/// Tests with nothing special to ask of a server share this one.
-static SERVER: Shared = Shared::new(&[]);
+/// All tests come from one address, and some of them say a wrong password.
+const MANY_TRIES: (&str, &str) = ("MOIM_ACCOUNTS__TRIES_ADDRESS", "100000");
+
+/// With the defaults but for that; tests that need other settings start a server of their own.
+static SERVER: Shared = Shared::new(&[MANY_TRIES]);

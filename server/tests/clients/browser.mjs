@@ -65,7 +65,12 @@ class Person {
 
   async arrive(browser) {
     const isPhone = this.size === 'phone';
-    this.context = await browser.newContext({ viewport: SIZES[this.size], isMobile: isPhone, hasTouch: isPhone, colorScheme: 'light' });
+    this.context = await browser.newContext({
+      viewport: SIZES[this.size],
+      isMobile: isPhone,
+      hasTouch: isPhone,
+      colorScheme: 'light',
+    });
     this.page = await this.context.newPage();
     this.page.setDefaultTimeout(DEADLINE_MS);
     this.page.on('console', (message) => {
@@ -76,7 +81,11 @@ class Person {
       faults.push(`${this.size}: a dialog said ${dialog.message()}`);
       dialog.dismiss();
     });
-    await this.page.addInitScript(() => addEventListener('securitypolicyviolation', (event) => console.error(`CSP ${event.violatedDirective} ${event.blockedURI} ${event.sample}`)));
+    await this.page.addInitScript(() =>
+      addEventListener('securitypolicyviolation', (event) =>
+        console.error(`CSP ${event.violatedDirective} ${event.blockedURI} ${event.sample}`),
+      ),
+    );
     await this.page.goto(base);
   }
 
@@ -103,7 +112,11 @@ class Person {
   }
 
   linked(state = 'connected', deadline = DEADLINE_MS) {
-    return until(`${this.size} is ${state}`, async () => (await this.page.locator(`[data-test="link"][data-state="${state}"]:visible`).count()) > 0, deadline);
+    return until(
+      `${this.size} is ${state}`,
+      async () => (await this.page.locator(`[data-test="link"][data-state="${state}"]:visible`).count()) > 0,
+      deadline,
+    );
   }
 
   async open(room) {
@@ -119,7 +132,16 @@ class Person {
 
   /** All shown messages in order. */
   timeline() {
-    return this.page.locator('[data-test="message"]').evaluateAll((nodes) => nodes.map((node) => ({ position: node.dataset.position, state: node.dataset.state, origin: node.dataset.origin, text: node.querySelector('.text').textContent })));
+    return this.page
+      .locator('[data-test="message"]')
+      .evaluateAll((nodes) =>
+        nodes.map((node) => ({
+          position: node.dataset.position,
+          state: node.dataset.state,
+          origin: node.dataset.origin,
+          text: node.querySelector('.text').textContent,
+        })),
+      );
   }
 
   async texts() {
@@ -134,7 +156,10 @@ class Person {
     if (!pictures) return;
     for (const colorScheme of ['dark', 'light']) {
       await this.theme(colorScheme);
-      await this.page.screenshot({ path: join(pictures, `${this.size}-${colorScheme}-${name}.png`), animations: 'disabled' });
+      await this.page.screenshot({
+        path: join(pictures, `${this.size}-${colorScheme}-${name}.png`),
+        animations: 'disabled',
+      });
     }
   }
 
@@ -147,7 +172,9 @@ class Person {
       await this.theme(colorScheme);
       const { violations } = await this.page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
       const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-      const told = grave.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`);
+      const told = grave.map(
+        ({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`,
+      );
       if (told.length) throw new Error(`${this.size}, ${where}, ${colorScheme}: ${told.join('\n')}`);
     }
     await this.picture(where.replaceAll(' ', '-'));
@@ -187,7 +214,9 @@ async function main(browser) {
   });
 
   await check('both register and are connected', () => Promise.all(both.map((person) => person.register())));
-  await check('a page without rooms is accessible', () => Promise.all(both.map((person) => person.accessible('no rooms'))));
+  await check('a page without rooms is accessible', () =>
+    Promise.all(both.map((person) => person.accessible('no rooms'))),
+  );
 
   await check('one creates a public room', async () => {
     await desk.at('new-room').click();
@@ -213,9 +242,14 @@ async function main(browser) {
   });
 
   await check('each sees the other typing, and the end of it', async () => {
-    for (const [one, other] of [[desk, phone], [phone, desk]]) {
+    for (const [one, other] of [
+      [desk, phone],
+      [phone, desk],
+    ]) {
       await one.at('text').pressSequentially('ab');
-      await until('typing shows', async () => (await other.page.locator('[data-test="typing"]').textContent()).includes(one.name));
+      await until('typing shows', async () =>
+        (await other.page.locator('[data-test="typing"]').textContent()).includes(one.name),
+      );
       await one.at('text').fill('');
       await until('typing ends', async () => !(await other.page.locator('[data-test="typing"]').textContent()));
     }
@@ -230,10 +264,22 @@ async function main(browser) {
         await person.write(text);
       }
     }
-    for (const person of both) await until(`${person.size} has all`, async () => (await person.page.locator('[data-test="message"][data-state="stored"]').count()) === wanted.length);
+    for (const person of both)
+      await until(
+        `${person.size} has all`,
+        async () => (await person.page.locator('[data-test="message"][data-state="stored"]').count()) === wanted.length,
+      );
     const [one, other] = await Promise.all(both.map((person) => person.timeline()));
-    equal(one.map(({ position }) => position), other.map(({ position }) => position), 'the positions');
-    equal(one.map(({ text }) => text), other.map(({ text }) => text), 'the order');
+    equal(
+      one.map(({ position }) => position),
+      other.map(({ position }) => position),
+      'the positions',
+    );
+    equal(
+      one.map(({ text }) => text),
+      other.map(({ text }) => text),
+      'the order',
+    );
     equal(one.map(({ text }) => text).toSorted(), wanted.toSorted(), 'the messages');
   });
 
@@ -252,7 +298,11 @@ async function main(browser) {
       await until('the message', async () => (await person.texts()).includes(text));
       equal(await person.page.locator('script').count(), 1, 'scripts in the page');
       equal(await person.page.locator('img[src="x"], .text b').count(), 0, 'elements made of text');
-      equal(await person.page.locator('.text a').evaluateAll((links) => links.map((link) => [link.href, link.rel])), [['https://example.org/?a=1&b=', 'noopener noreferrer']], 'links');
+      equal(
+        await person.page.locator('.text a').evaluateAll((links) => links.map((link) => [link.href, link.rel])),
+        [['https://example.org/?a=1&b=', 'noopener noreferrer']],
+        'links',
+      );
     }
     equal(await desk.message(text).locator('.sender').textContent(), phone.name, 'the sender');
   });
@@ -297,7 +347,10 @@ async function main(browser) {
   });
 
   const { accessToken } = await api('POST', '/auth/register', { user: `bora-${run}`, password: PASSWORD });
-  const say = (body) => api('POST', `/rooms/${room}/messages`, { body }, accessToken, { 'Idempotency-Key': `${run}-${body}`.replaceAll(' ', '-') });
+  const say = (body) =>
+    api('POST', `/rooms/${room}/messages`, { body }, accessToken, {
+      'Idempotency-Key': `${run}-${body}`.replaceAll(' ', '-'),
+    });
   await api('POST', `/rooms/${room}/join`, undefined, accessToken);
 
   await check(`a history of ${HISTORY} messages loads upward without jump or double`, async () => {
@@ -308,10 +361,20 @@ async function main(browser) {
     while (!(await phone.texts()).includes('turn 0 of desk')) await scrollUp(phone);
     const shown = await phone.timeline();
     equal(new Set(shown.map(({ position }) => position)).size, shown.length, 'messages shown once');
-    equal(shown.map(({ text }) => text).filter((text) => text.startsWith('old ')), Array.from({ length: HISTORY }, (_, index) => `old ${index}`), 'the history');
-    equal(shown.map(({ text }) => text), await allTexts(), 'the whole room');
+    equal(
+      shown.map(({ text }) => text).filter((text) => text.startsWith('old ')),
+      Array.from({ length: HISTORY }, (_, index) => `old ${index}`),
+      'the history',
+    );
+    equal(
+      shown.map(({ text }) => text),
+      await allTexts(),
+      'the whole room',
+    );
     await phone.at('timeline').press('End');
-    await until('back at the end', async () => phone.at('timeline').evaluate((node) => node.scrollHeight - node.scrollTop - node.clientHeight < 4));
+    await until('back at the end', async () =>
+      phone.at('timeline').evaluate((node) => node.scrollHeight - node.scrollTop - node.clientHeight < 4),
+    );
   });
 
   /** Scrolls near the top, and sees that what is in view stays where it is when older ones come. */
@@ -319,17 +382,24 @@ async function main(browser) {
     const before = await person.at('timeline').evaluate((node) => {
       node.scrollTop = Math.min(node.scrollTop, 300);
       const messages = [...node.querySelectorAll('[data-test="message"]')];
-      const first = messages.find((message) => message.getBoundingClientRect().bottom > node.getBoundingClientRect().top);
+      const first = messages.find(
+        (message) => message.getBoundingClientRect().bottom > node.getBoundingClientRect().top,
+      );
       return { count: messages.length, position: first.dataset.position, top: first.getBoundingClientRect().top };
     });
-    await until('older messages', async () => (await person.page.locator('[data-test="message"]').count()) > before.count);
-    const top = await person.page.locator(`[data-position="${before.position}"]`).evaluate((node) => node.getBoundingClientRect().top);
+    await until(
+      'older messages',
+      async () => (await person.page.locator('[data-test="message"]').count()) > before.count,
+    );
+    const top = await person.page
+      .locator(`[data-position="${before.position}"]`)
+      .evaluate((node) => node.getBoundingClientRect().top);
     if (Math.abs(top - before.top) > 2) throw new Error(`the view jumped by ${top - before.top} px`);
   }
 
   async function allTexts() {
     const texts = [];
-    for (let after = '0-0'; after; ) {
+    for (let after = '0-0'; after;) {
       const page = await api('GET', `/rooms/${room}/messages?after=${after}&limit=200`, undefined, accessToken);
       texts.push(...page.messages.map(({ body }) => body));
       after = page.next;
@@ -347,7 +417,12 @@ async function main(browser) {
   await check('what is sent meanwhile waits, also across a change of rooms', async () => {
     await phone.write('sent in the dark by phone');
     await desk.write('sent in the dark by desk');
-    for (const person of both) equal(await person.message(`sent in the dark by ${person.size}`).getAttribute('data-state'), 'sending', 'its state');
+    for (const person of both)
+      equal(
+        await person.message(`sent in the dark by ${person.size}`).getAttribute('data-state'),
+        'sending',
+        'its state',
+      );
     await phone.open(room);
     await phone.message('sent in the dark by phone').waitFor();
     equal(await phone.texts(), ['sent in the dark by phone'], 'what waits');
@@ -359,11 +434,16 @@ async function main(browser) {
     await Promise.all(both.map((person) => person.linked('connected', RECONNECT_MS)));
     expected = null;
     for (const person of both) {
-      await until(`${person.size} has sent`, async () => !(await person.page.locator('[data-state="sending"]').count()));
-      for (const text of ['sent in the dark by phone', 'sent in the dark by desk', 'after the restart 9']) await person.message(text).waitFor();
+      await until(
+        `${person.size} has sent`,
+        async () => !(await person.page.locator('[data-state="sending"]').count()),
+      );
+      for (const text of ['sent in the dark by phone', 'sent in the dark by desk', 'after the restart 9'])
+        await person.message(text).waitFor();
     }
     const whole = await allTexts();
-    for (const text of ['sent in the dark by phone', 'sent in the dark by desk']) equal(whole.filter((other) => other === text).length, 1, `${text}, stored`);
+    for (const text of ['sent in the dark by phone', 'sent in the dark by desk'])
+      equal(whole.filter((other) => other === text).length, 1, `${text}, stored`);
     for (const person of both) {
       const texts = await person.texts();
       equal(texts, whole.slice(-texts.length), `the end of the room at the ${person.size}`);
@@ -405,7 +485,15 @@ async function main(browser) {
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  args: [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ],
 });
 try {
   await main(browser);

@@ -5,6 +5,7 @@
 
 mod client;
 mod frame;
+mod http;
 mod jwks_server;
 mod server;
 mod signer;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use self::client::{Client, Event, Open, to_room};
 pub use self::frame::{Frame, frame};
+pub use self::http::Ask;
 pub use self::jwks_server::{JwksServer, Serves};
 pub use self::server::{Answer, Log, Port, Server};
 pub use self::signer::{Signer, jwks};

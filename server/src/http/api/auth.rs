@@ -25,8 +25,7 @@ struct Registration {
     user: UserId,
     #[schema(schema_with = schema::new_password)]
     password: String,
-    /// The name for people.
-    #[schema(max_length = 128)]
+    #[schema(schema_with = schema::shown_name, required = false)]
     name: Option<String>,
 }
 

@@ -44,9 +44,9 @@ struct Me {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Renaming {
-    /// The name for people; null or empty for none.
+    // Null has to be said.
     #[serde(deserialize_with = "Option::deserialize")]
-    #[schema(required = true, max_length = 128)]
+    #[schema(schema_with = schema::shown_name, required = true)]
     name: Option<String>,
 }
 

@@ -54,6 +54,16 @@ pub fn new_user() -> Object {
         .build()
 }
 
+/// A name for people, or null for none.
+pub fn shown_name() -> Object {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .max_length(Some(crate::token::MAX_NAME_CHARS))
+        .pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f]*$"))
+        .description(Some("For people; empty or null is none."))
+        .build()
+}
+
 /// A password that there is.
 pub fn password() -> Object {
     text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Password))).build()
