@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::SERVER;
 use crate::caller::Caller;
-use crate::support::Token;
-use crate::{SERVER, room};
+use crate::support::{Token, room};
 
 /// Every route, with a body that it takes.
 fn routes(room: &str) -> Vec<(&'static str, String, &'static str)> {

@@ -24,7 +24,7 @@ mod schemathesis;
 mod stomp;
 mod throttle;
 
-use support::{Shared, room};
+use support::Shared;
 
 /// All tests come from one address, and some of them say a wrong password.
 const MANY_TRIES: (&str, &str) = ("MOIM_ACCOUNTS__TRIES_ADDRESS", "100000");

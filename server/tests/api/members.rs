@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
+use crate::SERVER;
 use crate::caller::Caller;
-use crate::support::{Client, Token};
-use crate::{SERVER, room};
+use crate::support::{Client, Token, room};
 
 /// A room of `ann` with these members in these roles, and its path.
-async fn staffed(visibility: &str, members: &[(&str, &str)]) -> (Caller, String) {
+async fn staffed(visibility: &str, members: &[(&str, &str)]) -> (Caller<'static>, String) {
     let (ann, id) = (Caller::of(&SERVER, "ann"), room("staffed"));
     ann.post("/rooms", json!({ "id": id, "visibility": visibility })).await.ok(201);
     let path = format!("/rooms/{id}");

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
+use crate::SERVER;
 use crate::caller::Caller;
-use crate::support::{Client, Server, Token};
-use crate::{SERVER, room};
+use crate::support::{Client, Server, Token, room};
 
 /// A room of `ann`, and the path of its messages.
-async fn founded() -> (Caller, String, String) {
+async fn founded() -> (Caller<'static>, String, String) {
     let (ann, id) = (Caller::with(&SERVER, &Token::of("ann").name("안나").mint()), room("said"));
     ann.post("/rooms", json!({ "id": id })).await.ok(201);
     let path = format!("/rooms/{id}/messages");

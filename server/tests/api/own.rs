@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::SERVER;
 use crate::caller::Caller;
-use crate::support::{Server, Token};
-use crate::{SERVER, room};
+use crate::support::{Server, Token, room};
 
 #[tokio::test]
 async fn ones_own_rooms_say_what_is_unread() {

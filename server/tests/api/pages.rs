@@ -2,12 +2,18 @@
 
 use serde_json::{Value, json};
 
+use crate::SERVER;
 use crate::caller::Caller;
-use crate::support::{Client, Server, Token, to_room};
-use crate::{SERVER, room};
+use crate::support::{Client, Server, Token, room, to_room};
 
 /// The positions of all messages, in order, read in pages in one direction.
-async fn all(ann: &Caller, path: &str, parameter: &str, start: &str, limit: usize) -> Vec<String> {
+async fn all(
+    ann: &Caller<'_>,
+    path: &str,
+    parameter: &str,
+    start: &str,
+    limit: usize,
+) -> Vec<String> {
     let mut seen: Vec<String> = Vec::new();
     let mut from = start.to_owned();
     loop {

@@ -7,9 +7,9 @@ use diesel::sql_types::BigInt;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::SERVER;
 use crate::caller::Caller;
-use crate::support::{Client, DEADLINE, Server, Token};
-use crate::{SERVER, room};
+use crate::support::{Client, DEADLINE, Server, Token, room};
 
 #[tokio::test]
 async fn a_room_is_made_seen_changed_and_deleted_by_its_owner() {
@@ -97,7 +97,7 @@ async fn the_list_has_public_rooms_and_ones_own_in_pages() {
 }
 
 /// The ids of all pages.
-async fn all(caller: &Caller, path: &str, list: &str, limit: usize) -> Vec<String> {
+async fn all(caller: &Caller<'_>, path: &str, list: &str, limit: usize) -> Vec<String> {
     let mut ids = Vec::new();
     let mut after = String::new();
     loop {
