@@ -9,9 +9,10 @@ import { sheet, submits } from './sheet.js';
 export function account({ api, session, name, onName, signal }) {
   const parts = sheet('account', signal);
   const { root } = parts;
-  parts.who.textContent = `You are logged in as ${session.user}.`;
+  const { user } = session;
+  parts.who.textContent = `You are logged in as ${user}.`;
   parts.name.value = name ?? '';
-  parts.hiddenUser.value = session.user;
+  parts.hiddenUser.value = user;
 
   submits(parts.nameForm, parts.nameProblem, async () => {
     const me = await api.patch('/me', { name: parts.name.value.trim() });
@@ -19,11 +20,10 @@ export function account({ api, session, name, onName, signal }) {
     notify('Your display name was saved.');
   });
   submits(parts.passwordForm, parts.passwordProblem, async () => {
-    const tokens = await api.withPassword('PUT', '/me/password', {
-      currentPassword: parts.current.value,
-      newPassword: parts.fresh.value,
+    const body = { currentPassword: parts.current.value, newPassword: parts.fresh.value };
+    await session.exclusively(async (token) => {
+      session.begin({ user, ...(await fetchJson('PUT', '/me/password', { body, token })) });
     });
-    session.begin({ user: session.user, ...tokens });
     root.close();
     notify('Your password was changed.');
   });
@@ -35,9 +35,11 @@ export function account({ api, session, name, onName, signal }) {
       danger: true,
     });
     if (!isSure) return;
-    await api.withPassword('DELETE', '/me', { password: parts.deletePassword.value });
-    const own = [`moim.draft/${session.user}/`, `moim.outbox/${session.user}/`];
-    session.end('Your account was deleted.');
+    await session.exclusively(async (token) => {
+      await fetchJson('DELETE', '/me', { body: { password: parts.deletePassword.value }, token });
+      session.end('Your account was deleted.');
+    });
+    const own = [`moim.draft/${user}/`, `moim.outbox/${user}/`];
     for (const key of Object.keys(localStorage))
       if (own.some((prefix) => key.startsWith(prefix))) localStorage.removeItem(key);
   });

@@ -58,11 +58,6 @@ export class Api {
     return this.#request('DELETE', path);
   }
 
-  /** A request that also asks for the user's password, whose 401 is about that. */
-  async withPassword(method, path, body) {
-    return fetchJson(method, path, { body, token: await this.#session.token() });
-  }
-
   async #request(method, path, body) {
     const token = await this.#session.token();
     try {

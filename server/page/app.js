@@ -3,11 +3,12 @@
 import { account } from './account.js';
 import { Api } from './api.js';
 import { Chat } from './chat.js';
-import { avatar, el, fromTemplate, icon, notify, soon } from './dom.js';
+import { avatar, el, fromTemplate, icon, notify } from './dom.js';
 import { Link } from './link.js';
 import { announceLink, linkBadge } from './link-badge.js';
 import { newRoom } from './new-room.js';
 import { Outbox } from './outbox.js';
+import { soon } from './pace.js';
 import { RoomList } from './room-list.js';
 import { Rooms, titleOf } from './rooms.js';
 

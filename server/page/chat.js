@@ -4,9 +4,12 @@ import { Composer } from './composer.js';
 import { avatar, el, fromTemplate, icon } from './dom.js';
 import { linkBadge } from './link-badge.js';
 import { Members } from './members.js';
+import { atMostEvery } from './pace.js';
 import { Presence } from './presence.js';
 import { titleOf } from './rooms.js';
 import { Timeline } from './timeline.js';
+
+const PACE_MS = 1000;
 
 export class Chat {
   #app;
@@ -66,7 +69,7 @@ export class Chat {
     let members;
     const presence = new Presence({
       ...app,
-      onMembers: () => rooms.load().then(() => members.load()),
+      onMembers: atMostEvery(PACE_MS, () => rooms.load().then(() => members.load())),
       onHere: () => members.show(),
     });
     members = new Members({ ...app, presence });

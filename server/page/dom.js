@@ -47,23 +47,6 @@ export function avatar(id, name) {
   return node;
 }
 
-/** A function that runs `action` with the next frame, or soon where none is drawn, once for many calls. */
-export function soon(action) {
-  let frame = null;
-  let timer = null;
-  const run = () => {
-    cancelAnimationFrame(frame);
-    clearTimeout(timer);
-    timer = null;
-    action();
-  };
-  return () => {
-    if (timer !== null) return;
-    frame = requestAnimationFrame(run);
-    timer = setTimeout(run, 200);
-  };
-}
-
 /** Says something to screen readers only. */
 export function announce(text) {
   document.getElementById('announcer').textContent = text;

@@ -52,7 +52,7 @@ export class Log {
       if (!this.hasOlder) return;
       const { messages, next } = await this.#api.get(this.#path, { before: this.messages[0].position, limit: PAGE });
       this.#insert(messages);
-      this.hasOlder = next != null;
+      this.hasOlder = next != null && messages.length > 0;
       if (this.messages.length > MOST) this.#dropNewest();
     });
   }

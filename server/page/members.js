@@ -185,7 +185,7 @@ export class Members {
           });
           if (name) await change({ name });
         }),
-      mine >= RANK.admin &&
+      mine === RANK.owner &&
         !direct &&
         this.#deed(this.#room.visibility === 'public' ? 'Make it private' : 'Make it public', () =>
           change({ visibility: this.#room.visibility === 'public' ? 'private' : 'public' }),

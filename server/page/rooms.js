@@ -1,11 +1,13 @@
 // The user's rooms: what is new in them, what was read, and their live subscriptions.
 
 import { all } from './api.js';
+import { atMostEvery } from './pace.js';
 import { NONE, compare, later } from './positions.js';
 
 const SUBSCRIBED = 100;
 const MOST_UNREAD = 100;
 const RELOAD_MS = 30_000;
+const PACE_MS = 1000;
 const CURSOR_MS = 1000;
 
 /** Tells other pages of a user that their list of rooms changed. */
@@ -35,9 +37,10 @@ export class Rooms extends EventTarget {
     this.#api = api;
     this.#link = link;
     this.#user = user;
-    link.subscribe(`/user${HINTS}`, { message: () => this.load() });
+    const loadAgain = atMostEvery(PACE_MS, () => this.load());
+    link.subscribe(`/user${HINTS}`, { message: loadAgain });
     link.addEventListener('connected', () => this.#connected(), { signal });
-    link.addEventListener('refused', () => this.load(), { signal });
+    link.addEventListener('refused', loadAgain, { signal });
     addEventListener('focus', () => Date.now() - this.#loadedAt > RELOAD_MS / 3 && this.load(), { signal });
     this.#tabs.onmessage = ({ data }) => data.user === user && this.#readElsewhere(data);
     const timer = setInterval(() => document.hidden || this.load(), RELOAD_MS);
@@ -164,6 +167,9 @@ export class Rooms extends EventTarget {
       room.last = message;
       room.activeAt = message.timestamp;
     }
+    // The list of members may not know the name of somebody who never came.
+    const { sender: user, senderName: name } = message;
+    if (room.direct && name && user !== this.#user) room.peer = { user, name };
   }
 
   /** The user has seen everything up to `position`. */
@@ -212,7 +218,11 @@ export class Rooms extends EventTarget {
 
   async join(id) {
     await this.#api.post(`/rooms/${id}/join`);
-    return this.#entered({ id });
+    await this.load();
+    // What was said before one came is not news.
+    const room = this.#byId.get(id);
+    if (room) this.markRead(id, room.head);
+    return id;
   }
 
   async leave(id) {

@@ -44,6 +44,13 @@ export class Session extends EventTarget {
     return this.#refreshing;
   }
 
+  /** Runs `action(token)`, which makes the server end the tokens that we have; nobody refreshes them meanwhile. */
+  async exclusively(action) {
+    const token = await this.token();
+    this.#refreshing = alone(() => action(token)).finally(() => (this.#refreshing = null));
+    return this.#refreshing;
+  }
+
   async #refresh(stale) {
     if (this.#adoptOther(stale)) return;
     if (!this.#tokens) throw ended();
@@ -51,7 +58,8 @@ export class Session extends EventTarget {
       this.#store(await fetchJson('POST', '/auth/refresh', { body: { refreshToken: this.#tokens.refreshToken } }));
     } catch (problem) {
       // Without locks (plain http) another tab may have been faster.
-      if (problem.status !== 401 || this.#adoptOther(stale)) throw problem;
+      const isFinal = problem.status >= 400 && problem.status < 500 && problem.status !== 429;
+      if (!isFinal || this.#adoptOther(stale)) throw problem;
       this.end('Your log-in has ended. Log in again; what you typed is kept.');
       throw ended();
     }

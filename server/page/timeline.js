@@ -1,8 +1,9 @@
 // The messages of the open room: what is in view, what is loaded, and what counts as read.
 
-import { el, icon, soon } from './dom.js';
+import { el, icon } from './dom.js';
 import { Log } from './log.js';
 import { messageElement } from './message.js';
+import { soon } from './pace.js';
 import { compare } from './positions.js';
 import { dayName, sameDay, sameMinute } from './times.js';
 
@@ -34,6 +35,7 @@ export class Timeline {
   #toDivider = false;
   #schedule = soon(() => this.#signal.aborted || this.#render());
   #loadingMore = false;
+  #loads = 0;
   #problem = null;
   #signal;
 
@@ -94,6 +96,7 @@ export class Timeline {
   async #try(load) {
     const { timeline } = this.#parts;
     timeline.setAttribute('aria-live', 'off');
+    this.#loads += 1;
     this.#problem = null;
     this.#schedule();
     try {
@@ -103,9 +106,10 @@ export class Timeline {
       const isPassing = !problem.status || problem.status === 429 || problem.status >= 500;
       if (isPassing) setTimeout(() => this.#problem === problem && this.#mend(), AGAIN_MS);
     }
+    this.#loads -= 1;
     if (this.#signal.aborted) return;
     this.#render();
-    setTimeout(() => timeline.setAttribute('aria-live', 'polite'), QUIET_MS);
+    setTimeout(() => this.#loads || timeline.setAttribute('aria-live', 'polite'), QUIET_MS);
   }
 
   #mend() {

@@ -54,7 +54,8 @@ pub fn envelope_json(envelope: &Envelope) -> Value {
 }
 
 fn text(envelope: &Envelope) -> Option<&str> {
-    std::str::from_utf8(&envelope.body).ok().filter(|_| !envelope.binary)
+    // Also one that came in a binary message: some clients send nothing else.
+    std::str::from_utf8(&envelope.body).ok()
 }
 
 fn base64(bytes: &[u8]) -> String {

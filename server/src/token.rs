@@ -193,10 +193,11 @@ impl Verifier {
     pub async fn verify_fresh(&self, token: &str, now_ms: u64) -> Result<Claims, TokenError> {
         match (self.verify(token, now_ms), &self.keys) {
             (Err(TokenError::UnknownKey | TokenError::KeysAway), Some(keys)) => {
-                if keys.look().await {
-                    self.verify(token, now_ms)
-                } else {
-                    Err(TokenError::KeysAway)
+                let looked = keys.look().await;
+                // Also without a look: somebody else's may have ended since the first check.
+                match self.verify(token, now_ms) {
+                    Err(TokenError::UnknownKey) if !looked => Err(TokenError::KeysAway),
+                    known => known,
                 }
             }
             (done, _) => done,

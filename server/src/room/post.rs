@@ -244,3 +244,38 @@ fn format_into(position: Position, buffer: &mut [u8; 48]) -> &str {
     let used = buffer.len() - left;
     std::str::from_utf8(&buffer[..used]).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room::Gate;
+
+    fn reply() -> (Reply, oneshot::Receiver<Result<Position, Refusal>>) {
+        let permit = Arc::new(Gate::new(10)).enter(1).unwrap();
+        Reply::to_caller(Arc::new(Metrics::new()), permit)
+    }
+
+    #[test]
+    fn a_caller_is_answered_once_also_by_a_room_that_panicked() {
+        let at = Position::new(5, 1);
+        let (stored, mut answer) = reply();
+        stored.stored(at);
+        assert_eq!(answer.try_recv(), Ok(Ok(at)));
+
+        let (mut late, mut answer) = reply();
+        late.expire();
+        late.stored(at);
+        assert_eq!(answer.try_recv(), Ok(Err(Refusal::unconfirmed())));
+
+        let (dropped, mut answer) = reply();
+        drop(dropped);
+        assert_eq!(answer.try_recv(), Ok(Err(Refusal::unconfirmed())));
+    }
+
+    #[test]
+    fn a_caller_that_has_gone_is_nobodys_trouble() {
+        let (gone, answer) = reply();
+        drop(answer);
+        gone.stored(Position::new(5, 1));
+    }
+}

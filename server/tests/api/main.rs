@@ -6,17 +6,25 @@ mod support;
 
 mod account;
 mod admin;
+mod bad_input;
 mod bodies;
+mod caller;
+mod direct;
 mod document;
 mod login;
+mod members;
+mod messages;
+mod own;
+mod pages;
 mod people;
 mod refresh;
 mod revoked;
+mod rooms;
 mod schemathesis;
 mod stomp;
 mod throttle;
 
-use support::Shared;
+use support::{Shared, room};
 
 /// All tests come from one address, and some of them say a wrong password.
 const MANY_TRIES: (&str, &str) = ("MOIM_ACCOUNTS__TRIES_ADDRESS", "100000");

@@ -47,6 +47,12 @@ impl Ask {
         self.header("Content-Type", kind).header("Content-Length", &body.len().to_string())
     }
 
+    /// A body that does not say what it is.
+    pub fn bytes(mut self, body: &[u8]) -> Self {
+        self.body = body.to_vec();
+        self.header("Content-Length", &body.len().to_string())
+    }
+
     /// A body in chunks, as they stand on the wire.
     pub fn chunks(mut self, kind: &str, body: &[u8]) -> Self {
         self.body = body.to_vec();
@@ -87,13 +93,29 @@ impl Ask {
         let start = self.start.clone();
         let answer = self.answer();
         assert_eq!(answer.status, status, "{start}: {answer:?}");
-        assert_eq!(answer.get("content-type"), Some("application/problem+json"), "{start}");
-        let problem = answer.json();
+        answer.refused(status, code)
+    }
+}
+
+impl Answer {
+    /// The JSON of an answer that has to have this status; null when there is none.
+    #[track_caller]
+    pub fn ok(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        if self.body.is_empty() { Value::Null } else { self.json() }
+    }
+
+    /// The problem document that this has to be, with this status and code.
+    #[track_caller]
+    pub fn refused(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.get("content-type"), Some("application/problem+json"), "{self:?}");
+        let problem = self.json();
         assert_eq!((&problem["code"], &problem["status"]), (&code.into(), &status.into()));
         assert_eq!(problem["type"], "about:blank");
-        assert_eq!(answer.get("www-authenticate"), (status == 401).then_some("Bearer"));
-        let retries = answer.get("retry-after").map(|seconds| seconds.parse::<u64>().unwrap());
-        assert_eq!(retries.is_some(), matches!(status, 429 | 503), "{answer:?}");
+        assert_eq!(self.get("www-authenticate"), (status == 401).then_some("Bearer"));
+        let retries = self.get("retry-after").map(|seconds| seconds.parse::<u64>().unwrap());
+        assert_eq!(retries.is_some(), matches!(status, 429 | 503), "{self:?}");
         problem
     }
 }

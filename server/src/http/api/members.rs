@@ -29,9 +29,9 @@ pub(super) fn routes(table: &mut Table) {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 struct OfRoom {
-    #[param(schema_with = schema::room)]
+    #[param(required = true, schema_with = schema::room)]
     room: RoomId,
-    #[param(schema_with = schema::user)]
+    #[param(required = true, schema_with = schema::user)]
     user: UserId,
 }
 
@@ -45,7 +45,8 @@ async fn join(
 ) -> Result<Json<MemberView>, Problem> {
     let (room, me) = (&path.room, &who.0.user);
     // Apps join at every start; mostly there is nothing to be done.
-    if api.store.access(room, me).await? == Access::None {
+    let known = api.store.access(room, me).await?;
+    if matches!(known, Access::None | Access::Banned) {
         let join = Change::Join { name: who.0.name.clone() };
         match api.rooms.member_change(room, me, me, join).await? {
             Err(Denied::NotAMember) => enter(&api, room, &who).await?,

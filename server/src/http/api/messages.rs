@@ -71,7 +71,7 @@ struct Messages {
     #[schema(value_type = Vec<Message>)]
     messages: Vec<Value>,
     /// For the parameter that was given (`before` when there was none), when there may be more.
-    #[schema(required = true, schema_with = schema::position)]
+    #[schema(required = true, schema_with = schema::position_or_null)]
     next: Option<Position>,
     /// Every number from the page's beginning to the room's end is accounted for.
     recovered: bool,

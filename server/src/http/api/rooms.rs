@@ -30,7 +30,7 @@ pub(super) fn routes(table: &mut Table) {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(super) struct InRoom {
-    #[param(schema_with = schema::room)]
+    #[param(required = true, schema_with = schema::room)]
     pub(super) room: RoomId,
 }
 
@@ -96,10 +96,7 @@ async fn create(
     let visibility = wish.visibility.unwrap_or(Visibility::Private).into();
     let owner = Member::new(who.0.user.clone(), who.0.name.clone(), now_ms());
     match api.rooms.room_create(&NewRoom { id, name, visibility }, &owner).await? {
-        Made::New(room) | Made::There(room) => {
-            members_changed(&api, &room.id).await;
-            Ok(created(room.into()))
-        }
+        Made::New(room) | Made::There(room) => Ok(created(room.into())),
         Made::Taken => {
             let detail = "a room has this id already, or had it once";
             Err(Refusal::new(Code::NameReused, detail).into())

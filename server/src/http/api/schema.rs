@@ -102,6 +102,13 @@ pub fn position() -> Object {
     text().pattern(Some(pattern)).examples([json!("1767225600000-41")]).build()
 }
 
+/// A position in a room, or none.
+pub fn position_or_null() -> Object {
+    let mut position = position();
+    position.schema_type = SchemaType::Array(vec![Type::String, Type::Null]);
+    position
+}
+
 /// A point in time.
 pub fn time() -> Object {
     ObjectBuilder::new()
