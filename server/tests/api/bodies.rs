@@ -17,6 +17,7 @@ async fn what_is_no_json_is_told_so() {
         ("application/json", b"{"),
         ("application/json", b"null"),
         ("application/json", b"[]"),
+        ("application/json", b"[\"ann\",\"correct horse\"]"),
         ("application/json", b"{\"user\":\"a\",\"user\":\"b\",\"password\":\"x\"}"),
         ("application/json", b"{\"user\":\"a\",\"password\":\"\xff\"}"),
         ("application/json", b"{\"user\":\"a\",\"password\":7}"),

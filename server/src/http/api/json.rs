@@ -34,11 +34,17 @@ impl<T: Input> FromRequest for Json<T> {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             is_json(&request)?;
-            let bytes = read(&request, payload, most).await?;
-            let value = serde_json::from_slice(&bytes);
-            value.map(Self).map_err(|error| bad(error.to_string()))
+            parse(&read(&request, payload, most).await?)
         })
     }
+}
+
+/// Every body is an object. The library would take a list of its values as well.
+fn parse<T: Input>(bytes: &[u8]) -> Result<Json<T>, Problem> {
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(bad("the body has to be a JSON object".into()));
+    }
+    serde_json::from_slice(bytes).map(Json).map_err(|error| bad(error.to_string()))
 }
 
 fn is_json(request: &HttpRequest) -> Result<(), Problem> {
