@@ -350,8 +350,8 @@ impl Logins {
 
 fn shown(name: Option<&str>) -> Result<Option<String>, Denied> {
     let name = name.map(shown_name).transpose().map(Option::flatten);
-    name.or_else(|_| {
+    name.map_err(|_unfit| {
         let rule = format!("a name has at most {MAX_NAME_CHARS} characters, none of them control");
-        Err(Denied::Invalid(rule))
+        Denied::Invalid(rule)
     })
 }
