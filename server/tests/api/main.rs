@@ -21,10 +21,13 @@ mod refresh;
 mod revoked;
 mod rooms;
 mod schemathesis;
+#[path = "../clients/script.rs"]
+#[allow(dead_code, reason = "of the installed clients it uses none")]
+mod script;
 mod stomp;
 mod throttle;
 
-use support::{Shared, room};
+use support::Shared;
 
 /// All tests come from one address, and some of them say a wrong password.
 const MANY_TRIES: (&str, &str) = ("MOIM_ACCOUNTS__TRIES_ADDRESS", "100000");
