@@ -25,7 +25,7 @@ pub use self::hasher::{Crowded, Hasher, Password};
 pub use self::refresh::{RefreshToken, random_text};
 use self::throttle::{Allowance, Throttle};
 use crate::refusal::{Code, Refusal};
-use crate::token::{Grant, MAX_NAME_CHARS, MintRequest, TokenError, mint, shown_name};
+use crate::token::{Grant, MintRequest, TokenError, mint, said_name};
 
 /// The longest password, in characters: more adds nothing but work.
 pub const PASSWORD_MAX: usize = 128;
@@ -141,7 +141,7 @@ impl Logins {
             return Err(Denied::Invalid("a user name does not begin with `~`".into()));
         }
         self.check_new(&password)?;
-        let name = shown(name)?;
+        let name = said_name(name).map_err(Denied::Invalid)?;
         // Also when it works: it is the number of accounts that is bounded.
         self.throttle.lock().make(address, Instant::now()).map_err(Denied::Throttled)?;
         if self.is_somebody(&user).await? {
@@ -264,7 +264,7 @@ impl Logins {
         user: &UserId,
         name: Option<&str>,
     ) -> Result<Option<Account>, Denied> {
-        let name = shown(name)?;
+        let name = said_name(name).map_err(Denied::Invalid)?;
         self.parts.accounts.account_rename(user, name.as_deref()).await?;
         self.account(user).await
     }
@@ -346,12 +346,4 @@ impl Logins {
         let access = mint(secret, auth, &request, now_ms())?;
         Ok(Tokens { user: account.user.clone(), access, expires_in, refresh })
     }
-}
-
-fn shown(name: Option<&str>) -> Result<Option<String>, Denied> {
-    let name = name.map(shown_name).transpose().map(Option::flatten);
-    name.map_err(|_unfit| {
-        let rule = format!("a name has at most {MAX_NAME_CHARS} characters, none of them control");
-        Denied::Invalid(rule)
-    })
 }

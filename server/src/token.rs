@@ -23,7 +23,7 @@ use moim_shared::ids::{RoomId, UserId};
 use crate::refusal::{Code, Refusal};
 use key_source::Known;
 
-pub use claims::{MAX_ID_BYTES, MAX_NAME_CHARS, MAX_ROOMS, is_id, shown_name};
+pub use claims::{MAX_ID_BYTES, MAX_NAME_CHARS, MAX_ROOMS, is_id, said_name};
 pub use key_source::KeySource;
 pub use mint::{MintRequest, mint};
 pub use proof::Proof;

@@ -35,7 +35,7 @@ use tokio::sync::Notify;
 
 pub use self::document::document;
 pub use self::json::{Input, Json};
-pub use self::parts::{Page, Paging, Path, Query, page};
+pub use self::parts::{Page, Path, Query, RoomPaging, UserPaging, limit, page};
 pub use self::rates::Rates;
 pub use self::table::Table;
 pub use self::who::Who;

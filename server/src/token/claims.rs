@@ -57,11 +57,24 @@ pub(super) fn judge(raw: &Raw, auth: &Auth, now_ms: u64) -> Result<Claims, Token
 }
 
 /// A name as it may be shown: trimmed; nothing when nothing is left.
-pub fn shown_name(name: &str) -> Result<Option<String>, TokenError> {
+pub(super) fn shown_name(name: &str) -> Result<Option<String>, TokenError> {
     let name = name.trim();
     if name.contains(char::is_control) || name.chars().count() > MAX_NAME_CHARS {
         return Err(TokenError::BadName);
     }
+    Ok((!name.is_empty()).then(|| name.to_owned()))
+}
+
+/// A name that somebody gives itself or a room; the error says what it may be. Stricter than for
+/// tokens, whose makers may not know better.
+pub fn said_name(name: Option<&str>) -> Result<Option<String>, String> {
+    let Some(name) = name else { return Ok(None) };
+    if name.contains(char::is_control) || name.chars().count() > MAX_NAME_CHARS {
+        return Err(format!(
+            "a name has at most {MAX_NAME_CHARS} characters and no control characters"
+        ));
+    }
+    let name = name.trim();
     Ok((!name.is_empty()).then(|| name.to_owned()))
 }
 

@@ -52,7 +52,7 @@ async fn its_ids_are_nobodys_to_choose() {
     for id in ["dm~x", "dm~", ".", "..", "direct"] {
         ann.post("/rooms", json!({ "id": id })).await.refused(400, "bad_request");
     }
-    ann.post("/rooms/direct", json!({ "user": "f-ann" })).await.refused(400, "bad_request");
+    ann.post("/rooms/direct", json!({ "user": "f-ann" })).await.refused(409, "bad_request");
     let mut client = Client::connect(&SERVER, "f-ann").await;
     client.subscribe_errors().await;
     client.send(to_room("dm~x", "hi").header("receipt", "1")).await;

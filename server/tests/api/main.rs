@@ -22,6 +22,9 @@ mod refresh;
 mod revoked;
 mod rooms;
 mod schemathesis;
+#[path = "../clients/script.rs"]
+#[allow(dead_code, reason = "of the installed clients it uses none")]
+mod script;
 mod stomp;
 mod throttle;
 

@@ -15,7 +15,6 @@ use super::rooms::created;
 use super::views::RoomView;
 use super::{Api, Input, Json, Table, Who, failure, schema};
 use crate::http::Problem;
-use crate::refusal::{Code, Refusal};
 
 pub(super) fn routes(table: &mut Table) {
     table.tag("rooms");
@@ -50,7 +49,7 @@ async fn open(
     let (me, other) = (&who.0.user, &with.user);
     if me == other {
         let detail = "a room of two people needs another one than you";
-        return Err(Refusal::new(Code::BadRequest, detail).into());
+        return Err(Problem::conflict(detail));
     }
     let id = id_of(me, other).map_err(|error| failure::ours(&error))?;
     // Apps ask for it whenever they show it; mostly there is nothing to be done.

@@ -12,8 +12,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::binding::members_changed;
 use super::doors::enter;
 use super::rooms::{InRoom, given};
-use super::views::{MemberView, RoleName};
-use super::{Api, Input, Json, Paging, Path, Query, Table, Who, page, schema};
+use super::views::{MemberView, RoleName, Time};
+use super::{Api, Input, Json, Path, Query, Table, UserPaging, Who, page, schema};
 use crate::http::Problem;
 
 pub(super) fn routes(table: &mut Table) {
@@ -85,16 +85,16 @@ struct Members {
 ///
 /// For its members. Those who are banned are in the list too.
 #[utoipa::path(get, path = "/api/v1/rooms/{room}/members", operation_id = "listMembers",
-    params(InRoom, Paging), responses((status = 200, body = Members, description = "By id.")))]
+    params(InRoom, UserPaging), responses((status = 200, body = Members, description = "By id.")))]
 async fn list(
     who: Who,
     Path(path): Path<InRoom>,
-    Query(paging): Query<Paging>,
+    Query(paging): Query<UserPaging>,
     api: web::Data<Api>,
 ) -> Result<Json<Members>, Problem> {
-    let (limit, after) = (paging.limit()?, paging.after(UserId::parse)?);
+    let limit = paging.limit()?;
     enter(&api, &path.room, &who).await?;
-    let members = api.rooms.members_list(&path.room, after.as_ref(), limit + 1).await?;
+    let members = api.rooms.members_list(&path.room, paging.after.as_ref(), limit + 1).await?;
     let members = page(members, limit, |reader| reader.member.user.to_string());
     let next = members.next;
     let views = members.items.into_iter().map(|reader| view(&api, reader));
@@ -106,14 +106,14 @@ async fn list(
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = MemberChange)]
 struct Changed {
-    #[schema(required = false, nullable = false)]
+    #[schema(required = false)]
     role: Option<RoleName>,
     /// May read and not send until then, in ms since 1970; `null`: may send again.
     #[serde(default, deserialize_with = "given")]
-    #[schema(required = false, value_type = Option<u64>)]
-    muted_until: Option<Option<u64>>,
+    #[schema(required = false, schema_with = schema::time_or_null)]
+    muted_until: Option<Option<Time>>,
     /// May neither read nor send; with that it has no role.
-    #[schema(required = false, nullable = false)]
+    #[schema(required = false)]
     banned: Option<bool>,
 }
 
@@ -132,6 +132,7 @@ async fn put(
     api: web::Data<Api>,
 ) -> Result<Json<MemberView>, Problem> {
     let Changed { role, muted_until, banned } = changed;
+    let muted_until = muted_until.map(|until| until.map(|Time(ms)| ms));
     let change = Change::Put { role: role.map(Into::into), muted_until, banned };
     api.rooms.member_change(&path.room, &who.0.user, &path.user, change).await??;
     members_changed(&api, &path.room).await;

@@ -9,9 +9,9 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::doors::{enter, no_room};
-use super::rooms::InRoom;
+use super::rooms::{InRoom, there};
 use super::saying::{self, Saying};
-use super::{Api, Input, Json, Paging, Path, Query, Table, Who, schema};
+use super::{Api, Input, Json, Path, Query, Table, Who, limit, schema};
 use crate::http::Problem;
 use crate::refusal::{Code, Refusal};
 use crate::room::{HistoryError, Reading};
@@ -25,9 +25,6 @@ pub(super) fn routes(table: &mut Table) {
 
 /// Bytes of a page, about.
 const PAGE_BYTES: usize = 1 << 20;
-
-/// Messages that a page has when nobody says how many.
-const USUAL: usize = 50;
 
 /// Which messages.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -47,15 +44,12 @@ struct Which {
 
 impl Which {
     fn checked(&self) -> Result<(Reading, usize), Problem> {
-        let limit = self.limit.unwrap_or(USUAL);
+        let limit = limit(self.limit)?;
         let reading = match (self.before, self.after) {
             (Some(_), Some(_)) => return Err(bad("say `before` or `after`, not both")),
             (None, Some(after)) => Reading::After(after),
             (before, None) => Reading::Before(before),
         };
-        if !(1..=Paging::MOST).contains(&limit) {
-            return Err(bad(format!("limit is a number from 1 to {}", Paging::MOST)));
-        }
         Ok((reading, limit))
     }
 }
@@ -132,21 +126,46 @@ impl From<HistoryError> for Problem {
     }
 }
 
-/// A message to be sent: either `body` or `bodyBase64`.
-#[derive(Debug, Deserialize, ToSchema)]
+/// A message to be sent: either a text or bytes.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is only described; `Said` reads it")]
+enum NewMessage {
+    Text(NewText),
+    Bytes(NewBytes),
+}
+
+#[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct NewMessage {
-    /// A text.
-    #[schema(required = false, nullable = false)]
-    body: Option<String>,
-    /// Bytes.
-    #[schema(required = false, nullable = false)]
-    body_base64: Option<String>,
-    #[schema(required = false, nullable = false, max_length = 255)]
+#[expect(dead_code, reason = "see `NewMessage`")]
+struct NewText {
+    body: String,
+    #[schema(required = false, schema_with = schema::content_type)]
     content_type: Option<String>,
 }
 
-impl Input for NewMessage {
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "see `NewMessage`")]
+struct NewBytes {
+    #[schema(schema_with = schema::base64)]
+    body_base64: String,
+    #[schema(required = false, schema_with = schema::content_type)]
+    content_type: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Said {
+    #[serde(default, deserialize_with = "there")]
+    body: Option<String>,
+    #[serde(default, deserialize_with = "there")]
+    body_base64: Option<String>,
+    #[serde(default, deserialize_with = "there")]
+    content_type: Option<String>,
+}
+
+impl Input for Said {
     /// A text of line ends and quotes is twice as long in JSON.
     fn most(limits: &Limits) -> usize {
         2 * limits.body_max.get() + 16 * 1024
@@ -168,19 +187,29 @@ struct Stored {
     origin_id: Option<OriginId>,
 }
 
+/// How a message is named.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it is only described; `origin` reads it")]
+struct Naming {
+    /// The message's `origin-id`.
+    #[param(rename = "Idempotency-Key", required = false, schema_with = schema::origin)]
+    key: Option<String>,
+}
+
 /// Say something
 ///
 /// It is answered when the message is durable. Under the same `Idempotency-Key` the same message may
 /// be sent again: it is stored once, and the answer is the same.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/messages", operation_id = "sendMessage",
-    params(InRoom, ("Idempotency-Key" = Option<String>, Header, description = "Its `origin-id`.")),
+    params(InRoom, Naming),
     request_body = NewMessage,
     responses((status = 201, body = Stored, description = "It is durable.")))]
 async fn say(
     who: Who,
     Path(path): Path<InRoom>,
     request: HttpRequest,
-    Json(message): Json<NewMessage>,
+    Json(message): Json<Said>,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let origin = origin(&request)?;

@@ -1,7 +1,6 @@
 //! `/api/v1/me/rooms`: one's own rooms, and how far one has read them.
 
 use actix_web::web;
-use moim_shared::ids::RoomId;
 use moim_shared::position::Position;
 use moim_shared::store::rooms::OwnRoom;
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,7 @@ use utoipa::ToSchema;
 use super::doors::enter;
 use super::rooms::InRoom;
 use super::views::{RoleName, RoomView};
-use super::{Api, Input, Json, Paging, Path, Query, Table, Who, page, schema};
+use super::{Api, Input, Json, Path, Query, RoomPaging, Table, Who, page, schema};
 use crate::http::Problem;
 
 pub(super) fn routes(table: &mut Table) {
@@ -60,15 +59,15 @@ impl From<OwnRoom> for Own {
 }
 
 /// One's own rooms
-#[utoipa::path(get, path = "/api/v1/me/rooms", operation_id = "listOwnRooms", params(Paging),
+#[utoipa::path(get, path = "/api/v1/me/rooms", operation_id = "listOwnRooms", params(RoomPaging),
     responses((status = 200, body = OwnRooms, description = "By id.")))]
 async fn list(
     who: Who,
-    Query(paging): Query<Paging>,
+    Query(paging): Query<RoomPaging>,
     api: web::Data<Api>,
 ) -> Result<Json<OwnRooms>, Problem> {
-    let (limit, after) = (paging.limit()?, paging.after(RoomId::parse)?);
-    let rooms = api.rooms.rooms_of(&who.0.user, after.as_ref(), limit + 1).await?;
+    let limit = paging.limit()?;
+    let rooms = api.rooms.rooms_of(&who.0.user, paging.after.as_ref(), limit + 1).await?;
     let rooms = page(rooms, limit, |own| own.room.id.to_string());
     let next = rooms.next;
     Ok(Json(OwnRooms { rooms: rooms.items.into_iter().map(Own::from).collect(), next }))

@@ -4,11 +4,12 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
-use moim_shared::ids::IdError;
+use moim_shared::ids::{RoomId, UserId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
+use super::schema;
 use crate::http::Problem;
 use crate::refusal::{Code, Refusal};
 
@@ -44,17 +45,53 @@ fn bad(error: &dyn std::fmt::Display) -> Problem {
     Refusal::new(Code::BadRequest, error.to_string()).into()
 }
 
-/// Where a page of a list begins, and how long it is.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct Paging {
-    /// `next` of the page before.
-    #[param(required = false, nullable = false, max_length = 128)]
-    after: Option<String>,
-    /// How many at most.
-    #[param(required = false, nullable = false, minimum = 1, maximum = 200, default = 50)]
-    limit: Option<usize>,
+/// The most that a page may have.
+pub const PAGE_MOST: usize = 200;
+/// And what it has when nobody says.
+pub const PAGE_USUAL: usize = 50;
+
+// A macro, since the document shows what an id looks like and does not look through generics.
+macro_rules! paging {
+    ($(#[$doc:meta])* $name:ident by $id:ty, $schema:path) => {
+        $(#[$doc])*
+        #[derive(Debug, Default, Deserialize, IntoParams)]
+        #[serde(deny_unknown_fields)]
+        #[into_params(parameter_in = Query)]
+        pub struct $name {
+            /// `next` of the page before.
+            #[param(required = false, schema_with = $schema)]
+            pub after: Option<$id>,
+            /// How many at most.
+            #[param(required = false, nullable = false, minimum = 1, maximum = 200, default = 50)]
+            limit: Option<usize>,
+        }
+
+        impl $name {
+            /// How many are asked for.
+            pub fn limit(&self) -> Result<usize, Problem> {
+                limit(self.limit)
+            }
+        }
+    };
+}
+
+paging!(
+    /// A page of a list of rooms.
+    RoomPaging by RoomId, schema::room
+);
+paging!(
+    /// A page of a list of users.
+    UserPaging by UserId, schema::user
+);
+
+/// How many a page shall have.
+pub fn limit(asked: Option<usize>) -> Result<usize, Problem> {
+    let limit = asked.unwrap_or(PAGE_USUAL);
+    if (1..=PAGE_MOST).contains(&limit) {
+        return Ok(limit);
+    }
+    let detail = format!("limit is a number from 1 to {PAGE_MOST}");
+    Err(Refusal::new(Code::BadRequest, detail).into())
 }
 
 /// A page of a list.
@@ -64,28 +101,6 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Where the next one begins, when there is one.
     pub next: Option<String>,
-}
-
-impl Paging {
-    /// The most that a page may have.
-    pub const MOST: usize = 200;
-    const USUAL: usize = 50;
-
-    /// How many are asked for.
-    pub fn limit(&self) -> Result<usize, Problem> {
-        let limit = self.limit.unwrap_or(Self::USUAL);
-        if (1..=Self::MOST).contains(&limit) {
-            return Ok(limit);
-        }
-        let detail = format!("limit is a number from 1 to {}", Self::MOST);
-        Err(Refusal::new(Code::BadRequest, detail).into())
-    }
-
-    /// The last one of the page before.
-    pub fn after<I>(&self, parse: fn(&str) -> Result<I, IdError>) -> Result<Option<I>, Problem> {
-        let after = self.after.as_deref().map(parse).transpose();
-        after.map_err(|error| Refusal::new(Code::BadRequest, format!("after: {error}")).into())
-    }
 }
 
 /// The page of a list of which one more than `limit` were asked for.

@@ -13,10 +13,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::binding::members_changed;
 use super::doors::see;
 use super::views::{RoomView, Visibility};
-use super::{Api, Input, Json, Paging, Path, Query, Table, Who, page, schema};
+use super::{Api, Input, Json, Path, Query, RoomPaging, Table, Who, page, schema};
 use crate::http::Problem;
 use crate::refusal::{Code, Refusal};
-use crate::token::MAX_NAME_CHARS;
+use crate::token::said_name;
 
 pub(super) fn routes(table: &mut Table) {
     table.tag("rooms");
@@ -46,15 +46,15 @@ struct Rooms {
 }
 
 /// Public rooms and one's own
-#[utoipa::path(get, path = "/api/v1/rooms", operation_id = "listRooms", params(Paging),
+#[utoipa::path(get, path = "/api/v1/rooms", operation_id = "listRooms", params(RoomPaging),
     responses((status = 200, body = Rooms, description = "By id.")))]
 async fn list(
     who: Who,
-    Query(paging): Query<Paging>,
+    Query(paging): Query<RoomPaging>,
     api: web::Data<Api>,
 ) -> Result<Json<Rooms>, Problem> {
-    let (limit, after) = (paging.limit()?, paging.after(RoomId::parse)?);
-    let rooms = api.rooms.rooms_visible(&who.0.user, after.as_ref(), limit + 1).await?;
+    let limit = paging.limit()?;
+    let rooms = api.rooms.rooms_visible(&who.0.user, paging.after.as_ref(), limit + 1).await?;
     let rooms = page(rooms, limit, |room| room.id.to_string());
     let next = rooms.next;
     Ok(Json(Rooms { rooms: rooms.items.into_iter().map(RoomView::from).collect(), next }))
@@ -66,13 +66,12 @@ async fn list(
 #[schema(as = NewRoom)]
 struct Wish {
     /// Made up when it is left out.
-    #[schema(required = false, schema_with = schema::room)]
+    #[schema(required = false, schema_with = schema::new_room)]
     id: Option<RoomId>,
-    /// The name for people.
-    #[schema(required = false, nullable = false, max_length = 128)]
+    #[schema(required = false, schema_with = schema::shown_name)]
     name: Option<String>,
     /// `private` when it is left out.
-    #[schema(required = false, nullable = false)]
+    #[schema(required = false)]
     visibility: Option<Visibility>,
 }
 
@@ -93,7 +92,7 @@ async fn create(
         Some(id) => chosen(id)?,
         None => random_id()?,
     };
-    let name = wish.name.as_deref().map(shown_name).transpose()?.flatten();
+    let name = said_name(wish.name.as_deref()).map_err(bad)?;
     let visibility = wish.visibility.unwrap_or(Visibility::Private).into();
     let owner = Member::new(who.0.user.clone(), who.0.name.clone(), now_ms());
     match api.rooms.room_create(&NewRoom { id, name, visibility }, &owner).await? {
@@ -103,6 +102,10 @@ async fn create(
             Err(Refusal::new(Code::NameReused, detail).into())
         }
     }
+}
+
+fn bad(detail: String) -> Problem {
+    Refusal::new(Code::BadRequest, detail).into()
 }
 
 /// 201, and where the room is.
@@ -126,17 +129,6 @@ fn random_id() -> Result<RoomId, Problem> {
     RoomId::parse(&id).map_err(|error| super::failure::ours(&error))
 }
 
-/// A name as it may be shown: trimmed; none when nothing is left.
-fn shown_name(name: &str) -> Result<Option<String>, Problem> {
-    let name = name.trim();
-    if name.chars().count() > MAX_NAME_CHARS || name.contains(char::is_control) {
-        let detail =
-            format!("a name has at most {MAX_NAME_CHARS} characters and no control characters");
-        return Err(Refusal::new(Code::BadRequest, detail).into());
-    }
-    Ok((!name.is_empty()).then(|| name.to_owned()))
-}
-
 /// A room
 #[utoipa::path(get, path = "/api/v1/rooms/{room}", operation_id = "getRoom", params(InRoom),
     responses((status = 200, body = RoomView, description = "It is there.")))]
@@ -153,15 +145,21 @@ async fn get(
 #[serde(deny_unknown_fields)]
 #[schema(as = RoomChange)]
 struct Changed {
-    /// The name for people; `null`: none.
     #[serde(default, deserialize_with = "given")]
-    #[schema(required = false, value_type = Option<String>, max_length = 128)]
+    #[schema(required = false, schema_with = schema::shown_name)]
     name: Option<Option<String>>,
-    #[schema(required = false, nullable = false)]
+    #[schema(required = false)]
     visibility: Option<Visibility>,
 }
 
 impl Input for Changed {}
+
+/// What may be left out and, when it is there, is not `null`.
+pub(super) fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
 
 /// Tells `null` from what was left out.
 pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
@@ -182,10 +180,7 @@ async fn change(
     Json(changed): Json<Changed>,
     api: web::Data<Api>,
 ) -> Result<Json<RoomView>, Problem> {
-    let name = match changed.name {
-        Some(Some(name)) => Some(shown_name(&name)?),
-        left_or_null => left_or_null.map(|_| None),
-    };
+    let name = changed.name.map(|name| said_name(name.as_deref())).transpose().map_err(bad)?;
     let change = RoomChange { name, visibility: changed.visibility.map(Into::into) };
     let room = api.rooms.room_update(&path.room, &who.0.user, &change).await??;
     let signal = Signal::Event(path.room, Event::Changed);

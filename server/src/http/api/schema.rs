@@ -40,6 +40,16 @@ pub fn room() -> Object {
     text().pattern(Some("^[A-Za-z0-9._~-]{1,64}$")).examples([json!("lobby")]).build()
 }
 
+/// The id of a room to be made, or null for one that is made up.
+pub fn new_room() -> Object {
+    let free = r"^(?!dm~|direct$|\.{1,2}$)[A-Za-z0-9._~-]{1,64}$";
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .pattern(Some(free))
+        .examples([json!("lobby")])
+        .build()
+}
+
 /// The id of a user.
 pub fn user() -> Object {
     // Printable ASCII but `/`, `:` and `\`.
@@ -98,7 +108,8 @@ pub fn refresh_token() -> Object {
 
 /// A position in a room.
 pub fn position() -> Object {
-    let pattern = "^[0-9]{1,20}-[0-9]{1,20}$";
+    // Up to 2^63, as far as the database counts.
+    let pattern = "^[0-9]{1,18}-[0-9]{1,18}$";
     text().pattern(Some(pattern)).examples([json!("1767225600000-41")]).build()
 }
 
@@ -107,6 +118,35 @@ pub fn position_or_null() -> Object {
     let mut position = position();
     position.schema_type = SchemaType::Array(vec![Type::String, Type::Null]);
     position
+}
+
+/// The name of a message.
+pub fn origin() -> Object {
+    // Printable ASCII but `:` and `\`.
+    text().pattern(Some(r"^[!-9;-\[\]-~]{1,128}$")).build()
+}
+
+/// A media type.
+pub fn content_type() -> Object {
+    text().pattern(Some(r"^[\t -~]{0,255}$")).examples([json!("text/plain")]).build()
+}
+
+/// Bytes as text.
+pub fn base64() -> Object {
+    let fours = "[A-Za-z0-9+/]{4}";
+    let rest = "[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=";
+    text()
+        .content_encoding("base64")
+        .pattern(Some(format!("^({fours})*({rest})?$")))
+        .examples([json!("AP8=")])
+        .build()
+}
+
+/// A point in time, or none.
+pub fn time_or_null() -> Object {
+    let mut time = time();
+    time.schema_type = SchemaType::from_iter([Type::Integer, Type::Null]);
+    time
 }
 
 /// A point in time.

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use actix_web::http::Method;
 use actix_web::{FromRequest, Handler, Resource, Responder, web};
 use utoipa::__dev::SchemaReferences;
-use utoipa::openapi::path::{HttpMethod, Operation, Paths};
+use utoipa::openapi::path::{HttpMethod, Operation, ParameterIn, Paths};
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::openapi::{Ref, RefOr, Required, Schema};
 
 use super::document;
 
@@ -42,6 +42,14 @@ impl Table {
     {
         let mut operation = P::operation();
         operation.tags = Some(vec![self.tag.to_owned()]);
+        // Where an id says itself what it looks like, the library says nothing of this.
+        for parameter in operation.parameters.iter_mut().flatten() {
+            if let RefOr::T(parameter) = parameter
+                && parameter.parameter_in == ParameterIn::Path
+            {
+                parameter.required = Required::True;
+            }
+        }
         let mut statuses = refusals.to_vec();
         statuses.extend(implied(&operation));
         for status in statuses {

@@ -4,7 +4,8 @@ use moim_shared::ids::{RoomId, UserId};
 use moim_shared::membership::{Member, Role};
 use moim_shared::position::Position;
 use moim_shared::store::rooms::{self, RoomInfo};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::schema;
@@ -30,6 +31,19 @@ pub enum RoleName {
     Admin,
     /// Reads and sends.
     Member,
+}
+
+/// A time that somebody says, in ms since 1970. JSON has one kind of numbers: `1.0` is a whole one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Time(pub u64);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let number = serde_json::Number::deserialize(from)?;
+        let whole = |ms: f64| (ms >= 0.0 && ms.fract() == 0.0).then_some(ms as u64);
+        let ms = number.as_u64().or_else(|| number.as_f64().and_then(whole));
+        ms.map(Self).ok_or_else(|| D::Error::custom("a time is a whole number of ms since 1970"))
+    }
 }
 
 /// A room.
