@@ -3,7 +3,7 @@
 const FORGET_MS = 6000;
 const NAMED = 3;
 
-/** `onMembers()` is called when memberships changed, `onHere()` when somebody came or went. */
+/** `onMembers()` is called when memberships or the room itself changed, `onHere()` when somebody came or went. */
 export class Presence {
   #parts;
   #user;
@@ -38,7 +38,7 @@ export class Presence {
     if (event.type === 'typing') this.#types(event.user, event.typing ? event.name || event.user : null);
     if (event.type === 'here') this.#arrived(event);
     if (event.type === 'presence') this.#moved(event);
-    if (event.type === 'members') this.#on.onMembers();
+    if (event.type === 'members' || event.type === 'room') this.#on.onMembers();
   }
 
   #arrived({ users, count }) {

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 pub use self::ends::Ends;
 pub use self::hasher::{Crowded, Hasher, Password};
 pub use self::refresh::{RefreshToken, random_text};
-use self::throttle::{Allowance, Throttle, Try};
+use self::throttle::{Allowance, Throttle};
 use crate::refusal::{Code, Refusal};
 use crate::token::{Grant, MintRequest, TokenError, mint, said_name};
 
@@ -122,8 +122,9 @@ pub struct Logins {
 impl Logins {
     /// Starts the threads that check passwords.
     pub fn start(parts: Parts) -> std::io::Result<Self> {
-        let config::Accounts { tries, tries_address, .. } = parts.settings;
-        let throttle = Throttle::new(Allowance { account: tries, address: tries_address });
+        let config::Accounts { tries, tries_address, made_address, .. } = parts.settings;
+        let allowance = Allowance { account: tries, address: tries_address, made: made_address };
+        let throttle = Throttle::new(allowance);
         Ok(Self { parts, hasher: Hasher::start()?, throttle: Mutex::new(throttle) })
     }
 
@@ -142,14 +143,17 @@ impl Logins {
         self.check_new(&password)?;
         let name = said_name(name).map_err(Denied::Invalid)?;
         // Also when it works: it is the number of accounts that is bounded.
-        let _ = self.begin(None, address)?;
+        self.throttle.lock().make(address, Instant::now()).map_err(Denied::Throttled)?;
         if self.is_somebody(&user).await? {
             return Err(Denied::Taken);
         }
         let password_hash = self.hash(password).await?;
         let account = Account { user, name, password_hash, created_at: now_ms() };
         match self.parts.accounts.account_create(&account).await? {
-            Made::New(()) => self.log_in_as(&account).await,
+            Made::New(()) => {
+                self.throttle.lock().made(account.user.clone(), address, Instant::now());
+                self.log_in_as(&account).await
+            }
             Made::There(()) | Made::Taken => Err(Denied::Taken),
         }
     }
@@ -173,10 +177,11 @@ impl Logins {
         password: Password,
         address: IpAddr,
     ) -> Result<Account, Denied> {
-        let attempt = self.begin(Some(user), address)?;
+        let attempt = self.throttle.lock().begin(user, address, Instant::now());
+        let attempt = attempt.map_err(Denied::Throttled)?;
         match self.look(user, password).await {
             Ok(Some(account)) => {
-                self.throttle.lock().right(attempt, Instant::now());
+                self.throttle.lock().right(&attempt, Instant::now());
                 Ok(account)
             }
             Ok(None) => Err(Denied::Wrong),
@@ -272,10 +277,6 @@ impl Logins {
     /// Characters that a password has at least.
     pub const fn password_min(&self) -> usize {
         self.parts.settings.password_min
-    }
-
-    fn begin(&self, user: Option<&UserId>, address: IpAddr) -> Result<Try, Denied> {
-        self.throttle.lock().begin(user, address, Instant::now()).map_err(Denied::Throttled)
     }
 
     fn check_new(&self, password: &Password) -> Result<(), Denied> {

@@ -141,8 +141,10 @@ settings! {
         password_min: usize = 8, within 1..=128;
         /// Wrong passwords for one account before each further one has to wait, longer each time.
         tries: u32 = 10, within 1..=1_000_000;
-        /// Wrong passwords, and new accounts, of one address in 5 minutes.
+        /// Wrong passwords of one address in 5 minutes, but for accounts that logged in from there.
         tries_address: u32 = 50, within 1..=1_000_000;
+        /// New accounts of one address in 5 minutes.
+        made_address: u32 = 500, within 1..=1_000_000;
     }
 }
 

@@ -112,6 +112,8 @@ pub enum Event {
         /// How far.
         position: crate::position::Position,
     },
+    /// Its name or visibility is another.
+    Changed,
     /// Somebody is there now, or is there no more.
     Presence {
         /// Who came, with the name for people.

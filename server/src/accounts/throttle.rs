@@ -1,4 +1,4 @@
-//! How often passwords may be tried. Pure; the clock is passed in.
+//! How often passwords may be tried, and accounts made. Pure; the clock is passed in.
 //!
 //! Each try is counted before the password is looked at and taken back when it was right, so that
 //! many at once count as many. Three things are counted:
@@ -6,7 +6,10 @@
 //! - **The address**: 50 wrong ones in 5 minutes, then one each 6 s. IPv6 by its /64.
 //! - **The account, from addresses that it never logged in from**: 10 wrong ones, then one after
 //!   15 s, the next after 30 s, and so on up to 15 min; forgotten after as long without one.
-//! - **The account, from an address that it did log in from**: the same, counted apart.
+//! - **The account, from an address that it did log in from**: the same, counted apart, whatever
+//!   else that address is counted for: others behind it shut nobody out.
+//!
+//! New accounts of an address are counted by themselves.
 //!
 //! So whoever guesses gets about a hundred tries a day at one account however many addresses they
 //! have, and the owner is not shut out by it: not where they logged in before, and devices that are
@@ -39,13 +42,15 @@ pub struct Allowance {
     pub account: u32,
     /// For an address, in 5 minutes.
     pub address: u32,
+    /// Accounts that an address may make in 5 minutes.
+    pub made: u32,
 }
 
 /// A try that was let through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Try {
-    user: Option<UserId>,
+    user: UserId,
     address: IpAddr,
     known: bool,
 }
@@ -54,6 +59,7 @@ pub struct Try {
 pub struct Throttle {
     allowance: Allowance,
     addresses: Capped<IpAddr, Bucket>,
+    makers: Capped<IpAddr, Bucket>,
     accounts: Capped<UserId, Strikes>,
     known: Capped<(UserId, IpAddr), Strikes>,
 }
@@ -64,56 +70,57 @@ impl Throttle {
         Self {
             allowance,
             addresses: Capped::default(),
+            makers: Capped::default(),
             accounts: Capped::default(),
             known: Capped::default(),
         }
     }
 
-    /// Counts a try, of an account's password or (without one) of something that only the address
-    /// counts for. Refused, it says when to come back.
-    pub fn begin(
-        &mut self,
-        user: Option<&UserId>,
-        address: IpAddr,
-        now: Instant,
-    ) -> Result<Try, Duration> {
-        let Allowance { account, address: most } = self.allowance;
+    /// Counts a try of an account's password. Refused, it says when to come back.
+    pub fn begin(&mut self, user: &UserId, address: IpAddr, now: Instant) -> Result<Try, Duration> {
+        let Allowance { account, address: most, .. } = self.allowance;
         let address = network(address);
-        self.addresses.get(&address).map_or(Ok(()), |bucket| bucket.free(most, now))?;
-        let mut known = false;
-        if let Some(user) = user {
-            let pair = (user.clone(), address);
-            known = self.known.get(&pair).is_some_and(|strikes| strikes.matters_until > now);
-            if known {
-                self.known.at(pair, now).strike(account, now)?;
-            } else {
-                self.accounts.at(user.clone(), now).strike(account, now)?;
-            }
+        let pair = (user.clone(), address);
+        let known = self.known.get(&pair).is_some_and(|strikes| strikes.matters_until > now);
+        if known {
+            self.known.at(pair, now).strike(account, now)?;
+        } else {
+            self.addresses.get(&address).map_or(Ok(()), |bucket| bucket.free(most, now))?;
+            self.accounts.at(user.clone(), now).strike(account, now)?;
         }
         self.addresses.at(address, now).take(most, now);
-        Ok(Try { user: user.cloned(), address, known })
+        Ok(Try { user: user.clone(), address, known })
+    }
+
+    /// Counts an account that is made, also when it is not in the end.
+    pub fn make(&mut self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+        let (address, most) = (network(address), self.allowance.made);
+        self.makers.get(&address).map_or(Ok(()), |bucket| bucket.free(most, now))?;
+        self.makers.at(address, now).take(most, now);
+        Ok(())
+    }
+
+    /// The account was made from there, which is as good as a log-in.
+    pub fn made(&mut self, user: UserId, address: IpAddr, now: Instant) {
+        self.known.at((user, network(address)), now).keep(now + KNOWN_FOR);
     }
 
     /// The password was right.
-    pub fn right(&mut self, done: Try, now: Instant) {
-        let Some(user) = done.user.clone() else { return };
-        let pair = (user, done.address);
-        self.known.at(pair, now).keep(now + KNOWN_FOR);
-        self.not_tried(&done, now);
+    pub fn right(&mut self, done: &Try, now: Instant) {
+        self.made(done.user.clone(), done.address, now);
+        self.not_tried(done, now);
     }
 
     /// It was not looked at in the end, or it was right: as if it had not been.
     pub fn not_tried(&mut self, done: &Try, now: Instant) {
         let most = self.allowance.account;
-        if let Some(user) = &done.user {
-            let strikes = if done.known {
-                self.known.get_mut(&(user.clone(), done.address))
-            } else {
-                self.accounts.get_mut(user)
-            };
-            if let Some(strikes) = strikes {
-                strikes.take_back(most);
-            }
+        let strikes = if done.known {
+            self.known.get_mut(&(done.user.clone(), done.address))
+        } else {
+            self.accounts.get_mut(&done.user)
+        };
+        if let Some(strikes) = strikes {
+            strikes.take_back(most);
         }
         if let Some(bucket) = self.addresses.get_mut(&done.address) {
             bucket.give_back(self.allowance.address, now);

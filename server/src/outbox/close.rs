@@ -11,6 +11,10 @@ pub struct CloseReason {
 }
 
 impl CloseReason {
+    /// The whole table.
+    pub const ALL: [Self; 6] =
+        [Self::BYE, Self::PROTOCOL, Self::COME_BACK, Self::IDLE, Self::REVOKED, Self::TOO_SLOW];
+
     /// Both sides are done.
     pub const BYE: Self = Self { code: 1000, text: "bye" };
     /// After ERROR, which says more.

@@ -40,6 +40,7 @@ fn json_of(told: &Told<'_>) -> Value {
             let users: Vec<Value> = people.iter().map(person).collect();
             json!({ "type": "here", "users": users, "count": count })
         }
+        Told::Event(Event::Changed) => json!({ "type": "room" }),
         Told::Event(Event::Typing { user, name, typing }) => {
             let mut event = person(&(user.clone(), name.clone()));
             event["type"] = "typing".into();

@@ -97,7 +97,7 @@ impl Destinations {
                 return Ok((Target::Room(parse_room(room)?), None));
             }
             let document: Value = serde_json::from_slice(body)
-                .map_err(|_| bad(format!("the body of a SEND to {destination} is JSON")))?;
+                .map_err(|_invalid| bad(format!("the body of a SEND to {destination} is JSON")))?;
             let room = match &template.room {
                 None => parse_room(room)?,
                 Some(pointer) => room_of(found(&document, pointer)?)

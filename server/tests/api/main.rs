@@ -11,6 +11,7 @@ mod bodies;
 mod caller;
 mod direct;
 mod document;
+mod live;
 mod login;
 mod members;
 mod messages;

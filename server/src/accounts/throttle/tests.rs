@@ -2,7 +2,7 @@
 
 use super::*;
 
-const ALLOWANCE: Allowance = Allowance { account: 10, address: 50 };
+const ALLOWANCE: Allowance = Allowance { account: 10, address: 50, made: 20 };
 
 fn user(name: &str) -> UserId {
     UserId::parse(name).unwrap()
@@ -19,7 +19,7 @@ fn secs(secs: u64) -> Duration {
 /// How many of so many wrong tries are let through.
 fn wrong(throttle: &mut Throttle, name: &str, from: IpAddr, tries: usize, now: Instant) -> usize {
     let name = user(name);
-    (0..tries).filter(|_| throttle.begin(Some(&name), from, now).is_ok()).count()
+    (0..tries).filter(|_| throttle.begin(&name, from, now).is_ok()).count()
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn an_account_has_ten_free_tries_and_then_waits_longer_each_time() {
     assert_eq!(wrong(&mut throttle, "ann", address(1), 1_000, now), 10);
     let mut waits = Vec::new();
     for from in 2..10 {
-        let wait = throttle.begin(Some(&user("ann")), address(from), now).unwrap_err();
+        let wait = throttle.begin(&user("ann"), address(from), now).unwrap_err();
         waits.push(wait.as_secs());
         now += wait;
         assert_eq!(wrong(&mut throttle, "ann", address(from), 5, now), 1);
@@ -53,14 +53,14 @@ fn what_is_refused_does_not_make_it_longer_and_a_quiet_while_ends_it() {
 fn who_logged_in_from_there_before_is_not_shut_out_by_others() {
     let (mut throttle, now) = (Throttle::new(ALLOWANCE), Instant::now());
     let ann = user("ann");
-    let home = throttle.begin(Some(&ann), address(1), now).unwrap();
-    throttle.right(home, now);
+    let home = throttle.begin(&ann, address(1), now).unwrap();
+    throttle.right(&home, now);
     for attacker in 2..50 {
         wrong(&mut throttle, "ann", address(attacker), 50, now);
     }
-    assert!(throttle.begin(Some(&ann), address(99), now).is_err(), "a new address waits");
-    let again = throttle.begin(Some(&ann), address(1), now).unwrap();
-    throttle.right(again, now);
+    assert!(throttle.begin(&ann, address(99), now).is_err(), "a new address waits");
+    let again = throttle.begin(&ann, address(1), now).unwrap();
+    throttle.right(&again, now);
     // There, too, there is an end to it.
     assert_eq!(wrong(&mut throttle, "ann", address(1), 1_000, now), 10);
     // Known for a month, whatever was tried meanwhile.
@@ -73,10 +73,10 @@ fn the_right_password_costs_nothing() {
     let (mut throttle, now) = (Throttle::new(ALLOWANCE), Instant::now());
     wrong(&mut throttle, "ann", address(1), 9, now);
     for _ in 0..1_000 {
-        let right = throttle.begin(Some(&user("ann")), address(1), now).unwrap();
-        throttle.right(right, now);
+        let right = throttle.begin(&user("ann"), address(1), now).unwrap();
+        throttle.right(&right, now);
     }
-    let untried = throttle.begin(Some(&user("bob")), address(1), now).unwrap();
+    let untried = throttle.begin(&user("bob"), address(1), now).unwrap();
     throttle.not_tried(&untried, now);
     assert_eq!(wrong(&mut throttle, "bob", address(1), 100, now), 10);
 }
@@ -86,7 +86,7 @@ fn many_at_once_count_as_many() {
     let (mut throttle, now) = (Throttle::new(ALLOWANCE), Instant::now());
     let ann = user("ann");
     let under_way: Vec<_> =
-        (0..100).filter_map(|_| throttle.begin(Some(&ann), address(1), now).ok()).collect();
+        (0..100).filter_map(|_| throttle.begin(&ann, address(1), now).ok()).collect();
     assert_eq!(under_way.len(), 10);
 }
 
@@ -95,13 +95,13 @@ fn an_address_has_fifty_in_five_minutes_and_then_one_each_six_seconds() {
     let (mut throttle, now) = (Throttle::new(ALLOWANCE), Instant::now());
     let tries = |throttle: &mut Throttle, now| {
         (0..1_000)
-            .filter(|n| throttle.begin(Some(&user(&format!("u{n}"))), address(1), now).is_ok())
+            .filter(|n| throttle.begin(&user(&format!("u{n}")), address(1), now).is_ok())
             .count()
     };
     assert_eq!(tries(&mut throttle, now), 50);
-    let wait = throttle.begin(None, address(1), now).unwrap_err();
+    let wait = throttle.begin(&user("more"), address(1), now).unwrap_err();
     assert!(wait > secs(5) && wait <= secs(6), "{wait:?}");
-    assert!(throttle.begin(None, address(2), now).is_ok(), "another address");
+    assert!(throttle.begin(&user("more"), address(2), now).is_ok(), "another address");
     assert_eq!(tries(&mut throttle, now + secs(61)), 10);
     assert_eq!(tries(&mut throttle, now + secs(61) + WINDOW), 50);
 }
@@ -110,14 +110,14 @@ fn an_address_has_fifty_in_five_minutes_and_then_one_each_six_seconds() {
 fn an_ipv6_address_counts_by_its_network_and_a_mapped_one_as_what_it_is() {
     let (mut throttle, now) = (Throttle::new(ALLOWANCE), Instant::now());
     let ipv6 = |n: u64| format!("2001:db8::{n:x}").parse::<IpAddr>().unwrap();
-    let passed = (0..100).filter(|n| throttle.begin(None, ipv6(*n), now).is_ok()).count();
-    assert_eq!(passed, 50);
-    assert!(throttle.begin(None, "2001:db8:0:1::1".parse().unwrap(), now).is_ok());
+    let passed = (0..100).filter(|n| throttle.make(ipv6(*n), now).is_ok()).count();
+    assert_eq!(passed, 20);
+    assert!(throttle.make("2001:db8:0:1::1".parse().unwrap(), now).is_ok());
     let mapped = "::ffff:192.0.2.1".parse().unwrap();
-    for _ in 0..50 {
-        let _ = throttle.begin(None, mapped, now).unwrap();
+    for _ in 0..20 {
+        throttle.make(mapped, now).unwrap();
     }
-    assert!(throttle.begin(None, address(1), now).is_err());
+    assert!(throttle.make(address(1), now).is_err());
 }
 
 #[test]
@@ -128,8 +128,20 @@ fn memory_is_bounded_and_those_who_matter_longest_stay() {
     }
     for n in 0..3 * MOST {
         let from = IpAddr::from(u32::try_from(n + 1_000).unwrap().to_be_bytes());
-        let _ = throttle.begin(Some(&user(&format!("u{n}"))), from, now);
+        let _ = throttle.begin(&user(&format!("u{n}")), from, now);
     }
     assert!(throttle.accounts.0.len() <= MOST && throttle.addresses.0.len() <= MOST);
-    assert!(throttle.begin(Some(&user("ann")), address(77), now).is_err());
+    assert!(throttle.begin(&user("ann"), address(77), now).is_err());
+}
+
+#[test]
+fn others_behind_an_address_shut_nobody_out_who_logged_in_from_there() {
+    let (mut throttle, now) = (Throttle::new(ALLOWANCE), Instant::now());
+    throttle.made(user("ann"), address(1), now);
+    for n in 0..100 {
+        wrong(&mut throttle, &format!("u{n}"), address(1), 10, now);
+    }
+    assert!(throttle.begin(&user("bob"), address(1), now).is_err());
+    assert!(throttle.begin(&user("ann"), address(1), now).is_ok());
+    assert!(throttle.make(address(1), now).is_ok(), "accounts are counted by themselves");
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use moim_shared::backoff::Backoff;
+use moim_shared::broker::BrokerError;
 use moim_shared::ids::RoomId;
 
 use super::Api;
@@ -16,14 +17,49 @@ pub async fn members_changed(api: &Api, room: &RoomId) {
     let Err(error) = api.broker.members_changed(room).await else { return };
     tracing::warn!(room.id = %room, %error, "a change of members is not told yet");
     let (broker, room) = (api.broker.clone(), room.clone());
+    let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     actix_web::rt::spawn(async move {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-        while backoff.tries() < TRIES {
-            tokio::time::sleep(backoff.wait()).await;
-            if broker.members_changed(&room).await.is_ok() {
-                return;
-            }
+        if !insist(backoff, async || broker.members_changed(&room).await).await {
+            tracing::error!(room.id = %room, "a change of members was never told");
         }
-        tracing::error!(room.id = %room, "a change of members was never told");
     });
+}
+
+/// Whether one of some more tries succeeded.
+async fn insist(mut backoff: Backoff, tell: impl AsyncFn() -> Result<u64, BrokerError>) -> bool {
+    while backoff.tries() < TRIES {
+        tokio::time::sleep(backoff.wait()).await;
+        if tell().await.is_ok() {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    async fn told_after(failures: u32) -> (bool, u32) {
+        let asked = Cell::new(0);
+        let tell = async || {
+            asked.set(asked.get() + 1);
+            if asked.get() > failures {
+                Ok(1)
+            } else {
+                Err(BrokerError::Unavailable("away".into()))
+            }
+        };
+        let short = Backoff::new(Duration::from_micros(1), Duration::from_micros(2));
+        (insist(short, tell).await, asked.get())
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_was_away_is_told_later_and_not_for_ever() {
+        assert_eq!(told_after(0).await, (true, 1));
+        assert_eq!(told_after(3).await, (true, 4));
+        assert_eq!(told_after(99).await, (false, TRIES));
+    }
 }

@@ -44,7 +44,16 @@ fn parse<T: Input>(bytes: &[u8]) -> Result<Json<T>, Problem> {
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(bad("the body has to be a JSON object".into()));
     }
-    serde_json::from_slice(bytes).map(Json).map_err(|error| bad(error.to_string()))
+    serde_json::from_slice(bytes).map(Json).map_err(|error| bad(said(&error)))
+}
+
+/// Where in the text it is helps who writes JSON, not who reads that a name is too long.
+fn said(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" at line ") {
+        Some((what, _)) if error.is_data() => what.to_owned(),
+        _ => text,
+    }
 }
 
 fn is_json(request: &HttpRequest) -> Result<(), Problem> {

@@ -5,6 +5,7 @@ use actix_web::{HttpResponse, web};
 use moim_shared::clock::now_ms;
 use moim_shared::ids::RoomId;
 use moim_shared::membership::Member;
+use moim_shared::signal::{Event, Signal};
 use moim_shared::store::rooms::{Made, NewRoom, RoomChange};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -182,6 +183,10 @@ async fn change(
     let name = changed.name.map(|name| said_name(name.as_deref())).transpose().map_err(bad)?;
     let change = RoomChange { name, visibility: changed.visibility.map(Into::into) };
     let room = api.rooms.room_update(&path.room, &who.0.user, &change).await??;
+    let signal = Signal::Event(path.room, Event::Changed);
+    if let Err(error) = api.broker.signal(signal).await {
+        tracing::debug!(room.id = %room.id, %error, "nobody was told of a room's change");
+    }
     Ok(Json(room.into()))
 }
 

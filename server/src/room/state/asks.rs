@@ -143,18 +143,14 @@ impl State {
 
     /// The broker told of other memberships.
     pub fn on_members_changed(&mut self, version: u64) -> Vec<Effect> {
-        if !self.open || version <= self.members {
-            return Vec::new();
-        }
-        let effects = self.recheck(version);
-        self.tell(&Told::Members);
-        effects
+        if self.open && version > self.members { self.recheck(version) } else { Vec::new() }
     }
 
     /// The memberships changed: everybody who is known here is asked about again, and what was let
     /// in and has no place yet waits for that, in front of what waits already.
     pub(super) fn recheck(&mut self, version: u64) -> Vec<Effect> {
         self.members = version;
+        self.tell(&Told::Members);
         let posts = std::mem::take(&mut self.pending).into_iter().map(Ask::Post);
         self.asks = posts.chain(std::mem::take(&mut self.asks)).collect();
         if self.rechecking.is_some() {

@@ -43,9 +43,15 @@ pub(super) enum Work {
 enum Tried {
     Done,
     /// It could not be taken yet: again after this long.
-    Later(Duration, Work),
+    Later(Duration, Box<Work>),
     /// It goes on by itself and gives its own answer; what stands behind it waits.
     Under(LocalBoxFuture<'static, ()>),
+}
+
+impl Tried {
+    fn later(wait: Duration, work: Work) -> Self {
+        Self::Later(wait, Box::new(work))
+    }
 }
 
 fn unheard(error: &BrokerError) -> Refusal {
@@ -89,7 +95,7 @@ impl Session {
                 self.wait_for(ctx, way, |_, (), _| ());
                 return false;
             }
-            Tried::Later(wait, work) => (wait, work),
+            Tried::Later(wait, work) => (wait, *work),
         };
         self.work.push_front(work);
         let hold = tokio::time::sleep(wait.min(HOLD_MOST)).into_actor(self);
@@ -121,7 +127,7 @@ impl Session {
             Work::Send(sending) => self.try_send(sending),
             Work::Join(room, ask, deadline) => match self.bucket.take(Instant::now()) {
                 Ok(()) => self.try_one(Work::Ask(room, ask, deadline)),
-                Err(wait) => Tried::Later(wait, Work::Join(room, ask, deadline)),
+                Err(wait) => Tried::later(wait, Work::Join(room, ask, deadline)),
             },
             Work::Listen(topic, subscription, receipt) => {
                 self.context.topics.subscribe(&topic, self.outbox.clone(), subscription.clone());
@@ -145,7 +151,7 @@ impl Session {
                     ask.refuse(&Refusal::busy());
                     return Tried::Done;
                 }
-                Tried::Later(HOLD, Work::Ask(room, ask, deadline))
+                Tried::later(HOLD, Work::Ask(room, ask, deadline))
             }
         }
     }
@@ -189,7 +195,7 @@ impl Session {
             if late {
                 return self.refuse_send(&sending, &Refusal::rate_limited());
             }
-            return Tried::Later(wait.min(sending.deadline - now), Work::Send(sending));
+            return Tried::later(wait.min(sending.deadline - now), Work::Send(sending));
         }
         sending.counted = true;
         let Some(who) = self.who.clone() else { return Tried::Done };
@@ -203,7 +209,7 @@ impl Session {
         match self.post(&room, who, sending) {
             Ok(ask) => self.try_one(ask),
             Err(sending) if late => self.refuse_send(&sending, &Refusal::busy()),
-            Err(sending) => Tried::Later(HOLD, Work::Send(sending)),
+            Err(sending) => Tried::later(HOLD, Work::Send(sending)),
         }
     }
 
