@@ -3,6 +3,7 @@
 //! A password check gives out a *log-in*: short access tokens that name it (`sid`), and refresh
 //! tokens of which only a hash is kept, each good for one use.
 
+mod denied;
 mod ends;
 mod hasher;
 mod refresh;
@@ -15,17 +16,16 @@ use std::time::{Duration, Instant};
 use moim_shared::clock::now_ms;
 use moim_shared::config::{self, Auth, Secret};
 use moim_shared::ids::UserId;
-use moim_shared::store::StoreError;
 use moim_shared::store::accounts::{Account, Accounts, Login, NewRefresh, Rotation, Subject};
 use moim_shared::store::rooms::{Made, Rooms};
 use parking_lot::Mutex;
 
+pub use self::denied::Denied;
 pub use self::ends::Ends;
 pub use self::hasher::{Crowded, Hasher, Password};
 pub use self::refresh::{RefreshToken, random_text};
 use self::throttle::{Allowance, Throttle};
-use crate::refusal::{Code, Refusal};
-use crate::token::{Grant, MintRequest, TokenError, mint, said_name};
+use crate::token::{Grant, MintRequest, mint, said_name};
 
 /// The longest password, in characters: more adds nothing but work.
 pub const PASSWORD_MAX: usize = 128;
@@ -35,54 +35,6 @@ const LOGINS_BESIDE: usize = 49;
 
 /// How long a refresh token works after it was used: its answer may have been lost.
 const GRACE_MS: u64 = 60_000;
-
-/// Why not.
-#[derive(Debug, thiserror::Error)]
-pub enum Denied {
-    /// The name, the password, or both.
-    #[error("the user or the password is wrong")]
-    Wrong,
-    /// The refresh token.
-    #[error("the refresh token is unknown, used up or past its time; log in again")]
-    Ended,
-    /// Something in the request is not allowed. The text is for the client.
-    #[error("{0}")]
-    Invalid(String),
-    /// The name belongs to somebody, or did.
-    #[error("this name is taken")]
-    Taken,
-    /// Too many tries; how long to wait.
-    #[error("too many wrong passwords, or too many new accounts; wait")]
-    Throttled(Duration),
-    /// Too many check their passwords right now.
-    #[error("too many log in right now; try again")]
-    Crowded,
-    /// The database.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A token could not be made.
-    #[error(transparent)]
-    Token(#[from] TokenError),
-}
-
-impl From<Denied> for Refusal {
-    fn from(denied: Denied) -> Self {
-        let detail = denied.to_string();
-        match denied {
-            Denied::Wrong | Denied::Ended | Denied::Invalid(_) => {
-                Self::new(Code::BadRequest, detail)
-            }
-            Denied::Taken => Self::new(Code::NameReused, detail),
-            Denied::Throttled(wait) => {
-                let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                Self::later(Code::RateLimited, detail, ms.max(1))
-            }
-            Denied::Crowded => Self { detail: detail.into(), ..Self::busy() },
-            // Why is for the log.
-            Denied::Store(_) | Denied::Token(_) => Self::unavailable(),
-        }
-    }
-}
 
 /// What a log-in is given. The access token is a JWT as others make them too.
 pub struct Tokens {

@@ -155,6 +155,7 @@ pub fn time() -> Object {
         .schema_type(Type::Integer)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
         .minimum(Some(0))
+        .maximum(Some(i64::MAX))
         .description(Some("In ms since 1970."))
         .build()
 }
