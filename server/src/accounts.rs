@@ -204,7 +204,7 @@ impl Logins {
         // to ask for the rest again if it failed.
         ends.end(Subject::User(user.clone())).await?;
         for room in rooms.member_vanish(user).await? {
-            ends.members_changed(&room).await;
+            ends.members_changed(&room, user).await;
         }
         accounts.account_delete(user).await?;
         Ok(())

@@ -139,7 +139,11 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         topics,
         registry,
         broker: backends.broker.clone(),
-        cursors: Cursors { broker: backends.broker.clone(), rooms: backends.rooms.clone() },
+        cursors: Cursors {
+            broker: backends.broker.clone(),
+            rooms: backends.rooms.clone(),
+            store: backends.store.clone(),
+        },
         destinations: Destinations::new(
             config.open_topics.unwrap_or(backends.open_topics),
             config.templates.clone(),

@@ -22,6 +22,11 @@ impl Reader {
         Self { outbox, subscription }
     }
 
+    /// Whether it is this subscription.
+    pub fn is(&self, subscription: &Arc<Subscription>) -> bool {
+        Arc::ptr_eq(&self.subscription, subscription)
+    }
+
     /// Whether there is nobody to tell any more.
     pub fn is_gone(&self) -> bool {
         self.subscription.is_ended() || self.outbox.is_closing()

@@ -11,7 +11,7 @@ use moim_shared::ids::RoomId;
 use parking_lot::RwLock;
 
 use crate::outbox::CloseReason;
-use crate::room::{Ask, Gate, Notice, Owner, Room, RoomContext, Survivor};
+use crate::room::{Ask, Gate, Missed, Notice, Owner, Room, RoomContext, Survivor};
 
 /// A room's way in. Shared, not cloned: a cloned address starts with a free slot in the mailbox,
 /// so cloning one for each message would have no bound.
@@ -19,7 +19,7 @@ pub struct Handle {
     addr: Addr<Room>,
     /// Bytes that wait in the room.
     pub gate: Arc<Gate>,
-    missed: Arc<AtomicBool>,
+    missed: Arc<Missed>,
     life: u64,
 }
 
@@ -32,16 +32,10 @@ impl Handle {
         self.addr.try_send(ask.into()).map_err(|error| Undelivered(Box::new(error.into_inner())))
     }
 
-    /// Tells the room something that it may miss.
-    pub fn hint(&self, notice: Notice) {
-        // A full mailbox has more important things in it.
-        let _ = self.addr.try_send(notice);
-    }
-
-    /// Tells the room; one that has no room for it finds out by reading its log.
+    /// Tells the room; one that has no room for it finds out that it missed something.
     pub fn tell(&self, notice: Notice) {
-        if self.addr.try_send(notice).is_err() {
-            self.missed.store(true, Ordering::SeqCst);
+        if let Err(error) = self.addr.try_send(notice) {
+            self.missed.note(&error.into_inner());
             // The mailbox may have been emptied in between, and then nobody would look. A full one
             // has something left to be handled after this.
             let _ = self.addr.try_send(Notice::Left);
@@ -145,7 +139,7 @@ impl Hub {
     ) -> Option<Handle> {
         let owner: Arc<dyn Owner> = self.me.get()?.upgrade()?;
         let life = self.lives.fetch_add(1, Ordering::Relaxed);
-        let missed = Arc::new(AtomicBool::new(false));
+        let missed = Arc::new(Missed::default());
         let gate = Arc::new(Gate::inside(self.node_gate.clone(), self.room_pending));
         let room =
             Room::new(id.clone(), life, self.context.clone(), owner, missed.clone(), survivors);

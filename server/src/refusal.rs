@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use moim_shared::ids::RoomId;
+
 /// Why something was refused. The wire name never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Code {
@@ -93,6 +95,11 @@ impl Refusal {
     /// The user is not in the room, or there is no such room: which one is not told.
     pub fn not_a_member() -> Self {
         Self::new(Code::NotAMember, "you are not a member of this room")
+    }
+
+    /// The user was put out of the room, which is named: nothing that it asked says which.
+    pub fn not_a_member_of(room: &RoomId) -> Self {
+        Self::new(Code::NotAMember, format!("you are not a member of room `{room}` any more"))
     }
 
     /// The user may read and not send.

@@ -63,19 +63,18 @@ impl Registry {
         let sessions = shard.get_mut(user).map(Vec::as_mut_slice).unwrap_or_default();
         for present in sessions {
             if present.outbox.session() == outbox.session() {
-                present.queues.retain(|(_, reader)| !reader.is_gone());
                 let reader = Reader::new(outbox.clone(), subscription.clone());
                 present.queues.push((queue.clone(), reader));
             }
         }
     }
 
-    /// Whether a session of the user reads a queue.
-    pub fn listens(&self, user: &UserId) -> bool {
-        let shard = self.shard(user).lock();
-        let sessions = shard.get(user).map(Vec::as_slice).unwrap_or_default();
-        let mut readers = sessions.iter().flat_map(|present| &present.queues);
-        readers.any(|(_, reader)| !reader.is_gone())
+    /// The subscription reads nothing of the user's any more.
+    pub fn unsubscribe(&self, user: &UserId, subscription: &Arc<Subscription>) {
+        let mut shard = self.shard(user).lock();
+        for present in shard.get_mut(user).map(Vec::as_mut_slice).unwrap_or_default() {
+            present.queues.retain(|(_, reader)| !reader.is(subscription));
+        }
     }
 
     /// Gives the message to those sessions of the user that read the queue.

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
-use moim_shared::broker::{Feed, Published};
+use moim_shared::broker::{Feed, MembersChanged, Published};
 use moim_shared::ids::RoomId;
 use moim_shared::signal::Signal;
 
@@ -52,19 +52,18 @@ impl Feed for Relay {
         }
     }
 
-    fn members_changed(&self, room: &RoomId, version: u64) {
+    fn members_changed(&self, room: &RoomId, changed: MembersChanged) {
         if let Some(handle) = self.room(room) {
-            handle.tell(Notice::MembersChanged(version));
+            handle.tell(Notice::MembersChanged(changed));
         }
     }
 
     fn signalled(&self, signal: Signal) {
         let Some(here) = self.here.get() else { return };
         match signal {
-            // A full mailbox misses it: it is not worth a wait, and is never asked for again.
             Signal::Event(room, event) => {
                 if let Some(handle) = self.room(&room) {
-                    handle.hint(Notice::Event(event));
+                    handle.tell(Notice::Event(event));
                 }
             }
             Signal::Topic(topic, flash) => _ = here.topics.tell(&topic, &flash),

@@ -12,6 +12,7 @@ mod gate;
 mod history;
 mod join;
 mod message;
+mod missed;
 mod post;
 mod recovery;
 mod state;
@@ -25,10 +26,11 @@ pub use self::cursor::Cursors;
 pub use self::gate::{Gate, Permit};
 pub use self::history::{History, HistoryError, Part, Reading};
 pub use self::join::{Join, Start, Survivor};
+pub use self::missed::Missed;
 pub use self::post::{Commit, OVERHEAD as POST_OVERHEAD, Post, Reply, text_bytes};
 pub use self::state::{Ask, Bounds, Typing};
 
-use moim_shared::broker::Published;
+use moim_shared::broker::{MembersChanged, Published};
 use moim_shared::signal::Event;
 
 /// What a room can be asked from outside, beside [`Join`] and [`Post`].
@@ -36,8 +38,8 @@ use moim_shared::signal::Event;
 pub enum Notice {
     /// The broker made messages visible.
     Published(Published),
-    /// The memberships changed; this is their version now.
-    MembersChanged(u64),
+    /// Memberships changed.
+    MembersChanged(MembersChanged),
     /// Something happened in the room, here or on another node.
     Event(Event),
     /// A subscription was ended; it already receives nothing.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::BoxFuture;
 use crate::envelope::Envelope;
-use crate::ids::RoomId;
+use crate::ids::{RoomId, UserId};
 use crate::position::Position;
 use crate::signal::{Channel, Signal};
 
@@ -95,6 +95,15 @@ pub struct Published {
     pub envelopes: Arc<[Arc<Envelope>]>,
 }
 
+/// Memberships that are not what they were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MembersChanged {
+    /// The version of the room's memberships now.
+    pub version: u64,
+    /// Whose changed with this version; none: perhaps anybody's.
+    pub users: Arc<[UserId]>,
+}
+
 /// Where a broker tells a node what became visible in the rooms that the node has open.
 ///
 /// Called from any thread, inside the broker's own path: it must not block, and what it cannot
@@ -104,8 +113,8 @@ pub trait Feed: Send + Sync {
     /// Messages became visible.
     fn published(&self, published: Published);
 
-    /// The memberships of an open room changed; this is their version now.
-    fn members_changed(&self, room: &RoomId, version: u64);
+    /// Memberships of an open room changed.
+    fn members_changed(&self, room: &RoomId, changed: MembersChanged);
 
     /// Something that is told and not kept.
     fn signalled(&self, signal: Signal);
@@ -201,17 +210,21 @@ pub trait Broker: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<(), BrokerError>>;
 
     /// Memberships of the room changed: batches that were checked before are refused from now on,
-    /// and the feed of whoever has the room open is told.
-    fn members_changed<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<u64, BrokerError>>;
+    /// and the feed of whoever has the room open is told. `users`: whose; none: perhaps anybody's.
+    fn members_changed<'a>(
+        &'a self,
+        room: &'a RoomId,
+        users: &'a [UserId],
+    ) -> BoxFuture<'a, Result<u64, BrokerError>>;
 
     /// Tells the feeds of all nodes, this one too, that listen to the signal's channel: at most
     /// once, those of one caller in the order of its calls. Nothing is kept.
     fn signal(&self, signal: Signal) -> BoxFuture<'_, Result<(), BrokerError>>;
 
-    /// This node wants what is signalled on the channel, from when this returns. Saying it twice
-    /// is harmless. A room's own channel needs no call: opening the room says it.
+    /// This node wants what is signalled on the channel, from when this returns. Said twice, it has
+    /// to be taken back twice. A room's own channel needs no call: opening the room says it.
     fn listen<'a>(&'a self, channel: &'a Channel) -> BoxFuture<'a, Result<(), BrokerError>>;
 
-    /// Nobody here wants it any more.
+    /// Takes one [`Broker::listen`] back.
     fn ignore(&self, channel: &Channel);
 }

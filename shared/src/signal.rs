@@ -112,6 +112,8 @@ pub enum Event {
         /// How far.
         position: crate::position::Position,
     },
+    /// So many came or went that the names say nothing.
+    Crowd,
     /// Its name or visibility is another.
     Changed,
     /// Somebody is there now, or is there no more.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use moim_shared::broker::memory::{Bounds, MemoryBroker};
-use moim_shared::broker::{Batch, Broker, Feed, Placed, Published};
+use moim_shared::broker::{Batch, Broker, Feed, MembersChanged, Placed, Published};
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::{NodeId, OriginId, RoomId, UserId};
 use moim_shared::position::Position;
@@ -27,7 +27,7 @@ impl Feed for Told {
         self.0.lock().unwrap().send(published).unwrap();
     }
 
-    fn members_changed(&self, _: &RoomId, _: u64) {}
+    fn members_changed(&self, _: &RoomId, _: MembersChanged) {}
 
     fn signalled(&self, _: Signal) {}
 }

@@ -97,8 +97,9 @@ impl Ends {
     }
 
     /// Memberships of the room changed in the database.
-    pub async fn members_changed(&self, room: &RoomId) {
-        if let Err(error) = self.broker.members_changed(room).await {
+    pub async fn members_changed(&self, room: &RoomId, user: &UserId) {
+        let users = std::slice::from_ref(user);
+        if let Err(error) = self.broker.members_changed(room, users).await {
             // Rooms look at memberships again by themselves.
             tracing::warn!(room.id = %room, %error, "a room was not told of a change of members");
         }

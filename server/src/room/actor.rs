@@ -1,20 +1,22 @@
 //! The room's actor: a thin shell that carries out what [`State`] decides.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
 };
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use moim_shared::BoxFuture;
 use moim_shared::backoff::Backoff;
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::RoomId;
 use moim_shared::position::Position;
 use moim_shared::queue::Queue;
-use moim_shared::signal::Signal;
+use moim_shared::signal::{Event, Signal};
 use moim_shared::store::StoreError;
 
 use super::access::admit;
@@ -22,12 +24,15 @@ use super::history::{History, HistoryError, Page};
 use super::join::{Start, Survivor};
 use super::recovery::is_covered;
 use super::state::{Ask, Bounds, Effect, State};
-use super::{Notice, Post};
+use super::{Missed, Notice, Post};
 use crate::metrics::Metrics;
 use crate::outbox::CloseReason;
 
 /// Messages in a room's mailbox. Bytes are bounded by its gate; this bounds the rest.
 pub const MAILBOX: usize = 1_024;
+
+/// Events that wait to be told.
+const SIGNALS: usize = 256;
 
 /// How often held asks are looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -75,7 +80,10 @@ pub struct Room {
     context: Arc<RoomContext>,
     owner: Arc<dyn Owner>,
     /// The relay could not tell everything.
-    missed: Arc<AtomicBool>,
+    missed: Arc<Missed>,
+    /// What happened and is not told yet; nobody needs what does not fit.
+    signals: VecDeque<Event>,
+    signalling: bool,
     ticking: bool,
     unused_since: Option<Instant>,
     retired: bool,
@@ -88,7 +96,7 @@ impl Room {
         life: u64,
         context: Arc<RoomContext>,
         owner: Arc<dyn Owner>,
-        missed: Arc<AtomicBool>,
+        missed: Arc<Missed>,
         survivors: Vec<Survivor>,
     ) -> Self {
         let state = State::new(id.clone(), context.bounds, survivors);
@@ -100,6 +108,8 @@ impl Room {
             context,
             owner,
             missed,
+            signals: VecDeque::new(),
+            signalling: false,
             ticking: false,
             unused_since: None,
             retired: false,
@@ -113,8 +123,14 @@ impl Room {
     ) {
         let now = Instant::now();
         let mut effects = decide(&mut self.state, now);
-        if self.missed.swap(false, Ordering::Relaxed) {
+        if self.missed.take_published() {
             effects.extend(self.state.on_missed());
+        }
+        if self.missed.take_events() {
+            effects.extend(self.state.on_events_missed());
+        }
+        if self.missed.members() > self.state.members() {
+            effects.extend(self.state.on_members_missed(self.missed.members()));
         }
         effects.extend(self.state.start_batch(self.context.queue.pressure()));
         for effect in effects {
@@ -154,22 +170,21 @@ impl Room {
                 };
                 self.run(ctx, admit, move |state, access| state.on_admitted(&who, access));
             }
-            Effect::Recheck { users, wait } => {
+            Effect::Recheck { users, version, wait } => {
                 let asked = users.clone();
                 let recheck = async move {
                     pause(wait).await;
                     context.history.store.accesses(&room, &asked).await
                 };
-                self.run(ctx, recheck, move |state, known| state.on_rechecked(users, known));
+                self.run(ctx, recheck, move |state, known| {
+                    state.on_rechecked(users, version, known)
+                });
             }
             Effect::Signal(event) => {
-                let signal = async move {
-                    let told = context.history.broker.signal(Signal::Event(room, event)).await;
-                    if let Err(error) = told {
-                        tracing::debug!(%error, "an event of a room was not told");
-                    }
-                };
-                ctx.spawn(signal.into_actor(self));
+                if self.signals.len() < SIGNALS {
+                    self.signals.push_back(event);
+                }
+                self.signal_on(ctx);
             }
             Effect::Append { batch, wait } => {
                 let append = async move {
@@ -201,6 +216,28 @@ impl Room {
                 };
                 // The turn ends when the page is in the outbox.
                 self.run(ctx, replay, move |state, (page, _turn)| state.on_replayed(key, page));
+            }
+        }
+    }
+
+    /// Tells the nodes what happened, one after the other: their order is what it means.
+    fn signal_on(&mut self, ctx: &mut Context<Self>) {
+        while !self.signalling
+            && let Some(event) = self.signals.pop_front()
+        {
+            let (context, signal) = (self.context.clone(), Signal::Event(self.id.clone(), event));
+            let mut told: LocalBoxFuture<'static, ()> = Box::pin(async move {
+                if let Err(error) = context.history.broker.signal(signal).await {
+                    tracing::debug!(%error, "an event of a room was not told");
+                }
+            });
+            // On one node it is done at once.
+            if (&mut told).now_or_never().is_none() {
+                self.signalling = true;
+                ctx.spawn(told.into_actor(self).map(|(), room: &mut Self, ctx| {
+                    room.signalling = false;
+                    room.signal_on(ctx);
+                }));
             }
         }
     }
@@ -278,8 +315,8 @@ impl Handler<Notice> for Room {
             Notice::Published(published) => {
                 self.apply(ctx, |state, _| state.on_published(&published));
             }
-            Notice::MembersChanged(version) => {
-                self.apply(ctx, |state, _| state.on_members_changed(version));
+            Notice::MembersChanged(changed) => {
+                self.apply(ctx, |state, _| state.on_members_changed(&changed));
             }
             Notice::Event(event) => self.apply(ctx, |state, _| state.on_event(&event)),
             Notice::Left => self.apply(ctx, |state, _| state.on_left()),

@@ -24,6 +24,11 @@ impl Answer {
         Self { outbox, receipt, commit, given: false }
     }
 
+    /// What it asked for.
+    pub fn receipt(&self) -> Option<&str> {
+        self.receipt.as_deref()
+    }
+
     /// It was done.
     pub fn done(mut self) {
         self.given = true;

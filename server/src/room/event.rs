@@ -1,5 +1,8 @@
 //! What happens in a room besides its messages, as `/topic/rooms/{room}/events` shows it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use moim_shared::clock::now_ms;
 use moim_shared::ids::{RoomId, UserId};
 use moim_shared::signal::Event;
 use serde_json::{Value, json};
@@ -21,12 +24,15 @@ pub enum Told<'a> {
 /// Somebody, with the name for people.
 pub type Person = (UserId, Option<String>);
 
-/// The event for one version. `number` makes its `message-id` unique in the room.
-pub fn encode(told: &Told<'_>, room: &RoomId, version: Version, number: u64) -> Tail {
+/// The event for one version.
+pub fn encode(told: &Told<'_>, room: &RoomId, version: Version) -> Tail {
+    // Unique for the room, its next lives too.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let body = json_of(told).to_string();
     let mut bytes = Vec::with_capacity(128 + body.len());
     FrameWriter::tail(&mut bytes, version)
-        .header("message-id", &format!("{room}/events-{number}"))
+        .header("message-id", &format!("{room}/events-{}-{number}", now_ms()))
         .header("room", room.as_str())
         .header("content-type", "application/json;charset=UTF-8")
         .body(body.as_bytes());
@@ -40,6 +46,8 @@ fn json_of(told: &Told<'_>) -> Value {
             let users: Vec<Value> = people.iter().map(person).collect();
             json!({ "type": "here", "users": users, "count": count })
         }
+        // Those who watch are told who is there instead.
+        Told::Event(Event::Crowd) => json!({ "type": "here", "users": [], "count": 0 }),
         Told::Event(Event::Changed) => json!({ "type": "room" }),
         Told::Event(Event::Typing { user, name, typing }) => {
             let mut event = person(&(user.clone(), name.clone()));

@@ -6,6 +6,7 @@ use std::time::Instant;
 use moim_shared::position::Position;
 
 use super::access::Identity;
+use super::gate::Permit;
 use crate::outbox::{Outbox, Subscription};
 use crate::refusal::Refusal;
 
@@ -36,6 +37,8 @@ pub struct Join {
     pub receipt: Option<Box<str>>,
     /// Until when it may be held.
     pub deadline: Instant,
+    /// Its room in the gate.
+    pub permit: Option<Permit>,
     answered: bool,
 }
 
@@ -49,7 +52,7 @@ impl Join {
         receipt: Option<Box<str>>,
         deadline: Instant,
     ) -> Self {
-        Self { who, outbox, subscription, start, receipt, deadline, answered: false }
+        Self { who, outbox, subscription, start, receipt, deadline, permit: None, answered: false }
     }
 
     /// Says no.

@@ -47,8 +47,8 @@ pub enum Effect {
     Open { wait: Duration },
     /// Find out what a user may do, using the grant if its token has one, after a wait.
     Admit { who: Arc<Identity>, wait: Duration },
-    /// Find out what these users may do, after a wait.
-    Recheck { users: Vec<UserId>, wait: Duration },
+    /// Find out what these users may do, as of a version at least, after a wait.
+    Recheck { users: Vec<UserId>, version: u64, wait: Duration },
     /// Tell all nodes.
     Signal(Event),
     /// Append, after a wait.
@@ -75,12 +75,16 @@ pub struct State {
     members: u64,
     /// Users known to be members, as of version `members`, and until when they are muted.
     access: HashMap<UserId, Option<u64>>,
-    /// The version under which all of them are being asked about again.
-    rechecking: Option<u64>,
+    /// Users who have to be asked about again, and the version with which that came up.
+    stale: HashMap<UserId, u64>,
+    /// Some of them are being asked about.
+    rechecking: bool,
+    /// The newest version that was told while the room was not open.
+    members_seen: u64,
     /// What waits for the room to open or for a user's access, in order.
     asks: VecDeque<Ask>,
-    /// Users whose access is being found out, and under which version it was asked.
-    loading: HashMap<UserId, u64>,
+    /// Users whose access is being found out, and whether it changed since it was asked.
+    loading: HashMap<UserId, bool>,
     /// Subscriptions whose start is being found out.
     beginning: usize,
     pending: VecDeque<Post>,
@@ -110,7 +114,9 @@ impl State {
             epoch: 0,
             members: 0,
             access: HashMap::new(),
-            rechecking: None,
+            stale: HashMap::new(),
+            rechecking: false,
+            members_seen: 0,
             asks: VecDeque::new(),
             loading: HashMap::new(),
             beginning: 0,
@@ -149,9 +155,8 @@ impl State {
         self.open = true;
         self.epoch = head.epoch;
         let mut effects = Vec::new();
-        if self.members != head.members {
-            effects.extend(self.recheck(head.members));
-        }
+        let members = head.members.max(std::mem::take(&mut self.members_seen));
+        let inherited = !self.survivors.is_empty();
         if !self.has_live_subscribers() {
             self.at = self.at.max(head.position);
         }
@@ -159,12 +164,16 @@ impl State {
         if newest > self.at {
             effects.extend(self.fill(newest));
         }
-        for survivor in std::mem::take(&mut self.survivors) {
+        while let Some(survivor) = self.survivors.pop() {
             let Survivor { who, outbox, subscription, at } = survivor;
             match at {
                 Some(at) => effects.extend(self.insert(who, outbox, subscription, at)),
                 None => self.watch(who, outbox, subscription),
             }
+        }
+        // Nobody knows whom the life before this one still let in.
+        if self.members != members || inherited {
+            effects.extend(self.recheck_all(members));
         }
         for ask in std::mem::take(&mut self.asks) {
             effects.extend(self.on_ask(ask));
@@ -225,6 +234,11 @@ impl State {
     /// Whether anybody was ever let in.
     pub const fn was_used(&self) -> bool {
         self.used
+    }
+
+    /// The version of the memberships that it knows.
+    pub const fn members(&self) -> u64 {
+        self.members
     }
 
     /// Where the room stands for its live subscribers.

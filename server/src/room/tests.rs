@@ -10,7 +10,7 @@ mod members;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use moim_shared::broker::{Batch, Head, Placed, Published};
+use moim_shared::broker::{Batch, Head, MembersChanged, Placed, Published};
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::{NodeId, OriginId, RoomId, UserId};
 use moim_shared::position::Position;
@@ -220,12 +220,22 @@ fn next_batch(state: &mut State) -> Batch {
     appended(state.start_batch(Pressure::Free).into_iter().collect())
 }
 
-/// The users who are asked about again.
+/// The users who are asked about again, in the order of their names.
 fn rechecked(effects: &[Effect]) -> Vec<UserId> {
     match effects {
-        [Effect::Recheck { users, .. }] => users.clone(),
+        [Effect::Recheck { users, .. }] => {
+            let mut users = users.clone();
+            users.sort();
+            users
+        }
         other => panic!("{other:?}"),
     }
+}
+
+/// Memberships of these users changed; of nobody's in particular when there are none.
+fn changed(version: u64, users: &[&Client]) -> MembersChanged {
+    let users = users.iter().map(|client| client.who.user.clone()).collect();
+    MembersChanged { version, users }
 }
 
 /// Places for all of a batch, from `first` on.

@@ -23,7 +23,7 @@ use moim_shared::ids::NodeId;
 use moim_shared::presence::Presence;
 use moim_shared::signal::Channel;
 
-use self::work::{Sending, Work};
+use self::work::{HOLD_MOST, Sending, Work};
 use super::bucket::Bucket;
 use super::connect::Upgrade;
 use super::destination::{Destinations, Source};
@@ -38,7 +38,7 @@ use crate::outbox::{CloseReason, Outbox, Subscription};
 use crate::reaper::Reaper;
 use crate::refusal::{Code, Refusal};
 use crate::registry::Registry;
-use crate::room::{Ask, Commit, Cursors, Identity, Join, Notice, Start};
+use crate::room::{Ask, Commit, Cursors, Gate, Identity, Join, Notice, Start};
 use crate::stomp::{Frame, Incoming};
 use crate::token::Verifier;
 use crate::topics::Topics;
@@ -82,6 +82,17 @@ pub struct SessionContext {
 }
 
 impl SessionContext {
+    /// The subscription does not read the channel any more. Takes back what it listened for.
+    fn ignore(&self, channel: Channel, subscription: &Arc<Subscription>) {
+        subscription.end();
+        match &channel {
+            Channel::Topic(topic) => self.topics.leave(topic, subscription),
+            Channel::User(user) => self.registry.unsubscribe(user, subscription),
+            Channel::Room(_) | Channel::Nodes => {}
+        }
+        self.broker.ignore(&channel);
+    }
+
     /// The number of a new session.
     pub fn next_session(&self) -> u64 {
         self.sessions.fetch_add(1, Ordering::Relaxed)
@@ -101,6 +112,8 @@ pub struct Session {
     work: VecDeque<Work>,
     /// Something is waited for; nothing else is done meanwhile.
     waiting: bool,
+    /// Bounds the cursors that are being moved; most sessions move none at a time.
+    reads: Option<Arc<Gate>>,
 }
 
 /// The actor, as the connection polls it: it never writes, and ends when there is nothing more to
@@ -127,6 +140,7 @@ where
         bucket: Bucket::new(limits.send_rate, limits.send_burst, Instant::now()),
         work: VecDeque::new(),
         waiting: false,
+        reads: None,
         outbox,
         context,
     };
@@ -274,15 +288,11 @@ impl Session {
         match &entry.source {
             Source::Errors => self.outbox.tell_errors(self.protocol.errors()),
             Source::Topic(topic) => {
-                if self.context.topics.tidy(topic) {
-                    self.context.broker.ignore(&Channel::Topic(topic.clone()));
-                }
+                self.context.ignore(Channel::Topic(topic.clone()), &entry.subscription);
             }
             Source::Queue(_) => {
-                if let Some(who) = &self.who
-                    && !self.context.registry.listens(&who.user)
-                {
-                    self.context.broker.ignore(&Channel::User(who.user.clone()));
+                if let Some(who) = &self.who {
+                    self.context.ignore(Channel::User(who.user.clone()), &entry.subscription);
                 }
             }
             Source::Room(room) | Source::Events(room) => {
@@ -320,6 +330,17 @@ impl Session {
         then: impl FnOnce(&mut Self, T, &mut WebsocketContext<Self>) + 'static,
     ) {
         self.waiting = true;
+        let outbox = self.outbox.clone();
+        let work = async move {
+            tokio::pin!(work);
+            loop {
+                match tokio::time::timeout(HOLD_MOST, &mut work).await {
+                    Ok(done) => return done,
+                    // It is us who do not listen.
+                    Err(_) => outbox.heard(),
+                }
+            }
+        };
         let done = work.into_actor(self).map(|done, session: &mut Self, ctx| {
             session.waiting = false;
             // It is us who did not listen.

@@ -62,7 +62,8 @@ impl Destinations {
 
     /// The source that a SUBSCRIBE names, and how its messages look.
     pub fn source(&self, destination: &str) -> Result<(Source, Shape), Refusal> {
-        for (template, form) in self.templates.subscribes.iter().zip(&self.forms) {
+        let foreign = self.templates.subscribes.iter().zip(&self.forms);
+        for (template, form) in foreign.filter(|_| !is_own(destination)) {
             if let Some(room) = template.destination.matched(destination) {
                 let shape = form.clone().map_or(Shape::Plain, Shape::Form);
                 return Ok((Source::Room(parse_room(room)?), shape));
@@ -91,7 +92,7 @@ impl Destinations {
 
     /// Where a SEND goes.
     pub fn target(&self, destination: &str, body: &[u8]) -> Result<Addressed, Refusal> {
-        for template in &self.templates.sends {
+        for template in self.templates.sends.iter().filter(|_| !is_own(destination)) {
             let Some(room) = template.destination.matched(destination) else { continue };
             if template.room.is_none() && template.body.is_none() {
                 return Ok((Target::Room(parse_room(room)?), None));
@@ -144,6 +145,12 @@ impl Destinations {
             _ => Err(unknown()),
         }
     }
+}
+
+/// What no template may take for something else.
+fn is_own(destination: &str) -> bool {
+    ["/topic/rooms/", "/app/rooms/"].iter().any(|own| destination.starts_with(own))
+        || matches!(destination, "/user/queue/errors" | "/user/queue/inbox")
 }
 
 fn found<'v>(document: &'v Value, pointer: &Pointer) -> Result<&'v Value, Refusal> {

@@ -204,9 +204,12 @@ impl Protocol {
         let named = rules.destinations.source(destination).map_err(Violation::Refused)?;
         let (source, shape) = match headers.get("envelope") {
             None => named,
-            Some("json") => (named.0, Shape::Json),
+            Some("json") if matches!(named.0, Source::Room(_)) => (named.0, Shape::Json),
             Some(_) => {
-                let refusal = Refusal::new(Code::BadRequest, "`envelope` is json, or left out");
+                let refusal = Refusal::new(
+                    Code::BadRequest,
+                    "`envelope` is json, for the messages of a room, or left out",
+                );
                 return Err(Violation::Refused(refusal));
             }
         };

@@ -21,7 +21,8 @@ use moim_server::topics::Topics;
 use moim_shared::BoxFuture;
 use moim_shared::broker::memory::{self, MemoryBroker};
 use moim_shared::broker::{
-    Batch, Broker, BrokerError, Durable, Feed, Head, LogPage, LogTail, Placed, Published,
+    Batch, Broker, BrokerError, Durable, Feed, Head, LogPage, LogTail, MembersChanged, Placed,
+    Published,
 };
 use moim_shared::config::{Auth, Limits, Origins, Secret};
 use moim_shared::envelope::Envelope;
@@ -134,8 +135,12 @@ impl Broker for PanickingBroker {
         self.broker.mark_durable(room, durable)
     }
 
-    fn members_changed<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<u64, BrokerError>> {
-        self.broker.members_changed(room)
+    fn members_changed<'a>(
+        &'a self,
+        room: &'a RoomId,
+        users: &'a [UserId],
+    ) -> BoxFuture<'a, Result<u64, BrokerError>> {
+        self.broker.members_changed(room, users)
     }
 }
 
@@ -155,8 +160,8 @@ impl Feed for LossyFeed {
         }
     }
 
-    fn members_changed(&self, room: &RoomId, version: u64) {
-        self.relay.members_changed(room, version);
+    fn members_changed(&self, room: &RoomId, changed: MembersChanged) {
+        self.relay.members_changed(room, changed);
     }
 
     fn signalled(&self, signal: Signal) {
@@ -366,7 +371,7 @@ async fn serve(
         hub: hub.clone(),
         topics,
         registry,
-        cursors: Cursors { broker: broker.clone(), rooms: database },
+        cursors: Cursors { broker: broker.clone(), rooms: database.clone(), store: database },
         broker,
         destinations: Destinations::default(),
         anonymous: false,

@@ -174,3 +174,31 @@ async fn since_beats_history() {
     ann.subscribe_room_with(&room, both).await;
     assert_eq!(ann.bodies(3).await, ["2", "3", "4"]);
 }
+
+#[tokio::test]
+async fn who_subscribes_and_leaves_at_once_gets_both_receipts_and_stays() {
+    let room = room("there-and-back");
+    for destination in [
+        format!("/topic/rooms/{room}"),
+        format!("/topic/rooms/{room}/events"),
+        format!("/topic/{room}"),
+        format!("/user/queue/{room}"),
+    ] {
+        let mut client = Client::connect(&SERVER, "ann").await;
+        for round in 0..20 {
+            let subscribe = frame("SUBSCRIBE")
+                .header("id", "x")
+                .header("destination", &destination)
+                .header("receipt", format!("in-{round}"));
+            let leave =
+                frame("UNSUBSCRIBE").header("id", "x").header("receipt", format!("out-{round}"));
+            let both = [subscribe.bytes(), leave.bytes()].concat();
+            client.send_text(&String::from_utf8(both).unwrap()).await;
+            client.receipt(&format!("in-{round}")).await;
+            client.receipt(&format!("out-{round}")).await;
+        }
+        client.send_room(&room, "nobody reads this here").await;
+        let heard = client.kept();
+        assert!(heard.iter().all(|frame| frame.get("position").is_none()), "{heard:?}");
+    }
+}

@@ -135,6 +135,7 @@ async fn patterns_and_the_servers_own_queues_are_refused() {
     for (frame, code) in [
         (subscribe("/topic/a*"), "bad_request"),
         (subscribe("/topic/#"), "bad_request"),
+        (subscribe("/topic/a").header("envelope", "json"), "bad_request"),
         (subscribe("/topic/rooms"), "unknown_destination"),
         (subscribe("/exchange/x"), "unknown_destination"),
         (subscribe("/user/bob/queue/news"), "unknown_destination"),
@@ -180,6 +181,7 @@ async fn a_stranger_uses_open_topics_and_nothing_else() {
         in_room("SUBSCRIBE").header("destination", "/topic/rooms/lobby/events"),
         send("/app/rooms/lobby/typing", ""),
         send("/user/ann/queue/x", "x"),
+        frame("SUBSCRIBE").header("id", "q").header("destination", "/user/queue/x"),
     ] {
         assert_eq!(refused(&mut stranger, frame).await, "not_a_member");
     }

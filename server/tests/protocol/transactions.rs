@@ -138,3 +138,36 @@ async fn a_transaction_holds_4_mib_and_no_more() {
     let error = ann.expect_error().await;
     assert_eq!((error.at("code"), error.at("receipt-id")), ("too_large", "r"));
 }
+
+#[tokio::test]
+async fn a_commit_waits_for_parts_of_every_kind() {
+    let room = room("parts");
+    let mut ann = Client::connect(&SERVER, "ann").await;
+    ann.subscribe_errors().await;
+    let first = ann.send_room(&room, "first").await;
+    ann.send(frame("BEGIN").header("transaction", "t")).await;
+    let position = format!("{{\"position\":\"{first}\"}}");
+    let parts = [
+        (format!("/app/rooms/{room}"), "hello"),
+        (format!("/app/rooms/{room}/typing"), "{\"typing\":true}"),
+        (format!("/app/rooms/{room}/read"), &*position),
+        (format!("/topic/{room}"), "x"),
+        ("/user/bob/queue/x".to_owned(), "x"),
+    ];
+    for (number, (destination, body)) in parts.iter().enumerate() {
+        let send = frame("SEND")
+            .header("destination", destination)
+            .header("transaction", "t")
+            .header("receipt", format!("part-{number}"));
+        ann.send(send.body(body)).await;
+    }
+    ann.sync().await;
+    assert!(ann.kept().is_empty(), "nothing before COMMIT");
+    ann.send(frame("COMMIT").header("transaction", "t").header("receipt", "all")).await;
+    let mut receipts = Vec::new();
+    while receipts.last().map(String::as_str) != Some("all") {
+        receipts.push(ann.expect("RECEIPT").await.at("receipt-id").to_owned());
+    }
+    receipts.sort();
+    assert_eq!(receipts, ["all", "part-0", "part-1", "part-2", "part-3", "part-4"]);
+}

@@ -15,11 +15,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use self::log::{Advance, Log};
-use super::{Batch, Broker, BrokerError, Durable, Feed, Head, LogPage, LogTail, Placed, Published};
+use super::{
+    Batch, Broker, BrokerError, Durable, Feed, Head, LogPage, LogTail, MembersChanged, Placed,
+    Published,
+};
 use crate::BoxFuture;
 use crate::clock::now_ms;
 use crate::envelope::Envelope;
-use crate::ids::RoomId;
+use crate::ids::{RoomId, UserId};
 use crate::position::Position;
 use crate::signal::{Channel, Signal};
 use crate::store::Store;
@@ -230,13 +233,22 @@ impl Broker for MemoryBroker {
         })
     }
 
-    fn members_changed<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<u64, BrokerError>> {
+    fn members_changed<'a>(
+        &'a self,
+        room: &'a RoomId,
+        users: &'a [UserId],
+    ) -> BoxFuture<'a, Result<u64, BrokerError>> {
         // Nobody has open what is not there, and opening it starts from the database.
         let Ok(known) = self.room(room) else { return Box::pin(std::future::ready(Ok(0))) };
-        let version = known.log.lock().members_changed();
-        if known.watched.load(Ordering::SeqCst) {
-            self.feed.members_changed(room, version);
-        }
+        let version = {
+            let mut log = known.log.lock();
+            let version = log.members_changed();
+            if known.watched.load(Ordering::SeqCst) {
+                // Told under the log's lock: two versions cannot overtake each other.
+                self.feed.members_changed(room, MembersChanged { version, users: users.into() });
+            }
+            version
+        };
         Box::pin(std::future::ready(Ok(version)))
     }
 

@@ -71,7 +71,7 @@ impl Pattern {
         if !text.starts_with('/') || text.contains(char::is_whitespace) {
             return Err(format!("`{text}` is no destination: it starts with `/`, without spaces"));
         }
-        let own = ["/topic/rooms", "/app/rooms", "/user/queue/errors", "/user/queue/inbox"];
+        let own = ["/topic/rooms/", "/app/rooms/", "/user/queue/errors", "/user/queue/inbox"];
         if own.iter().any(|own| text.starts_with(own)) {
             return Err(format!("`{text}` has a meaning of its own already"));
         }

@@ -94,6 +94,24 @@ pub struct OwnRoom {
 /// Counting unread messages ends here: people read it as "99+".
 pub const UNREAD_MOST: u32 = 100;
 
+/// What became of a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// It stands here now.
+    On(Position),
+    /// It was here, or further, already.
+    Not(Position),
+}
+
+impl Moved {
+    /// Where it stands.
+    pub const fn stands(self) -> Position {
+        match self {
+            Self::On(position) | Self::Not(position) => position,
+        }
+    }
+}
+
 /// A member, and how far it has read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reader {
@@ -211,5 +229,5 @@ pub trait Rooms: Send + Sync + 'static {
         room: &'a RoomId,
         user: &'a UserId,
         read: Position,
-    ) -> BoxFuture<'a, Result<Option<Position>, StoreError>>;
+    ) -> BoxFuture<'a, Result<Option<Moved>, StoreError>>;
 }

@@ -119,19 +119,19 @@ pub async fn reading_back_shows_no_marks_and_nothing_that_is_not_visible(factory
 
 pub async fn a_change_of_members_is_told_to_who_has_the_room_open(factory: &dyn Factory) {
     let node = Node::new(factory);
-    node.broker.members_changed(&room("closed")).await.unwrap();
+    node.broker.members_changed(&room("closed"), &[]).await.unwrap();
     let before = node.open("r").await.members;
-    let first = node.broker.members_changed(&room("r")).await.unwrap();
-    let second = node.broker.members_changed(&room("r")).await.unwrap();
+    let first = node.broker.members_changed(&room("r"), &[]).await.unwrap();
+    let second = node.broker.members_changed(&room("r"), &[]).await.unwrap();
     assert!(before < first && first < second);
     eventually(|| node.told_members("r").last() == Some(&second)).await;
     assert!(node.told_members("r").is_sorted());
     node.broker.close(&room("r"));
     let told = node.told_members("r").len();
-    node.broker.members_changed(&room("r")).await.unwrap();
+    node.broker.members_changed(&room("r"), &[]).await.unwrap();
     // A room that is told of shows that nothing else is on its way.
     node.open("s").await;
-    node.broker.members_changed(&room("s")).await.unwrap();
+    node.broker.members_changed(&room("s"), &[]).await.unwrap();
     eventually(|| !node.told_members("s").is_empty()).await;
     assert_eq!(node.told_members("r").len(), told);
     assert!(node.told_members("closed").is_empty());

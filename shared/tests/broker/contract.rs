@@ -99,7 +99,7 @@ pub async fn a_batch_checked_under_older_memberships_is_refused_and_nothing_is_w
 ) {
     let node = Node::new(factory);
     let head = node.open("r").await;
-    let now = node.broker.members_changed(&room("r")).await.unwrap();
+    let now = node.broker.members_changed(&room("r"), &[]).await.unwrap();
     assert!(now > head.members);
     let batch = vec![named("r", "a", "x")];
     let refused = node.append_as("r", head.epoch, head.members, batch).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use moim_shared::BoxFuture;
 use moim_shared::broker::{
-    Batch, Broker, BrokerError, Durable, Feed, Head, LogPage, Placed, Published,
+    Batch, Broker, BrokerError, Durable, Feed, Head, LogPage, MembersChanged, Placed, Published,
 };
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::{NodeId, OriginId, RoomId, UserId};
@@ -52,8 +52,8 @@ impl Feed for Heard {
         self.published.lock().push(published);
     }
 
-    fn members_changed(&self, room: &RoomId, version: u64) {
-        self.members.lock().push((room.clone(), version));
+    fn members_changed(&self, room: &RoomId, changed: MembersChanged) {
+        self.members.lock().push((room.clone(), changed.version));
     }
 
     fn signalled(&self, signal: Signal) {

@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use moim_shared::backoff::Backoff;
 use moim_shared::broker::BrokerError;
-use moim_shared::ids::RoomId;
+use moim_shared::ids::{RoomId, UserId};
 
 use super::Api;
 
 /// Tries, after which a room finds it out when it is opened the next time.
 const TRIES: u32 = 6;
 
-/// Tells the broker. The change is stored already, so a broker that is away is told later, and who
+/// Tells the broker whose membership changed; none: everybody's. The change is stored already, so a broker that is away is told later, and who
 /// asked for the change is not kept waiting.
-pub async fn members_changed(api: &Api, room: &RoomId) {
-    let Err(error) = api.broker.members_changed(room).await else { return };
+pub async fn members_changed(api: &Api, room: &RoomId, users: &[UserId]) {
+    let Err(error) = api.broker.members_changed(room, users).await else { return };
     tracing::warn!(room.id = %room, %error, "a change of members is not told yet");
-    let (broker, room) = (api.broker.clone(), room.clone());
+    let (broker, room, users) = (api.broker.clone(), room.clone(), users.to_vec());
     let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     actix_web::rt::spawn(async move {
-        if !insist(backoff, async || broker.members_changed(&room).await).await {
+        if !insist(backoff, async || broker.members_changed(&room, &users).await).await {
             tracing::error!(room.id = %room, "a change of members was never told");
         }
     });

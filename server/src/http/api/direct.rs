@@ -63,7 +63,7 @@ async fn open(
     let two =
         [Member::new(me.clone(), who.0.name.clone(), now), Member::new(other.clone(), None, now)];
     let made = api.rooms.room_direct(&id, &two).await?;
-    members_changed(&api, &id).await;
+    members_changed(&api, &id, &[me.clone(), other.clone()]).await;
     match made {
         Made::New(room) => Ok(created(room.into())),
         Made::There(room) => Ok(HttpResponse::Ok().json(RoomView::from(room))),

@@ -52,7 +52,7 @@ async fn join(
             Err(Denied::NotAMember) => enter(&api, room, &who).await?,
             joined => drop(joined?),
         }
-        members_changed(&api, room).await;
+        members_changed(&api, room, std::slice::from_ref(me)).await;
     }
     show(&api, room, me).await
 }
@@ -67,7 +67,7 @@ async fn leave(
 ) -> Result<HttpResponse, Problem> {
     let (room, me) = (&path.room, &who.0.user);
     api.rooms.member_change(room, me, me, Change::Leave).await??;
-    members_changed(&api, room).await;
+    members_changed(&api, room, std::slice::from_ref(me)).await;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -135,7 +135,7 @@ async fn put(
     let muted_until = muted_until.map(|until| until.map(|Time(ms)| ms));
     let change = Change::Put { role: role.map(Into::into), muted_until, banned };
     api.rooms.member_change(&path.room, &who.0.user, &path.user, change).await??;
-    members_changed(&api, &path.room).await;
+    members_changed(&api, &path.room, std::slice::from_ref(&path.user)).await;
     show(&api, &path.room, &path.user).await
 }
 
@@ -150,7 +150,7 @@ async fn kick(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     api.rooms.member_change(&path.room, &who.0.user, &path.user, Change::Kick).await??;
-    members_changed(&api, &path.room).await;
+    members_changed(&api, &path.room, std::slice::from_ref(&path.user)).await;
     Ok(HttpResponse::NoContent().finish())
 }
 

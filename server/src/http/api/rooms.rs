@@ -201,7 +201,7 @@ async fn delete(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     api.rooms.room_delete(&path.room, &who.0.user).await??;
-    members_changed(&api, &path.room).await;
+    members_changed(&api, &path.room, &[]).await;
     api.purge.notify_one();
     Ok(HttpResponse::NoContent().finish())
 }

@@ -71,8 +71,9 @@ impl State {
                 vec![Effect::Open { wait: Duration::ZERO }]
             }
             Err(BrokerError::MembersChanged { now: version }) => {
+                let known = version <= self.members;
                 self.put_back(posts);
-                self.recheck(version)
+                if known { self.recheck_pending() } else { self.recheck_all(version) }
             }
             Err(error @ BrokerError::Unavailable(_)) => {
                 if self.backoff.tries() == 0 {

@@ -27,6 +27,14 @@ pub struct Subscriber {
     replaying: bool,
 }
 
+/// Somebody whose subscription is over.
+#[derive(Debug)]
+pub struct Gone {
+    pub who: Arc<Identity>,
+    pub outbox: Arc<Outbox>,
+    pub subscription: Arc<Subscription>,
+}
+
 /// How far a hole is filled.
 #[derive(Debug)]
 pub struct Filling {
@@ -48,17 +56,13 @@ impl Subscriber {
         &self.who
     }
 
-    pub const fn outbox(&self) -> &Arc<Outbox> {
-        &self.outbox
-    }
-
     /// Whether there is nobody to give anything to.
     pub fn is_gone(&self) -> bool {
         self.subscription.is_ended() || self.outbox.is_closing()
     }
 
-    pub fn into_ends(self) -> (Arc<Outbox>, Arc<Subscription>) {
-        (self.outbox, self.subscription)
+    pub fn into_gone(self) -> Gone {
+        Gone { who: self.who, outbox: self.outbox, subscription: self.subscription }
     }
 
     /// Gives it what of `messages` it does not have.
@@ -87,8 +91,8 @@ impl State {
     pub(super) fn add_subscriber(&mut self, key: u64, survivor: Survivor, replaying: bool) {
         let Survivor { who, outbox, subscription, at } = survivor;
         let at = at.unwrap_or(self.at);
+        self.life.came(&who);
         self.subscribers.push(Subscriber { key, who, subscription, outbox, at, replaying });
-        self.life.stir();
     }
 
     pub(super) fn has_live_subscribers(&self) -> bool {
@@ -164,8 +168,8 @@ impl State {
         self.filling = None;
         for subscriber in self.subscribers.extract_if(.., |subscriber| !subscriber.replaying) {
             subscriber.outbox.close(CloseReason::COME_BACK);
+            self.life.left(&subscriber.who.user);
         }
-        self.life.stir();
         self.open = false;
         vec![Effect::Open { wait: self.backoff.wait() }]
     }
@@ -173,7 +177,7 @@ impl State {
     fn fan_out(&mut self, envelopes: &[Arc<Envelope>], upto: Position) {
         let mut messages = with_tails(envelopes);
         let mut delivered = 0;
-        let before = self.subscribers.len();
+        let life = &mut self.life;
         self.subscribers.retain_mut(|subscriber| {
             if subscriber.replaying {
                 return true;
@@ -184,12 +188,12 @@ impl State {
                     subscriber.at = subscriber.at.max(upto);
                     true
                 }
-                Err(Closed) => false,
+                Err(Closed) => {
+                    life.left(&subscriber.who.user);
+                    false
+                }
             }
         });
-        if self.subscribers.len() < before {
-            self.life.stir();
-        }
         self.delivered += delivered;
         self.at = upto;
     }
@@ -214,8 +218,8 @@ impl State {
             }
         };
         let Ok(given) = given else {
-            self.subscribers.swap_remove(index);
-            self.life.stir();
+            let gone = self.subscribers.swap_remove(index);
+            self.life.left(&gone.who.user);
             return Vec::new();
         };
         self.delivered += given;
@@ -230,11 +234,14 @@ impl State {
 
     /// Lets go of those who left.
     pub(super) fn forget_ended(&mut self) {
-        let before = self.subscribers.len();
-        self.subscribers.retain(|subscriber| !subscriber.is_gone());
-        if self.subscribers.len() < before {
-            self.life.stir();
-        }
+        let life = &mut self.life;
+        self.subscribers.retain(|subscriber| {
+            let gone = subscriber.is_gone();
+            if gone {
+                life.left(&subscriber.who.user);
+            }
+            !gone
+        });
         self.life.forget_ended();
     }
 }

@@ -107,7 +107,7 @@ fn changed_memberships_are_asked_about_again_before_anything_is_placed() {
     let users = rechecked(&effects);
     assert_eq!(users, [jun.who.user.clone(), mina.who.user.clone()]);
     assert!(state.start_batch(Pressure::Free).is_none());
-    let asked = state.on_rechecked(users, Ok(vec![Access::Banned, Access::Member]));
+    let asked = state.on_rechecked(users, 7, Ok(vec![Access::Banned, Access::Member]));
     let [Effect::Admit { who, .. }] = &asked[..] else { panic!("{asked:?}") };
     state.on_admitted(who, Ok(Access::Banned));
     assert_eq!(jun.refusals(), [("j1".into(), "banned".into())]);
@@ -130,7 +130,7 @@ fn an_answer_from_before_the_change_lets_nobody_in() {
     assert!(matches!(again[..], [Effect::Admit { .. }]), "{again:?}");
     state.on_admitted(who, Ok(Access::Banned));
     assert_eq!(mina.refusals(), [("m1".into(), "banned".into())]);
-    state.on_rechecked(rechecked(&effects), Ok(vec![Access::Member]));
+    state.on_rechecked(rechecked(&effects), 1, Ok(vec![Access::Member, Access::Banned]));
     assert_eq!(names(&next_batch(&mut state)), ["j1"]);
 }
 
@@ -163,7 +163,7 @@ fn an_epoch_that_opens_with_other_memberships_asks_about_what_waits() {
     let effects = state.on_opened(Ok(opened));
     let users = rechecked(&effects);
     assert!(state.start_batch(Pressure::Free).is_none());
-    let asked = state.on_rechecked(users, Ok(vec![Access::Banned]));
+    let asked = state.on_rechecked(users, 2, Ok(vec![Access::Banned]));
     let [Effect::Admit { who, .. }] = &asked[..] else { panic!("{asked:?}") };
     state.on_admitted(who, Ok(Access::Banned));
     let banned = |name: &str| (name.to_owned(), "banned".to_owned());

@@ -280,10 +280,19 @@ fn a_room_born_again_goes_on_where_each_subscriber_stood() {
     let mut state = State::new(room(), BOUNDS, survivors);
     assert!(!state.is_idle());
     let effects = state.on_opened(Ok(head(at(8))));
-    assert_eq!(effects.len(), 2);
+    assert_eq!(effects.len(), 3);
     for effect in effects {
-        let Effect::Replay { key, after, .. } = effect else { panic!("{effect:?}") };
-        state.on_replayed(key, Ok(page(after.seq + 1, 8)));
+        match effect {
+            Effect::Replay { key, after, .. } => {
+                state.on_replayed(key, Ok(page(after.seq + 1, 8)));
+            }
+            // Whether they still may.
+            Effect::Recheck { users, version, .. } => {
+                let all = vec![Access::Member; users.len()];
+                assert!(state.on_rechecked(users, version, Ok(all)).is_empty());
+            }
+            other => panic!("{other:?}"),
+        }
     }
     state.on_published(&published(9, 9));
     assert_eq!(live.shown(), (6..=9).map(at).collect::<Vec<_>>());

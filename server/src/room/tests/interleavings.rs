@@ -144,7 +144,11 @@ impl World {
                 self.state.on_begun(join, Ok((true, since)))
             }
             Effect::Signal(_) => Vec::new(),
-            other @ (Effect::Recheck { .. } | Effect::Append { .. } | Effect::Enqueue { .. }) => {
+            Effect::Recheck { users, version, .. } => {
+                let all = vec![Access::Member; users.len()];
+                self.state.on_rechecked(users, version, Ok(all))
+            }
+            other @ (Effect::Append { .. } | Effect::Enqueue { .. }) => {
                 panic!("{other:?}")
             }
         };

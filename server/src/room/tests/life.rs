@@ -33,6 +33,7 @@ fn keys(client: &Client, state: &mut State, typing: bool, at: Instant) -> Vec<Ef
         sent_at: EPOCH,
         answer: Answer::new(client.outbox.clone(), None, None),
         deadline: at + Duration::from_secs(3_600),
+        permit: None,
     };
     let effects = state.on_ask(Ask::Typing(typing));
     client.let_in(state, effects)
@@ -128,6 +129,7 @@ fn a_muted_member_does_not_type() {
         sent_at: EPOCH,
         answer: Answer::new(mina.outbox.clone(), Some("t".into()), None),
         deadline: Instant::now() + Duration::from_secs(3_600),
+        permit: None,
     };
     let effects = state.on_ask(Ask::Typing(typing));
     let [Effect::Admit { who, .. }] = &effects[..] else { panic!("{effects:?}") };
@@ -146,10 +148,13 @@ fn watchers_outlive_the_room_and_keep_it_awake() {
     state.on_opened(Ok(head(at(0))));
     assert_eq!(told(&mut watcher)[0]["type"], "here", "it starts over");
     let read = Event::Read { user: watcher.who.user.clone(), position: at(0) };
+    state.on_event(&Event::Read { user: watcher.who.user.clone(), position: Position::ZERO });
     state.on_event(&read);
+    tick(&mut state, Instant::now());
     let expected = json!({ "type": "read", "user": "jun", "position": at(0).to_string() });
-    assert_eq!(told(&mut watcher), [expected]);
+    assert_eq!(told(&mut watcher)[0], expected);
     watcher.outbox.finish();
+    state.on_tick(Instant::now());
     assert!(state.is_idle());
 }
 
@@ -158,6 +163,44 @@ fn changed_memberships_are_told_to_those_who_watch() {
     let mut state = opened(at(0));
     let mut watcher = Client::new("jun");
     watch(&mut watcher, &mut state);
-    state.on_members_changed(1);
-    assert_eq!(told(&mut watcher), [json!({ "type": "members" })]);
+    for version in 1..=3 {
+        state.on_members_changed(&changed(version, &[]));
+    }
+    tick(&mut state, Instant::now());
+    assert_eq!(told(&mut watcher), [json!({ "type": "members" })], "once for all of them");
+}
+
+#[test]
+fn keys_that_go_on_and_off_are_told_no_more_often() {
+    let mut state = opened(at(0));
+    let mut watcher = Client::new("jun");
+    watch(&mut watcher, &mut state);
+    let (mina, now) = (Client::new("mina"), Instant::now());
+    let after = |millis| now + Duration::from_millis(millis);
+    let mut count = 0;
+    for n in 0..100 {
+        let effects = keys(&mina, &mut state, n % 2 == 0, after(n));
+        count += signalled(&mut state, effects);
+    }
+    assert_eq!(count, 2, "it types, it does not");
+    let effects = keys(&mina, &mut state, true, after(200));
+    assert_eq!(signalled(&mut state, effects), 0);
+    assert_eq!(tick(&mut state, after(1_000)), 1, "as it is by then");
+    assert_eq!(told(&mut watcher).last().unwrap()["typing"], json!(true));
+    assert_eq!(tick(&mut state, after(7_000)), 1);
+    assert_eq!(tick(&mut state, after(9_000)), 0);
+    assert!(!state.holds_something());
+}
+
+#[test]
+fn of_a_crowd_the_number_is_told_and_some_names() {
+    let mut state = opened(at(0));
+    let mut watcher = Client::new("jun");
+    watch(&mut watcher, &mut state);
+    let crowd: Vec<Client> = (0..150).map(|n| Client::live(&format!("u{n}"), &mut state)).collect();
+    assert_eq!(tick(&mut state, Instant::now()), 1);
+    let told = told(&mut watcher);
+    let [here] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((&here["type"], &here["count"]), (&json!("here"), &json!(crowd.len())));
+    assert_eq!(here["users"].as_array().unwrap().len(), 100);
 }

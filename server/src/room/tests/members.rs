@@ -2,14 +2,15 @@
 
 use super::*;
 
+/// Everybody's changed, and this is what the store says.
 fn change(state: &mut State, version: u64, accesses: &[(&Client, Access)]) -> Vec<Effect> {
-    let users = rechecked(&state.on_members_changed(version));
+    let users = rechecked(&state.on_members_changed(&changed(version, &[])));
     let known = users.iter().map(|user| {
         let found = accesses.iter().find(|(client, _)| client.who.user == *user);
         found.map_or(Access::Member, |(_, access)| *access)
     });
     let known = known.collect();
-    state.on_rechecked(users, Ok(known))
+    state.on_rechecked(users, version, Ok(known))
 }
 
 #[test]
@@ -24,11 +25,17 @@ fn who_was_put_out_gets_nothing_more_and_is_told_so() {
 }
 
 #[test]
-fn a_ban_ends_the_session() {
+fn a_ban_ends_the_session_of_readers_and_of_those_who_only_watch() {
     let mut state = opened(at(3));
     let eve = Client::live("eve", &mut state);
-    change(&mut state, 1, &[(&eve, Access::Banned)]);
-    assert_eq!(eve.outbox.take_end(), Some(crate::outbox::CloseReason::REVOKED));
+    let watcher = Client::new("joe");
+    let (join, _) = watcher.join(Start::Live, None);
+    let effects = state.on_ask(Ask::Watch(join));
+    watcher.let_in(&mut state, effects);
+    change(&mut state, 1, &[(&eve, Access::Banned), (&watcher, Access::Banned)]);
+    for client in [eve, watcher] {
+        assert_eq!(client.outbox.take_end(), Some(crate::outbox::CloseReason::REVOKED));
+    }
 }
 
 #[test]
@@ -45,30 +52,111 @@ fn a_muted_member_reads_and_does_not_send_until_then() {
 }
 
 #[test]
-fn whoever_asks_meanwhile_waits_for_the_answer() {
+fn nobody_waits_for_a_change_of_somebody_else() {
     let mut state = opened(at(3));
-    let mut mina = Client::live("mina", &mut state);
-    let users = rechecked(&state.on_members_changed(1));
-    assert!(mina.send(&mut state, "a").is_empty());
+    let (mut mina, mut jun) = (Client::live("mina", &mut state), Client::live("jun", &mut state));
+    mina.send_in(&mut state, "m1");
+    jun.send_in(&mut state, "j1");
+    let effects = state.on_members_changed(&changed(1, &[&jun]));
+    assert_eq!(rechecked(&effects), [jun.who.user.clone()]);
+    mina.send_in(&mut state, "m2");
+    jun.send(&mut state, "j2");
+    let batch = next_batch(&mut state);
+    assert_eq!((batch.members, names(&batch)), (1, vec!["m1", "m2"]));
+    // Others change while it is asked: that does not make the answer void.
+    assert!(state.on_members_changed(&changed(2, &[&mina])).is_empty());
+    let more = state.on_rechecked(rechecked(&effects), 1, Ok(vec![Access::Member]));
+    state.on_appended(Ok(placed(&batch, 4)));
+    state.on_confirmed(Ok(()));
+    assert_eq!(names(&next_batch(&mut state)), ["j1", "j2"]);
+    state.on_rechecked(rechecked(&more), 2, Ok(vec![Access::None]));
+    let told = mina.reader.frames().pop().unwrap();
+    assert!(told.body.windows(12).any(|text| text == b"not_a_member"), "{told:?}");
+    assert!(jun.reader.all().iter().all(|read| !matches!(read, Read::Close(..))));
+}
+
+#[test]
+fn an_answer_from_before_a_second_change_is_asked_for_again() {
+    let mut state = opened(at(3));
+    let mina = Client::live("mina", &mut state);
+    let users = rechecked(&state.on_members_changed(&changed(1, &[&mina])));
+    assert!(state.on_members_changed(&changed(2, &[&mina])).is_empty());
+    mina.send(&mut state, "a");
+    let again = state.on_rechecked(users, 1, Ok(vec![Access::Member]));
     assert!(state.start_batch(Pressure::Free).is_none());
-    // Changed again before the answer came, which may not know of it.
-    assert!(state.on_members_changed(2).is_empty());
-    let again = state.on_rechecked(users, Ok(vec![Access::Member]));
-    assert!(state.start_batch(Pressure::Free).is_none());
-    state.on_rechecked(rechecked(&again), Ok(vec![Access::Member]));
+    state.on_rechecked(rechecked(&again), 2, Ok(vec![Access::Member]));
     assert_eq!(names(&next_batch(&mut state)), ["a"]);
-    assert!(mina.reader.all().is_empty());
+}
+
+#[test]
+fn a_version_that_was_skipped_may_be_anybodys() {
+    let mut state = opened(at(3));
+    let (mina, jun) = (Client::live("mina", &mut state), Client::live("jun", &mut state));
+    let effects = state.on_members_changed(&changed(2, &[&jun]));
+    assert_eq!(rechecked(&effects), [jun.who.user.clone(), mina.who.user.clone()]);
+}
+
+#[test]
+fn who_was_put_out_while_its_start_was_found_out_does_not_come_in() {
+    let mut state = opened(at(9));
+    let mut eve = Client::new("eve");
+    let (effects, subscription) = eve.subscribe(&mut state, Start::Last(2));
+    let Ok([Effect::Begin { join }]) = <[Effect; 1]>::try_from(effects) else { panic!() };
+    change(&mut state, 1, &[(&eve, Access::None)]);
+    let effects = state.on_begun(join, Ok((true, at(7))));
+    let [Effect::Admit { who, .. }] = &effects[..] else { panic!("{effects:?}") };
+    state.on_admitted(who, Ok(Access::None));
+    assert!(subscription.is_ended());
+    assert_eq!(eve.refusals(), [("join".into(), "not_a_member".into())]);
+}
+
+#[test]
+fn who_was_put_out_as_the_room_died_does_not_survive_it() {
+    let mut state = opened(at(3));
+    let mut eve = Client::live("eve", &mut state);
+    let survivors = state.survivors();
+    let mut state = State::new(room(), BOUNDS, survivors);
+    let users = rechecked(&state.on_opened(Ok(head(at(3)))));
+    assert_eq!(users, [eve.who.user.clone()]);
+    state.on_rechecked(users, 0, Ok(vec![Access::None]));
+    assert_eq!(eve.refusals(), [(String::new(), "not_a_member".into())]);
+}
+
+#[test]
+fn a_change_that_was_told_before_the_room_was_open_counts() {
+    let mut state = State::new(room(), BOUNDS, Vec::new());
+    let mina = Client::new("mina");
+    assert!(state.on_members_changed(&changed(4, &[&mina])).is_empty());
+    assert!(state.on_opened(Ok(head(at(3)))).is_empty(), "nobody is known yet");
+    assert_eq!(state.members(), 4);
+}
+
+#[test]
+fn a_subscription_that_ended_on_its_way_in_gets_its_answer_and_nothing_else() {
+    for watch in [false, true] {
+        let mut state = opened(at(3));
+        let mut mina = Client::new("mina");
+        let (join, subscription) = mina.join(Start::Live, Some("in"));
+        let ask = if watch { Ask::Watch(join) } else { Ask::Join(join) };
+        let effects = state.on_ask(ask);
+        subscription.end();
+        mina.let_in(&mut state, effects);
+        let frame = mina.reader.frame();
+        assert_eq!((&*frame.command, frame.get("receipt-id")), ("RECEIPT", Some("in")));
+        state.on_published(&published(4, 4));
+        assert!(mina.reader.all().is_empty() && state.is_idle());
+    }
 }
 
 #[test]
 fn a_store_that_is_away_is_asked_again() {
     let mut state = opened(at(3));
     let mina = Client::live("mina", &mut state);
-    let users = rechecked(&state.on_members_changed(1));
+    let users = rechecked(&state.on_members_changed(&changed(1, &[&mina])));
     let away = moim_shared::store::StoreError::Unavailable("asked to be".into());
-    let again = state.on_rechecked(users.clone(), Err(away));
+    let again = state.on_rechecked(users.clone(), 1, Err(away));
     assert!(matches!(&again[..], [Effect::Recheck { wait, .. }] if !wait.is_zero()));
     mina.send(&mut state, "a");
-    state.on_rechecked(users, Ok(vec![Access::Member]));
+    state.on_rechecked(users, 1, Ok(vec![Access::Member]));
     assert_eq!(names(&next_batch(&mut state)), ["a"]);
 }

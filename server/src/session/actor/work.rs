@@ -8,6 +8,7 @@ use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use actix_web_actors::ws::WebsocketContext;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use moim_shared::backoff::Backoff;
 use moim_shared::broker::BrokerError;
 use moim_shared::clock::now_ms;
 use moim_shared::ids::{OriginId, RoomId};
@@ -21,7 +22,7 @@ use super::Session;
 use crate::hub::Undelivered;
 use crate::outbox::Subscription;
 use crate::refusal::{Code, Refusal};
-use crate::room::{Answer, Ask, Commit, Identity, POST_OVERHEAD, Post, Reply, Typing};
+use crate::room::{Answer, Ask, Commit, Gate, Identity, POST_OVERHEAD, Post, Reply, Typing};
 
 /// Something that waits for its turn: for a room's gate, its mailbox, or the session's rate.
 pub(super) enum Work {
@@ -77,9 +78,12 @@ impl Sending {
 /// How long a session waits before it tries again what could not be taken.
 const HOLD: Duration = Duration::from_millis(5);
 
+/// Cursors of one session that are being moved.
+const READS: usize = 16;
+
 /// The longest wait between two tries: each also says that the client is not silent, and the
 /// shortest heart-beat ends a session after 250 ms.
-const HOLD_MOST: Duration = Duration::from_millis(100);
+pub(super) const HOLD_MOST: Duration = Duration::from_millis(100);
 
 impl Session {
     /// True when it is done; else it is held, and everything behind it: nothing is read meanwhile,
@@ -119,6 +123,11 @@ impl Session {
     }
 
     fn try_one(&mut self, work: Work) -> Tried {
+        if matches!(work, Work::Listen(..) | Work::Queue(..))
+            && let Err(wait) = self.bucket.take(Instant::now())
+        {
+            return Tried::later(wait, work);
+        }
         match work {
             Work::Confirm(receipt, _commit) => {
                 self.confirm(receipt.as_deref());
@@ -135,18 +144,29 @@ impl Session {
             }
             Work::Queue(queue, subscription, receipt) => {
                 let Some(who) = &self.who else { return Tried::Done };
+                if who.anonymous {
+                    subscription.end();
+                    let answer = Answer::new(self.outbox.clone(), receipt, None);
+                    answer.refuse(&Refusal::not_a_member());
+                    return Tried::Done;
+                }
                 let user = who.user.clone();
                 let registry = &self.context.registry;
                 registry.subscribe(&user, queue, &self.outbox, subscription.clone());
                 self.listen(Channel::User(user), subscription, receipt)
             }
-            Work::Ask(room, ask, deadline) => {
-                let ask = match self.context.hub.room(&room).map(|handle| handle.ask(ask)) {
-                    Some(Ok(())) => return Tried::Done,
-                    Some(Err(Undelivered(ask))) => *ask,
-                    // The hub is going away with the process, and the session with it.
-                    None => return Tried::Done,
-                };
+            Work::Ask(room, mut ask, deadline) => {
+                // Without one the hub is going away with the process, and the session with it.
+                let Some(handle) = self.context.hub.room(&room) else { return Tried::Done };
+                let fits = ask.needs().is_none_or(|bytes| {
+                    handle.gate.enter(bytes).map(|permit| ask.hold(permit)).is_some()
+                });
+                if fits {
+                    match handle.ask(ask) {
+                        Ok(()) => return Tried::Done,
+                        Err(Undelivered(back)) => ask = *back,
+                    }
+                }
                 if Instant::now() >= deadline || self.outbox.is_closing() {
                     ask.refuse(&Refusal::busy());
                     return Tried::Done;
@@ -164,13 +184,17 @@ impl Session {
         receipt: Option<Box<str>>,
     ) -> Tried {
         let answer = Answer::new(self.outbox.clone(), receipt, None);
-        let broker = self.context.broker.clone();
-        self.under_way(answer, async move {
-            broker.listen(&channel).await.map_err(|error| {
-                subscription.end();
-                unheard(&error)
-            })
-        })
+        let (context, patience) = (self.context.clone(), self.context.limits.send_deadline);
+        Tried::Under(Box::pin(async move {
+            let heard = tokio::time::timeout(patience, context.broker.listen(&channel)).await;
+            let refusal = match heard {
+                Ok(Ok(())) => return answer.done(),
+                Ok(Err(error)) => unheard(&error),
+                Err(_late) => Refusal::unavailable(),
+            };
+            context.ignore(channel, &subscription);
+            answer.refuse(&refusal);
+        }))
     }
 
     /// Work that ends in its answer, in time.
@@ -202,7 +226,7 @@ impl Session {
         let room = match &sending.draft.target {
             Target::Topic(_) | Target::User(..) => return self.tell(&who, *sending),
             _ if who.anonymous => return self.refuse_send(&sending, &Refusal::not_a_member()),
-            Target::Read(room) => return self.read_up_to(room.clone(), &who, *sending),
+            Target::Read(room) => return self.read_up_to(room.clone(), who, sending, late),
             Target::Typing(room) => return self.type_in(room.clone(), who, *sending),
             Target::Room(room) => room.clone(),
         };
@@ -243,7 +267,13 @@ impl Session {
         })
     }
 
-    fn read_up_to(&self, room: RoomId, who: &Identity, sending: Sending) -> Tried {
+    fn read_up_to(
+        &mut self,
+        room: RoomId,
+        who: Arc<Identity>,
+        sending: Box<Sending>,
+        late: bool,
+    ) -> Tried {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Read {
@@ -255,12 +285,34 @@ impl Session {
                 Refusal::new(Code::BadRequest, r#"the body is {"position":"<epoch-seq>"}"#);
             return self.refuse_send(&sending, &refusal);
         };
-        let (cursors, user) = (self.context.cursors.clone(), who.user.clone());
-        let answer = Answer::new(self.outbox.clone(), sending.draft.receipt, sending.commit);
-        self.under_way(
-            answer,
-            async move { cursors.read_up_to(&room, &user, position).await.map(drop) },
-        )
+        let reads = self.reads.get_or_insert_with(|| Arc::new(Gate::new(READS)));
+        let Some(place) = reads.enter(1) else {
+            if late {
+                return self.refuse_send(&sending, &Refusal::busy());
+            }
+            return Tried::later(HOLD, Work::Send(sending));
+        };
+        let Sending { draft, commit, deadline, .. } = *sending;
+        let answer = Answer::new(self.outbox.clone(), draft.receipt, commit);
+        let cursors = self.context.cursors.clone();
+        // Beside the session: nothing that it does next depends on it, and the store may be slow.
+        actix::spawn(async move {
+            let _place = place;
+            let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+            let moved = async {
+                loop {
+                    match cursors.read_up_to(&room, &who, position).await {
+                        Err(refusal) if refusal.code == Code::Unavailable => {
+                            tokio::time::sleep(backoff.wait()).await;
+                        }
+                        done => return done.map(drop),
+                    }
+                }
+            };
+            let moved = tokio::time::timeout_at(deadline.into(), moved).await;
+            answer.give(moved.unwrap_or_else(|_late| Err(Refusal::unavailable())));
+        });
+        Tried::Done
     }
 
     fn type_in(&mut self, room: RoomId, who: Arc<Identity>, sending: Sending) -> Tried {
@@ -280,7 +332,8 @@ impl Session {
         let deadline = sending.deadline;
         let answer = Answer::new(self.outbox.clone(), sending.draft.receipt, sending.commit);
         let (at, sent_at) = (Instant::now(), now_ms());
-        let typing = Ask::Typing(Typing { who, typing, at, sent_at, answer, deadline });
+        let typing =
+            Ask::Typing(Typing { who, typing, at, sent_at, answer, deadline, permit: None });
         self.try_one(Work::Ask(room, typing, deadline))
     }
 

@@ -7,7 +7,7 @@ use crate::ids::{RoomId, UserId};
 use crate::membership::{Change, Denied, Member};
 use crate::position::Position;
 use crate::store::StoreError;
-use crate::store::rooms::{Made, NewRoom, OwnRoom, Reader, RoomChange, RoomInfo, Rooms};
+use crate::store::rooms::{Made, Moved, NewRoom, OwnRoom, Reader, RoomChange, RoomInfo, Rooms};
 
 /// Rooms that one transaction takes a user out of.
 const VANISH: usize = 256;
@@ -148,7 +148,7 @@ impl Rooms for SqliteStore {
         room: &'a RoomId,
         user: &'a UserId,
         read: Position,
-    ) -> BoxFuture<'a, Result<Option<Position>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Option<Moved>, StoreError>> {
         let (room, user) = (room.clone(), user.clone());
         Box::pin(self.write((1, 0), move |writer| cursors::move_on(writer, &room, &user, read)))
     }

@@ -9,7 +9,7 @@ use super::row::{position, signed};
 use super::write::Writer;
 use crate::ids::{RoomId, UserId};
 use crate::position::Position;
-use crate::store::rooms::{OwnRoom, UNREAD_MOST};
+use crate::store::rooms::{Moved, OwnRoom, UNREAD_MOST};
 use crate::store::schema::cursors;
 
 /// A cursor only moves forward.
@@ -18,7 +18,7 @@ pub(super) fn move_on(
     room: &RoomId,
     user: &UserId,
     read: Position,
-) -> QueryResult<Option<Position>> {
+) -> QueryResult<Option<Moved>> {
     let conn = &mut writer.conn;
     if members::get(conn, room, user)?.is_none_or(|member| member.banned) {
         return Ok(None);
@@ -31,7 +31,7 @@ pub(super) fn move_on(
     let stands = stands.map_or(Position::ZERO, position);
     let read = position((signed(read.epoch), signed(read.seq)));
     if read <= stands {
-        return Ok(Some(stands));
+        return Ok(Some(Moved::Not(stands)));
     }
     diesel::replace_into(cursors::table)
         .values((
@@ -41,7 +41,7 @@ pub(super) fn move_on(
             cursors::seq.eq(signed(read.seq)),
         ))
         .execute(conn)?;
-    Ok(Some(read))
+    Ok(Some(Moved::On(read)))
 }
 
 /// One statement for a page, not three for each room of it.

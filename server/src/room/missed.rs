@@ -1,0 +1,44 @@
+//! What a room could not be told, since its mailbox was full.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::Notice;
+
+/// See the module. Only what it takes to find the rest.
+#[derive(Debug, Default)]
+pub struct Missed {
+    published: AtomicBool,
+    events: AtomicBool,
+    /// The newest version of the memberships.
+    members: AtomicU64,
+}
+
+impl Missed {
+    /// The room did not get this.
+    pub fn note(&self, notice: &Notice) {
+        match notice {
+            Notice::Published(_) => self.published.store(true, Ordering::SeqCst),
+            Notice::Event(_) => self.events.store(true, Ordering::SeqCst),
+            Notice::MembersChanged(changed) => {
+                self.members.fetch_max(changed.version, Ordering::SeqCst);
+            }
+            // It is seen at the next look.
+            Notice::Left => {}
+        }
+    }
+
+    /// Whether messages were published; asked once.
+    pub fn take_published(&self) -> bool {
+        self.published.load(Ordering::Relaxed) && self.published.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether something happened; asked once.
+    pub fn take_events(&self) -> bool {
+        self.events.load(Ordering::Relaxed) && self.events.swap(false, Ordering::SeqCst)
+    }
+
+    /// The version of the memberships that was told.
+    pub fn members(&self) -> u64 {
+        self.members.load(Ordering::Relaxed)
+    }
+}
