@@ -12,6 +12,7 @@ export class Composer {
   #storageKey;
   #onSend;
   #onTyping;
+  #mutedTimer;
   #typingAt = 0;
   #saving = null;
 
@@ -33,6 +34,7 @@ export class Composer {
       this.#send();
     });
     signal.addEventListener('abort', () => {
+      clearTimeout(this.#mutedTimer);
       this.#save();
       this.#stopTyping();
     });
@@ -53,6 +55,9 @@ export class Composer {
     if (isMuted) composerProblem.textContent = `You are muted until ${dateAndTime(until)}.`;
     else if (text.disabled) composerProblem.textContent = '';
     text.disabled = isMuted;
+    clearTimeout(this.#mutedTimer);
+    // A timer holds 2^31 ms at most; a longer mute is looked at again then.
+    if (isMuted) this.#mutedTimer = setTimeout(() => this.mute(until), Math.min(until - Date.now() + 50, 2 ** 31 - 1));
     this.#show();
   }
 

@@ -7,7 +7,8 @@ const shortDay = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'sh
 const whole = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 
 export const timeOf = (ms) => clock.format(ms);
-export const dateAndTime = (ms) => whole.format(ms);
+// A date ends at 8.64e15 ms; what is further off is for ever to anybody.
+export const dateAndTime = (ms) => (ms > 8.64e15 ? 'further notice' : whole.format(ms));
 export const sameDay = (a, b) => new Date(a).toDateString() === new Date(b).toDateString();
 export const sameMinute = (a, b) => Math.floor(a / 60_000) === Math.floor(b / 60_000);
 

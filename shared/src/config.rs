@@ -51,7 +51,7 @@ settings! {
         tls_cert: Option<PathBuf> = None, like "\"/etc/moim/tls.crt\"";
         /// The key of that certificate: a PEM file.
         tls_key: Option<PathBuf> = None, like "\"/etc/moim/tls.key\"";
-        /// Where `/metrics` is served. Left out: beside everything else.
+        /// Where `/metrics` and `/admin` are served. Left out: beside everything else.
         admin_listen: Option<SocketAddr> = None, like "\"127.0.0.1:9090\"";
         /// What `/admin` asks for (`Authorization: Bearer …`). Left out, there is no `/admin`; but
         /// standalone on this machine alone makes one at each start and prints it.
