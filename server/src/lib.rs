@@ -4,11 +4,11 @@
 //! into frames ([`stomp`]) and frames into what they ask for, [`hub`] finds the [`room`], which
 //! places it through the broker and hands it to the queue; the broker's feed comes back through
 //! [`relay`] to the room, which puts it into each subscriber's [`outbox`]. [`reaper`] looks after
-//! sessions from outside. [`app`] is the only place that knows which adapters are behind it.
+//! sessions from outside; [`topics`] and [`registry`] tell what nobody keeps. [`app`] is the only place that knows which adapters are behind it.
 //!
 //! **Invariant**: nothing here knows SQL, a Redis key or an AMQP name, and imports go one way:
-//! `stomp, token, refusal, outbox ← metrics ← room ← hub ← session, relay, reaper ← http ← app ←
-//! main`.
+//! `stomp, token, refusal, shape, said, outbox ← metrics, flash ← room, topics, registry ← hub,
+//! accounts ← session, relay, reaper ← http ← app ← main`.
 
 pub mod accounts;
 pub mod app;

@@ -5,6 +5,7 @@ mod asks;
 mod batch;
 mod fanout;
 mod life;
+mod members;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
