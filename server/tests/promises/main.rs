@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aside;
 mod bounds;
 mod crash;
 mod durable;
