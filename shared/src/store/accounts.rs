@@ -134,6 +134,12 @@ pub trait Accounts: Send + Sync + 'static {
         grace: u64,
     ) -> BoxFuture<'a, Result<Rotation, StoreError>>;
 
+    /// The log-in of a refresh token, if there is one; it may have ended by the time it is told.
+    fn login_of<'a>(
+        &'a self,
+        refresh: &'a TokenHash,
+    ) -> BoxFuture<'a, Result<Option<Login>, StoreError>>;
+
     /// Ends the log-in of a refresh token, if there is one.
     fn login_end<'a>(
         &'a self,

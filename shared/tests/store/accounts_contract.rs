@@ -161,8 +161,11 @@ pub async fn a_log_in_ends_with_any_of_its_tokens(store: &dyn Database) {
     let two = begin(store, "two", 2).await;
     rotate(store, 1, 11, 1).await;
     assert_eq!(store.login_end(&hash(9)).await.unwrap(), None);
+    assert_eq!(store.login_of(&hash(9)).await.unwrap(), None);
+    assert_eq!(store.login_of(&hash(1)).await.unwrap(), Some(one.clone()));
     assert_eq!(store.login_end(&hash(1)).await.unwrap(), Some(one));
     assert_eq!(store.login_end(&hash(1)).await.unwrap(), None);
+    assert_eq!(store.login_of(&hash(11)).await.unwrap(), None);
     assert_eq!(rotate(store, 11, 12, 2).await, Rotation::Refused);
     assert_eq!(rotate(store, 2, 22, 2).await, Rotation::Rotated(two));
 }

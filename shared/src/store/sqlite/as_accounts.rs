@@ -78,6 +78,14 @@ impl Accounts for SqliteStore {
         Box::pin(self.write((1, 0), move |writer| logins::rotate(writer, &old, &new, now, grace)))
     }
 
+    fn login_of<'a>(
+        &'a self,
+        refresh: &'a TokenHash,
+    ) -> BoxFuture<'a, Result<Option<Login>, StoreError>> {
+        let refresh = *refresh;
+        Box::pin(self.read(move |conn| logins::of(conn, &refresh)))
+    }
+
     fn login_end<'a>(
         &'a self,
         refresh: &'a TokenHash,

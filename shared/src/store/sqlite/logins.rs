@@ -96,6 +96,11 @@ fn find(conn: &mut SqliteConnection, hash: &TokenHash) -> QueryResult<Option<Tok
     }))
 }
 
+/// The log-in that the token belongs to.
+pub(super) fn of(conn: &mut SqliteConnection, hash: &TokenHash) -> QueryResult<Option<Login>> {
+    Ok(find(conn, hash)?.map(|token| token.login))
+}
+
 pub(super) fn rotate(
     writer: &mut Writer,
     old: &TokenHash,
