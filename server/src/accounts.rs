@@ -166,6 +166,10 @@ impl Logins {
                 Err(Denied::Ended)
             }
             Rotation::Refused => Err(Denied::Ended),
+            Rotation::TooMany { until } => {
+                let wait = Duration::from_millis(until.saturating_sub(now));
+                Err(Denied::Throttled(wait))
+            }
         }
     }
 

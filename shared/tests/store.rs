@@ -112,6 +112,9 @@ sqlite_keeps!(
     a_rotated_token_works_for_the_grace_and_then_ends_the_log_in,
     a_token_past_its_time_or_unknown_is_refused,
     of_one_log_in_the_last_few_tokens_are_known,
+    however_often_a_thief_changes_it_a_token_is_known_for_an_hour,
+    a_log_in_is_not_renewed_without_end_within_an_hour,
+    of_two_that_came_of_one_token_only_one_lives_on,
     a_log_in_ends_with_any_of_its_tokens,
     revocations_grow_and_are_forgotten_after_their_time,
 );

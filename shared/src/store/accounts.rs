@@ -55,6 +55,12 @@ pub enum Rotation {
     Reused(Login),
     /// Unknown, ended, or past its time.
     Refused,
+    /// The log-in's tokens were changed so often that none more is given out before this, in ms
+    /// since 1970.
+    TooMany {
+        /// See there.
+        until: u64,
+    },
 }
 
 /// Whose access tokens are refused.
@@ -124,8 +130,9 @@ pub trait Accounts: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// Changes a refresh token for another at `now`. For `grace` ms after that the old one still
-    /// works, since its answer may have been lost. Of one log-in the last few tokens are known: an
-    /// older one is refused like a stranger's.
+    /// works, since its answer may have been lost; then whatever else came of it counts as changed,
+    /// too. Of one log-in the tokens that were changed in the last hour are known, and a few before
+    /// that: an older one is refused like a stranger's.
     fn login_rotate<'a>(
         &'a self,
         old: &'a TokenHash,

@@ -8,7 +8,7 @@ use moim_shared::store::rooms::Made;
 use crate::make::{Database, user};
 
 const GRACE: u64 = 60;
-const LATER: u64 = 1_000_000;
+const LATER: u64 = 100_000_000;
 
 fn account(id: &str) -> Account {
     Account {
@@ -145,14 +145,50 @@ pub async fn of_one_log_in_the_last_few_tokens_are_known(store: &dyn Database) {
     store.account_create(&account("mina")).await.unwrap();
     begin(store, "one", 1).await;
     let other = begin(store, "other", 0).await;
-    for n in 1..200 {
-        let rotated = rotate(store, n, n + 1, u64::from(n) * 1_000).await;
+    let end = change_often(store, 1, 200, 100_000).await + GRACE + 1;
+    assert_eq!(rotate(store, 1, 900, end).await, Rotation::Refused, "long forgotten");
+    assert!(matches!(rotate(store, 200, 201, end).await, Rotation::Rotated(_)));
+    assert!(matches!(rotate(store, 199, 901, end).await, Rotation::Reused(_)));
+    assert_eq!(rotate(store, 0, 902, end).await, Rotation::Rotated(other));
+}
+
+/// Changes one token after another, that many ms apart; the time when that is done.
+async fn change_often(store: &dyn Database, first: u32, last: u32, each: u64) -> u64 {
+    let mut now = 0;
+    for n in first..last {
+        now += each;
+        let rotated = rotate(store, n, n + 1, now).await;
         assert!(matches!(rotated, Rotation::Rotated(_)), "{n}: {rotated:?}");
     }
-    assert_eq!(rotate(store, 1, 900, 300_000).await, Rotation::Refused, "long forgotten");
-    assert!(matches!(rotate(store, 200, 201, 300_000).await, Rotation::Rotated(_)));
-    assert!(matches!(rotate(store, 199, 901, 300_000).await, Rotation::Reused(_)));
-    assert_eq!(rotate(store, 0, 902, 300_000).await, Rotation::Rotated(other));
+    now
+}
+
+pub async fn however_often_a_thief_changes_it_a_token_is_known_for_an_hour(store: &dyn Database) {
+    store.account_create(&account("mina")).await.unwrap();
+    let one = begin(store, "one", 1).await;
+    let end = change_often(store, 1, 100, 1_000).await;
+    assert_eq!(rotate(store, 1, 900, end).await, Rotation::Reused(one));
+    assert_eq!(rotate(store, 100, 901, end).await, Rotation::Refused);
+}
+
+pub async fn a_log_in_is_not_renewed_without_end_within_an_hour(store: &dyn Database) {
+    store.account_create(&account("mina")).await.unwrap();
+    let one = begin(store, "one", 1).await;
+    let end = change_often(store, 1, 129, 1_000).await;
+    let again = 1_000 + 3_600_000;
+    assert_eq!(rotate(store, 129, 900, end).await, Rotation::TooMany { until: again });
+    assert!(matches!(rotate(store, 129, 900, again - 1).await, Rotation::TooMany { .. }));
+    assert_eq!(rotate(store, 129, 900, again).await, Rotation::Rotated(one));
+}
+
+pub async fn of_two_that_came_of_one_token_only_one_lives_on(store: &dyn Database) {
+    store.account_create(&account("mina")).await.unwrap();
+    let one = begin(store, "one", 1).await;
+    assert_eq!(rotate(store, 1, 11, 100).await, Rotation::Rotated(one.clone()));
+    assert_eq!(rotate(store, 1, 12, 110).await, Rotation::Rotated(one.clone()));
+    assert_eq!(rotate(store, 12, 13, 1_000).await, Rotation::Rotated(one.clone()));
+    assert_eq!(rotate(store, 11, 14, 1_001).await, Rotation::Reused(one));
+    assert_eq!(rotate(store, 13, 15, 1_002).await, Rotation::Refused);
 }
 
 pub async fn a_log_in_ends_with_any_of_its_tokens(store: &dyn Database) {
