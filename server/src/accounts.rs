@@ -96,7 +96,8 @@ impl Logins {
         let name = said_name(name).map_err(Denied::Invalid)?;
         // Also when it works: it is the number of accounts that is bounded.
         self.throttle.lock().make(address, Instant::now()).map_err(Denied::Throttled)?;
-        if self.is_somebody(&user).await? {
+        // Names that tokens of others brought here are not free: who takes one would be that person.
+        if self.parts.accounts.is_somebody(&user).await? {
             return Err(Denied::Taken);
         }
         let password_hash = self.hash(password).await?;
@@ -258,13 +259,6 @@ impl Logins {
             return Ok(());
         }
         Err(Denied::Invalid(format!("a password has {least} to {PASSWORD_MAX} characters")))
-    }
-
-    /// Names that tokens of others brought here are not free: who takes one would be that person.
-    async fn is_somebody(&self, user: &UserId) -> Result<bool, Denied> {
-        let Parts { accounts, rooms, .. } = &self.parts;
-        Ok(accounts.account_get(user).await?.is_some()
-            || !rooms.rooms_of(user, None, 1).await?.is_empty())
     }
 
     async fn look(&self, user: &UserId, password: Password) -> Result<Option<Account>, Denied> {

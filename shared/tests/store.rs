@@ -106,6 +106,7 @@ sqlite_keeps!(
     accounts_contract:
     a_name_is_given_out_once_for_ever,
     an_account_is_read_back_and_renamed_until_it_is_deleted,
+    a_name_is_somebodys_who_came_and_nobodys_whom_others_put_in,
     a_password_is_changed_by_who_knows_it_and_ends_all_log_ins,
     a_log_in_begins_only_under_the_password_that_stands,
     log_ins_that_end_first_give_way,

@@ -93,6 +93,11 @@ pub trait Accounts: Send + Sync + 'static {
         account: &'a Account,
     ) -> BoxFuture<'a, Result<Made<()>, StoreError>>;
 
+    /// Whether the name is somebody's: an account has it or had it, or a token brought somebody of
+    /// that name here, who came into a room or read there. Whom others put into rooms need not be
+    /// anybody.
+    fn is_somebody<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, Result<bool, StoreError>>;
+
     /// The account, unless it was deleted.
     fn account_get<'a>(
         &'a self,

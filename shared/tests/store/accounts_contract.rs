@@ -1,11 +1,12 @@
 //! The contract of `Accounts`.
 
+use moim_shared::membership::{Change, Member, Role};
 use moim_shared::store::accounts::{
     Account, Login, NewRefresh, Revocation, Rotation, Subject, TokenHash,
 };
-use moim_shared::store::rooms::Made;
+use moim_shared::store::rooms::{Made, NewRoom, Visibility};
 
-use crate::make::{Database, user};
+use crate::make::{Database, at, room, user};
 
 const GRACE: u64 = 60;
 const LATER: u64 = 100_000_000;
@@ -69,6 +70,46 @@ pub async fn an_account_is_read_back_and_renamed_until_it_is_deleted(store: &dyn
     assert!(!store.account_delete(&mina).await.unwrap());
     assert!(!store.account_rename(&mina, Some("M")).await.unwrap());
     assert!(!store.account_set_password(&mina, "$argon2id$1", "new").await.unwrap());
+}
+
+pub async fn a_name_is_somebodys_who_came_and_nobodys_whom_others_put_in(store: &dyn Database) {
+    let somebody = async |id| store.is_somebody(&user(id)).await.unwrap();
+    assert!(!somebody("mina").await);
+    store.account_create(&account("mina")).await.unwrap();
+    assert!(somebody("mina").await);
+    store.account_delete(&user("mina")).await.unwrap();
+    assert!(somebody("mina").await, "for ever");
+
+    let founder = Member::new(user("ann"), None, 1);
+    let new = NewRoom { id: room("r"), name: None, visibility: Visibility::Public };
+    store.room_create(&new, &founder).await.unwrap();
+    let put = Change::Put { role: Some(Role::Member), muted_until: None, banned: None };
+    for id in ["joins", "comes", "reads", "never"] {
+        store
+            .member_change(&room("r"), &user("ann"), &user(id), put.clone())
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(!somebody(id).await, "{id}");
+    }
+    let joins = user("joins");
+    let join = Change::Join { name: None };
+    store.member_change(&room("r"), &joins, &joins, join).await.unwrap().unwrap();
+    store.admit(&room("r"), &user("comes"), None).await.unwrap();
+    store.cursor_move(&room("r"), &user("reads"), at(1)).await.unwrap();
+    let two = [Member::new(user("asks"), None, 1), Member::new(user("asked"), None, 1)];
+    store.room_direct(&room("dm~1"), &two).await.unwrap();
+    for (id, came) in [
+        ("ann", true),
+        ("joins", true),
+        ("comes", true),
+        ("reads", true),
+        ("never", false),
+        ("asks", true),
+        ("asked", false),
+    ] {
+        assert_eq!(somebody(id).await, came, "{id}");
+    }
 }
 
 pub async fn a_password_is_changed_by_who_knows_it_and_ends_all_log_ins(store: &dyn Database) {
