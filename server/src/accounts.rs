@@ -96,7 +96,8 @@ impl Logins {
         let name = said_name(name).map_err(Denied::Invalid)?;
         // Also when it works: it is the number of accounts that is bounded.
         self.throttle.lock().make(address, Instant::now()).map_err(Denied::Throttled)?;
-        if self.is_somebody(&user).await? {
+        // Names that tokens of others brought here are not free: who takes one would be that person.
+        if self.parts.accounts.is_somebody(&user).await? {
             return Err(Denied::Taken);
         }
         let password_hash = self.hash(password).await?;
@@ -104,7 +105,8 @@ impl Logins {
         match self.parts.accounts.account_create(&account).await? {
             Made::New(()) => {
                 self.throttle.lock().made(account.user.clone(), address, Instant::now());
-                self.log_in_as(&account).await
+                let asked = self.parts.ends.asked(&account.user);
+                self.log_in_as(&account, asked).await
             }
             Made::There(()) | Made::Taken => Err(Denied::Taken),
         }
@@ -117,24 +119,26 @@ impl Logins {
         password: Password,
         address: IpAddr,
     ) -> Result<Tokens, Denied> {
-        let account = self.check(user, password, address).await?;
-        self.log_in_as(&account).await
+        let (account, asked) = self.check(user, password, address).await?;
+        self.log_in_as(&account, asked).await
     }
 
-    /// The account, when it is its password. Whether there is such an account cannot be told from
-    /// the answer, nor from how long it takes.
+    /// The account, when it is its password, and since when what comes of that is good: from before
+    /// the look at the account, so that whatever ends it meanwhile ends this too. Whether there is
+    /// such an account cannot be told from the answer, nor from how long it takes.
     pub async fn check(
         &self,
         user: &UserId,
         password: Password,
         address: IpAddr,
-    ) -> Result<Account, Denied> {
+    ) -> Result<(Account, u64), Denied> {
         let attempt = self.throttle.lock().begin(user, address, Instant::now());
         let attempt = attempt.map_err(Denied::Throttled)?;
+        let asked = self.parts.ends.asked(user);
         match self.look(user, password).await {
             Ok(Some(account)) => {
                 self.throttle.lock().right(&attempt, Instant::now());
-                Ok(account)
+                Ok((account, asked))
             }
             Ok(None) => Err(Denied::Wrong),
             Err(error) => {
@@ -146,12 +150,15 @@ impl Logins {
 
     /// Changes a refresh token for new tokens.
     pub async fn refresh(&self, token: &RefreshToken) -> Result<Tokens, Denied> {
-        let (accounts, now) = (&self.parts.accounts, now_ms());
+        let accounts = &self.parts.accounts;
+        // Without a turn of the writer for what anybody may make up.
+        let login = accounts.login_of(&token.hash()).await?.ok_or(Denied::Ended)?;
+        let (asked, now) = (self.parts.ends.asked(&login.user), now_ms());
         let (refresh, new) = self.new_refresh(now);
         match accounts.login_rotate(&token.hash(), &new, now, GRACE_MS).await? {
             Rotation::Rotated(login) => {
                 let account = accounts.account_get(&login.user).await?.ok_or(Denied::Ended)?;
-                self.tokens(&account, &login.id, refresh)
+                self.tokens(&account, asked, &login.id, refresh)
             }
             Rotation::Reused(login) => {
                 tracing::warn!(user.id = %login.user,
@@ -160,12 +167,20 @@ impl Logins {
                 Err(Denied::Ended)
             }
             Rotation::Refused => Err(Denied::Ended),
+            Rotation::TooMany { until } => {
+                let wait = Duration::from_millis(until.saturating_sub(now));
+                Err(Denied::Throttled(wait))
+            }
         }
     }
 
     /// Ends a log-in, with its access tokens. One that has ended is what is wanted.
     pub async fn log_out(&self, token: &RefreshToken) -> Result<(), Denied> {
-        if let Some(login) = self.parts.accounts.login_end(&token.hash()).await? {
+        let (accounts, hash) = (&self.parts.accounts, token.hash());
+        if accounts.login_of(&hash).await?.is_none() {
+            return Ok(());
+        }
+        if let Some(login) = accounts.login_end(&hash).await? {
             self.parts.ends.end(Subject::Login(login.id)).await?;
         }
         Ok(())
@@ -180,7 +195,7 @@ impl Logins {
         address: IpAddr,
     ) -> Result<Tokens, Denied> {
         self.check_new(&new)?;
-        let old = self.check(user, current, address).await?;
+        let (old, _) = self.check(user, current, address).await?;
         let password_hash = self.hash(new).await?;
         let accounts = &self.parts.accounts;
         if !accounts.account_set_password(user, &old.password_hash, &password_hash).await? {
@@ -188,7 +203,8 @@ impl Logins {
             return Err(Denied::Wrong);
         }
         self.parts.ends.end(Subject::User(user.clone())).await?;
-        self.log_in_as(&Account { password_hash, ..old }).await
+        let asked = self.parts.ends.asked(user);
+        self.log_in_as(&Account { password_hash, ..old }, asked).await
     }
 
     /// Checks the password and ends the account: its tokens, its memberships, its name for ever.
@@ -199,14 +215,20 @@ impl Logins {
         address: IpAddr,
     ) -> Result<(), Denied> {
         self.check(user, password, address).await?;
-        let Parts { accounts, rooms, ends, .. } = &self.parts;
+        let accounts = &self.parts.accounts;
         // First the tokens, which could bring it back into a room; last what makes it impossible
-        // to ask for the rest again if it failed.
+        // to ask for the rest again if it failed. Who logged in meanwhile goes after that.
+        self.vanish(user).await?;
+        accounts.account_delete(user).await?;
+        self.vanish(user).await
+    }
+
+    async fn vanish(&self, user: &UserId) -> Result<(), Denied> {
+        let Parts { rooms, ends, .. } = &self.parts;
         ends.end(Subject::User(user.clone())).await?;
         for room in rooms.member_vanish(user).await? {
             ends.members_changed(&room, user).await;
         }
-        accounts.account_delete(user).await?;
         Ok(())
     }
 
@@ -239,13 +261,6 @@ impl Logins {
         Err(Denied::Invalid(format!("a password has {least} to {PASSWORD_MAX} characters")))
     }
 
-    /// Names that tokens of others brought here are not free: who takes one would be that person.
-    async fn is_somebody(&self, user: &UserId) -> Result<bool, Denied> {
-        let Parts { accounts, rooms, .. } = &self.parts;
-        Ok(accounts.account_get(user).await?.is_some()
-            || !rooms.rooms_of(user, None, 1).await?.is_empty())
-    }
-
     async fn look(&self, user: &UserId, password: Password) -> Result<Option<Account>, Denied> {
         let account = self.parts.accounts.account_get(user).await?;
         // No account has such a one, and its length is the client's own doing.
@@ -261,7 +276,7 @@ impl Logins {
         self.hasher.hash(password).await.map_err(|Crowded| Denied::Crowded)
     }
 
-    async fn log_in_as(&self, account: &Account) -> Result<Tokens, Denied> {
+    async fn log_in_as(&self, account: &Account, asked: u64) -> Result<Tokens, Denied> {
         let accounts = &self.parts.accounts;
         let (refresh, new) = self.new_refresh(now_ms());
         let login = Login { user: account.user.clone(), id: random_text::<16>() };
@@ -269,7 +284,7 @@ impl Logins {
         if !accounts.login_begin(&login, checked, &new, LOGINS_BESIDE).await? {
             return Err(Denied::Wrong);
         }
-        self.tokens(account, &login.id, refresh)
+        self.tokens(account, asked, &login.id, refresh)
     }
 
     fn new_refresh(&self, now: u64) -> (RefreshToken, NewRefresh) {
@@ -282,10 +297,11 @@ impl Logins {
     fn tokens(
         &self,
         account: &Account,
+        asked: u64,
         sid: &str,
         refresh: RefreshToken,
     ) -> Result<Tokens, Denied> {
-        let Parts { ends, secret, auth, settings, .. } = &self.parts;
+        let Parts { secret, auth, settings, .. } = &self.parts;
         let expires_in = settings.access_ttl.get();
         let request = MintRequest {
             user: &account.user,
@@ -293,7 +309,7 @@ impl Logins {
             rooms: &Grant::None,
             ttl: expires_in,
             sid: Some(sid),
-            made_from_ms: ends.good_from(&account.user),
+            made_at_ms: Some(asked),
         };
         let access = mint(secret, auth, &request, now_ms())?;
         Ok(Tokens { user: account.user.clone(), access, expires_in, refresh })

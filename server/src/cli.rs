@@ -118,7 +118,7 @@ fn token(
         rooms: &rooms,
         ttl: ttl.get(),
         sid: None,
-        made_from_ms: 0,
+        made_at_ms: None,
     };
     mint(&secret, &config.auth, &request, now_ms()).map_err(|error| usage(&error))
 }

@@ -183,12 +183,6 @@ impl Verifier {
         self.revoked.holds(user, proof)
     }
 
-    /// When a proof of the user that is made now says that it was made, in ms since 1970: what
-    /// was made before has been revoked.
-    pub fn made_now(&self, user: &UserId, now_ms: u64) -> u64 {
-        now_ms.max(self.revoked.good_from(user))
-    }
-
     /// The same, but keys that are not known yet are looked for first, which may take two seconds.
     pub async fn verify_fresh(&self, token: &str, now_ms: u64) -> Result<Claims, TokenError> {
         match (self.verify(token, now_ms), &self.keys) {

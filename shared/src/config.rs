@@ -130,7 +130,8 @@ settings! {
         /// Whether there are any.
         enabled: bool = true;
         /// Whether anybody may make one. Left out: yes, unless `jwks` is set, since then people
-        /// come from elsewhere.
+        /// come from elsewhere. Say `false` if they come with tokens that you sign with
+        /// `jwt_secret`: anybody could take a name of one who has not come yet.
         registration: Option<bool> = None, like "false";
         /// How long an access token is good. It cannot be taken back where it was noted down, but
         /// ends at once with a log-out.

@@ -106,12 +106,16 @@ sqlite_keeps!(
     accounts_contract:
     a_name_is_given_out_once_for_ever,
     an_account_is_read_back_and_renamed_until_it_is_deleted,
+    a_name_is_somebodys_who_came_and_nobodys_whom_others_put_in,
     a_password_is_changed_by_who_knows_it_and_ends_all_log_ins,
     a_log_in_begins_only_under_the_password_that_stands,
     log_ins_that_end_first_give_way,
     a_rotated_token_works_for_the_grace_and_then_ends_the_log_in,
     a_token_past_its_time_or_unknown_is_refused,
     of_one_log_in_the_last_few_tokens_are_known,
+    however_often_a_thief_changes_it_a_token_is_known_for_an_hour,
+    a_log_in_is_not_renewed_without_end_within_an_hour,
+    of_two_that_came_of_one_token_only_one_lives_on,
     a_log_in_ends_with_any_of_its_tokens,
     revocations_grow_and_are_forgotten_after_their_time,
 );

@@ -23,7 +23,7 @@ pub enum Denied {
     #[error("this name is taken")]
     Taken,
     /// Too many tries; how long to wait.
-    #[error("too many wrong passwords, or too many new accounts; wait")]
+    #[error("too many tries; wait")]
     Throttled(Duration),
     /// Too many check their passwords right now.
     #[error("too many log in right now; try again")]

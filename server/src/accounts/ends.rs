@@ -51,8 +51,12 @@ impl Ends {
             Subject::User(_) | Subject::Token(_) => now + ANY_MS,
             Subject::Login(_) => now + LOGIN_MS,
         };
-        // A user gets new ones, from the next ms on; a log-in and a token never do.
-        let before = if matches!(subject, Subject::User(_)) { now + 1 } else { until };
+        let before = match &subject {
+            // A user gets new ones, from the next ms on: after all that [`Ends::asked`] has told.
+            Subject::User(user) => self.revoked.good_from(user).max(now) + 1,
+            // A log-in and a token never do.
+            Subject::Login(_) | Subject::Token(_) => until,
+        };
         let revocation = Revocation { subject, before, until };
         self.apply(&revocation);
         let kept = self.accounts.revocation_put(&revocation).await;
@@ -71,9 +75,11 @@ impl Ends {
         }
     }
 
-    /// The time from which on a token of the user has to be made to be good.
-    pub fn good_from(&self, user: &UserId) -> u64 {
-        self.revoked.good_from(user)
+    /// When a proof of the user says that it was made, in ms since 1970. To be asked *before* the
+    /// look at what it is given for, and not changed after that: so it is good now, and every end
+    /// that comes later is the end of it. In whole seconds where that is good.
+    pub fn asked(&self, user: &UserId) -> u64 {
+        made_at(now_ms(), self.revoked.good_from(user))
     }
 
     /// Takes over what the database knows.
@@ -102,6 +108,31 @@ impl Ends {
         if let Err(error) = self.broker.members_changed(room, users).await {
             // Rooms look at memberships again by themselves.
             tracing::warn!(room.id = %room, %error, "a room was not told of a change of members");
+        }
+    }
+}
+
+fn made_at(now: u64, good_from: u64) -> u64 {
+    let second = now / 1_000 * 1_000;
+    if second >= good_from { second } else { now.max(good_from) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_is_good_and_as_old_as_can_be() {
+        for (now, good_from, made) in [
+            (5_700, 0, 5_000),
+            (5_700, 5_000, 5_000),
+            (5_700, 5_001, 5_700),
+            (5_700, 5_700, 5_700),
+            (5_700, 5_702, 5_702),
+        ] {
+            assert_eq!(made_at(now, good_from), made, "{now} {good_from}");
+            // The next end is after it, also in the same ms.
+            assert!(made < good_from.max(now) + 1);
         }
     }
 }

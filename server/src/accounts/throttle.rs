@@ -5,7 +5,7 @@
 //!
 //! - **The address**: 50 wrong ones in 5 minutes, then one each 6 s. IPv6 by its /64.
 //! - **The account, from addresses that it never logged in from**: 10 wrong ones, then one after
-//!   15 s, the next after 30 s, and so on up to 15 min; forgotten after as long without one.
+//!   15 s, the next after 30 s, and so on up to 15 min; one is forgotten each 15 min.
 //! - **The account, from an address that it did log in from**: the same, counted apart, whatever
 //!   else that address is counted for: others behind it shut nobody out.
 //!
@@ -14,7 +14,8 @@
 //! So whoever guesses gets about a hundred tries a day at one account however many addresses they
 //! have, and the owner is not shut out by it: not where they logged in before, and devices that are
 //! logged in renew their tokens without a password. From a new address the owner has to wait while
-//! it is going on, and no longer than 15 min after it: what is refused counts for nothing.
+//! it is going on, and no longer than 15 min after it: what is refused counts for nothing. Pauses
+//! bring a guesser nothing: what is forgotten in a while is no more than what is free in it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use moim_shared::ids::UserId;
 
-/// Wrong tries count for so long.
+/// The tries of an address, and the accounts made there, count for so long.
 const WINDOW: Duration = Duration::from_secs(300);
 
 const FIRST_WAIT: Duration = Duration::from_secs(15);
@@ -145,6 +146,8 @@ trait Passing {
 /// Wrong tries, each of which makes the next wait longer once there are too many.
 struct Strikes {
     count: u32,
+    /// One is forgotten each [`LONGEST_WAIT`] from then on.
+    counted_from: Instant,
     /// None before this.
     next: Instant,
     matters_until: Instant,
@@ -152,7 +155,7 @@ struct Strikes {
 
 impl Passing for Strikes {
     fn new(now: Instant) -> Self {
-        Self { count: 0, next: now, matters_until: now }
+        Self { count: 0, counted_from: now, next: now, matters_until: now }
     }
 
     fn matters_until(&self) -> Instant {
@@ -166,12 +169,10 @@ impl Strikes {
         if self.next > now {
             return Err(self.next - now);
         }
-        if self.counts_until() <= now {
-            self.count = 0;
-        }
+        self.forget(now);
         self.count += 1;
         self.next = now + wait(self.count, most);
-        self.keep(self.counts_until());
+        self.keep(self.next.max(self.counted_from + LONGEST_WAIT.saturating_mul(self.count)));
         Ok(())
     }
 
@@ -181,9 +182,16 @@ impl Strikes {
         self.next = self.next.checked_sub(last).unwrap_or(self.next);
     }
 
-    /// The next wait would be at least as long as this.
-    fn counts_until(&self) -> Instant {
-        self.next + WINDOW
+    /// Those whose time has come.
+    fn forget(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.counted_from).as_secs();
+        let forgotten = u32::try_from(passed / LONGEST_WAIT.as_secs()).unwrap_or(u32::MAX);
+        self.count = self.count.saturating_sub(forgotten);
+        if self.count == 0 {
+            self.counted_from = now;
+        } else {
+            self.counted_from += LONGEST_WAIT * forgotten;
+        }
     }
 
     fn keep(&mut self, until: Instant) {

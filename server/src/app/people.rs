@@ -46,6 +46,13 @@ pub(super) async fn people(
         None
     };
     let registration = settings.registration.unwrap_or(config.jwks.is_none());
+    let unsaid = settings.enabled && settings.registration.is_none();
+    if unsaid && registration && config.jwt_secret.is_some() {
+        tracing::warn!(
+            "anybody may make an account under a name that your tokens use; \
+             set MOIM_ACCOUNTS__REGISTRATION"
+        );
+    }
     Ok(People { ends, logins, registration, admin_token: admin_token(config) })
 }
 

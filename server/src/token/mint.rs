@@ -23,9 +23,8 @@ pub struct MintRequest<'a> {
     pub ttl: Duration,
     /// The log-in that it comes from, if it comes from one.
     pub sid: Option<&'a str>,
-    /// It says that it was made at this time or later, in ms since 1970: what was made before is
-    /// refused.
-    pub made_from_ms: u64,
+    /// When it says that it was made, in ms since 1970; without, now.
+    pub made_at_ms: Option<u64>,
 }
 
 /// A token that a [`Verifier`](super::Verifier) with this secret and these rules takes until
@@ -39,7 +38,7 @@ pub fn mint(
     let ttl_ms = u64::try_from(request.ttl.as_millis()).unwrap_or(u64::MAX);
     let mut claims = Raw::new();
     claims.insert("sub".into(), request.user.as_str().into());
-    claims.insert("iat".into(), made_at(now_ms, request.made_from_ms));
+    claims.insert("iat".into(), made_at(request.made_at_ms.unwrap_or(now_ms / 1_000 * 1_000)));
     // Up, so that it is never good for less than was asked.
     claims.insert("exp".into(), now_ms.saturating_add(ttl_ms).div_ceil(1_000).into());
     if let Some(name) = request.name.map(shown_name).transpose()?.flatten() {
@@ -62,14 +61,9 @@ pub fn mint(
     if token.len() > MAX_TOKEN_BYTES { Err(TokenError::TooLarge) } else { Ok(token) }
 }
 
-/// In whole seconds, as everybody can read it; only where that would be before `from`, fractions
-/// make it later (RFC 7519, 2).
-fn made_at(now_ms: u64, from_ms: u64) -> Value {
-    let seconds = now_ms / 1_000;
-    if seconds * 1_000 >= from_ms {
-        return seconds.into();
-    }
-    (now_ms.max(from_ms) as f64 / 1_000.0).into()
+/// Whole seconds are written so, as everybody can read them; else with fractions (RFC 7519, 2).
+fn made_at(ms: u64) -> Value {
+    if ms.is_multiple_of(1_000) { (ms / 1_000).into() } else { (ms as f64 / 1_000.0).into() }
 }
 
 fn rooms(grant: &Grant) -> Result<Option<Value>, TokenError> {

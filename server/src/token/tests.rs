@@ -269,7 +269,7 @@ fn what_is_minted_is_taken() {
             rooms: &rooms,
             ttl,
             sid: Some("s-1"),
-            made_from_ms: 0,
+            made_at_ms: None,
         };
         let token = mint(&secret('a'), &auth, &request, NOW_MS + 1).unwrap();
         let said = Verifier::new([&secret('a')], &auth).verify(&token, NOW_MS).unwrap();
@@ -307,7 +307,7 @@ fn what_would_be_refused_is_not_minted() {
     let user = UserId::parse("mina").unwrap();
     let make = |name, rooms: &Grant| {
         let ttl = Duration::from_secs(60);
-        let request = MintRequest { user: &user, name, rooms, ttl, sid: None, made_from_ms: 0 };
+        let request = MintRequest { user: &user, name, rooms, ttl, sid: None, made_at_ms: None };
         mint(&secret('a'), &Auth::default(), &request, NOW_MS).map(|_| ())
     };
     let rooms = |count: usize, width: usize| {

@@ -140,6 +140,16 @@ async fn who_takes_people_from_elsewhere_registers_nobody_unless_told_to() {
 }
 
 #[tokio::test]
+async fn who_signs_tokens_is_warned_unless_it_is_said_whether_anybody_registers() {
+    const WARNING: &str = "anybody may make an account under a name that your tokens use";
+    assert!(Server::with(&[]).log.text().contains(WARNING));
+    for said in ["true", "false"] {
+        let server = Server::with(&[("MOIM_ACCOUNTS__REGISTRATION", said)]);
+        assert!(!server.log.text().contains(WARNING), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn without_accounts_their_routes_are_not_there() {
     let server = Server::with(&[("MOIM_ACCOUNTS__ENABLED", "false")]);
     let asked = json!({ "user": "ann", "password": PASSWORD });

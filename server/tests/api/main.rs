@@ -18,6 +18,7 @@ mod messages;
 mod own;
 mod pages;
 mod people;
+mod races;
 mod refresh;
 mod revoked;
 mod rooms;

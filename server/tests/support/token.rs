@@ -91,7 +91,7 @@ impl Token {
             rooms: &self.grant,
             ttl: self.ttl,
             sid: None,
-            made_from_ms: 0,
+            made_at_ms: None,
         };
         mint(&secret, &self.auth, &request, self.now_ms).unwrap()
     }

@@ -55,6 +55,12 @@ pub enum Rotation {
     Reused(Login),
     /// Unknown, ended, or past its time.
     Refused,
+    /// The log-in's tokens were changed so often that none more is given out before this, in ms
+    /// since 1970.
+    TooMany {
+        /// See there.
+        until: u64,
+    },
 }
 
 /// Whose access tokens are refused.
@@ -86,6 +92,11 @@ pub trait Accounts: Send + Sync + 'static {
         &'a self,
         account: &'a Account,
     ) -> BoxFuture<'a, Result<Made<()>, StoreError>>;
+
+    /// Whether the name is somebody's: an account has it or had it, or a token brought somebody of
+    /// that name here, who came into a room or read there. Whom others put into rooms need not be
+    /// anybody.
+    fn is_somebody<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// The account, unless it was deleted.
     fn account_get<'a>(
@@ -124,8 +135,9 @@ pub trait Accounts: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// Changes a refresh token for another at `now`. For `grace` ms after that the old one still
-    /// works, since its answer may have been lost. Of one log-in the last few tokens are known: an
-    /// older one is refused like a stranger's.
+    /// works, since its answer may have been lost; then whatever else came of it counts as changed,
+    /// too. Of one log-in the tokens that were changed in the last hour are known, and a few before
+    /// that: an older one is refused like a stranger's.
     fn login_rotate<'a>(
         &'a self,
         old: &'a TokenHash,
@@ -133,6 +145,12 @@ pub trait Accounts: Send + Sync + 'static {
         now: u64,
         grace: u64,
     ) -> BoxFuture<'a, Result<Rotation, StoreError>>;
+
+    /// The log-in of a refresh token, if there is one; it may have ended by the time it is told.
+    fn login_of<'a>(
+        &'a self,
+        refresh: &'a TokenHash,
+    ) -> BoxFuture<'a, Result<Option<Login>, StoreError>>;
 
     /// Ends the log-in of a refresh token, if there is one.
     fn login_end<'a>(

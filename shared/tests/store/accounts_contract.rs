@@ -1,14 +1,15 @@
 //! The contract of `Accounts`.
 
+use moim_shared::membership::{Change, Member, Role};
 use moim_shared::store::accounts::{
     Account, Login, NewRefresh, Revocation, Rotation, Subject, TokenHash,
 };
-use moim_shared::store::rooms::Made;
+use moim_shared::store::rooms::{Made, NewRoom, Visibility};
 
-use crate::make::{Database, user};
+use crate::make::{Database, at, room, user};
 
 const GRACE: u64 = 60;
-const LATER: u64 = 1_000_000;
+const LATER: u64 = 100_000_000;
 
 fn account(id: &str) -> Account {
     Account {
@@ -69,6 +70,46 @@ pub async fn an_account_is_read_back_and_renamed_until_it_is_deleted(store: &dyn
     assert!(!store.account_delete(&mina).await.unwrap());
     assert!(!store.account_rename(&mina, Some("M")).await.unwrap());
     assert!(!store.account_set_password(&mina, "$argon2id$1", "new").await.unwrap());
+}
+
+pub async fn a_name_is_somebodys_who_came_and_nobodys_whom_others_put_in(store: &dyn Database) {
+    let somebody = async |id| store.is_somebody(&user(id)).await.unwrap();
+    assert!(!somebody("mina").await);
+    store.account_create(&account("mina")).await.unwrap();
+    assert!(somebody("mina").await);
+    store.account_delete(&user("mina")).await.unwrap();
+    assert!(somebody("mina").await, "for ever");
+
+    let founder = Member::new(user("ann"), None, 1);
+    let new = NewRoom { id: room("r"), name: None, visibility: Visibility::Public };
+    store.room_create(&new, &founder).await.unwrap();
+    let put = Change::Put { role: Some(Role::Member), muted_until: None, banned: None };
+    for id in ["joins", "comes", "reads", "never"] {
+        store
+            .member_change(&room("r"), &user("ann"), &user(id), put.clone())
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(!somebody(id).await, "{id}");
+    }
+    let joins = user("joins");
+    let join = Change::Join { name: None };
+    store.member_change(&room("r"), &joins, &joins, join).await.unwrap().unwrap();
+    store.admit(&room("r"), &user("comes"), None).await.unwrap();
+    store.cursor_move(&room("r"), &user("reads"), at(1)).await.unwrap();
+    let two = [Member::new(user("asks"), None, 1), Member::new(user("asked"), None, 1)];
+    store.room_direct(&room("dm~1"), &two).await.unwrap();
+    for (id, came) in [
+        ("ann", true),
+        ("joins", true),
+        ("comes", true),
+        ("reads", true),
+        ("never", false),
+        ("asks", true),
+        ("asked", false),
+    ] {
+        assert_eq!(somebody(id).await, came, "{id}");
+    }
 }
 
 pub async fn a_password_is_changed_by_who_knows_it_and_ends_all_log_ins(store: &dyn Database) {
@@ -145,14 +186,50 @@ pub async fn of_one_log_in_the_last_few_tokens_are_known(store: &dyn Database) {
     store.account_create(&account("mina")).await.unwrap();
     begin(store, "one", 1).await;
     let other = begin(store, "other", 0).await;
-    for n in 1..200 {
-        let rotated = rotate(store, n, n + 1, u64::from(n) * 1_000).await;
+    let end = change_often(store, 1, 200, 100_000).await + GRACE + 1;
+    assert_eq!(rotate(store, 1, 900, end).await, Rotation::Refused, "long forgotten");
+    assert!(matches!(rotate(store, 200, 201, end).await, Rotation::Rotated(_)));
+    assert!(matches!(rotate(store, 199, 901, end).await, Rotation::Reused(_)));
+    assert_eq!(rotate(store, 0, 902, end).await, Rotation::Rotated(other));
+}
+
+/// Changes one token after another, that many ms apart; the time when that is done.
+async fn change_often(store: &dyn Database, first: u32, last: u32, each: u64) -> u64 {
+    let mut now = 0;
+    for n in first..last {
+        now += each;
+        let rotated = rotate(store, n, n + 1, now).await;
         assert!(matches!(rotated, Rotation::Rotated(_)), "{n}: {rotated:?}");
     }
-    assert_eq!(rotate(store, 1, 900, 300_000).await, Rotation::Refused, "long forgotten");
-    assert!(matches!(rotate(store, 200, 201, 300_000).await, Rotation::Rotated(_)));
-    assert!(matches!(rotate(store, 199, 901, 300_000).await, Rotation::Reused(_)));
-    assert_eq!(rotate(store, 0, 902, 300_000).await, Rotation::Rotated(other));
+    now
+}
+
+pub async fn however_often_a_thief_changes_it_a_token_is_known_for_an_hour(store: &dyn Database) {
+    store.account_create(&account("mina")).await.unwrap();
+    let one = begin(store, "one", 1).await;
+    let end = change_often(store, 1, 100, 1_000).await;
+    assert_eq!(rotate(store, 1, 900, end).await, Rotation::Reused(one));
+    assert_eq!(rotate(store, 100, 901, end).await, Rotation::Refused);
+}
+
+pub async fn a_log_in_is_not_renewed_without_end_within_an_hour(store: &dyn Database) {
+    store.account_create(&account("mina")).await.unwrap();
+    let one = begin(store, "one", 1).await;
+    let end = change_often(store, 1, 129, 1_000).await;
+    let again = 1_000 + 3_600_000;
+    assert_eq!(rotate(store, 129, 900, end).await, Rotation::TooMany { until: again });
+    assert!(matches!(rotate(store, 129, 900, again - 1).await, Rotation::TooMany { .. }));
+    assert_eq!(rotate(store, 129, 900, again).await, Rotation::Rotated(one));
+}
+
+pub async fn of_two_that_came_of_one_token_only_one_lives_on(store: &dyn Database) {
+    store.account_create(&account("mina")).await.unwrap();
+    let one = begin(store, "one", 1).await;
+    assert_eq!(rotate(store, 1, 11, 100).await, Rotation::Rotated(one.clone()));
+    assert_eq!(rotate(store, 1, 12, 110).await, Rotation::Rotated(one.clone()));
+    assert_eq!(rotate(store, 12, 13, 1_000).await, Rotation::Rotated(one.clone()));
+    assert_eq!(rotate(store, 11, 14, 1_001).await, Rotation::Reused(one));
+    assert_eq!(rotate(store, 13, 15, 1_002).await, Rotation::Refused);
 }
 
 pub async fn a_log_in_ends_with_any_of_its_tokens(store: &dyn Database) {
@@ -161,8 +238,11 @@ pub async fn a_log_in_ends_with_any_of_its_tokens(store: &dyn Database) {
     let two = begin(store, "two", 2).await;
     rotate(store, 1, 11, 1).await;
     assert_eq!(store.login_end(&hash(9)).await.unwrap(), None);
+    assert_eq!(store.login_of(&hash(9)).await.unwrap(), None);
+    assert_eq!(store.login_of(&hash(1)).await.unwrap(), Some(one.clone()));
     assert_eq!(store.login_end(&hash(1)).await.unwrap(), Some(one));
     assert_eq!(store.login_end(&hash(1)).await.unwrap(), None);
+    assert_eq!(store.login_of(&hash(11)).await.unwrap(), None);
     assert_eq!(rotate(store, 11, 12, 2).await, Rotation::Refused);
     assert_eq!(rotate(store, 2, 22, 2).await, Rotation::Rotated(two));
 }

@@ -33,20 +33,41 @@ fn an_account_has_ten_free_tries_and_then_waits_longer_each_time() {
         now += wait;
         assert_eq!(wrong(&mut throttle, "ann", address(from), 5, now), 1);
     }
-    assert_eq!(waits, [15, 30, 60, 120, 240, 480, 900, 900]);
+    assert_eq!(waits, [15, 30, 60, 120, 240, 480, 480, 900], "one was forgotten on the way");
     assert_eq!(wrong(&mut throttle, "bob", address(1), 5, now), 5, "others are not concerned");
 }
 
 #[test]
-fn what_is_refused_does_not_make_it_longer_and_a_quiet_while_ends_it() {
+fn what_is_refused_does_not_make_it_longer_and_one_is_forgotten_each_quarter_of_an_hour() {
     let (mut throttle, start) = (Throttle::new(ALLOWANCE), Instant::now());
     wrong(&mut throttle, "ann", address(1), 10, start);
     for second in 0..15 {
         assert_eq!(wrong(&mut throttle, "ann", address(2), 100, start + secs(second)), 0);
     }
     assert_eq!(wrong(&mut throttle, "ann", address(3), 1, start + secs(15)), 1);
-    let later = start + secs(15 + 30) + WINDOW;
-    assert_eq!(wrong(&mut throttle, "ann", address(4), 20, later), 10);
+    let later = start + 4 * LONGEST_WAIT;
+    assert_eq!(wrong(&mut throttle, "ann", address(4), 20, later), 3);
+    let much_later = later + 20 * LONGEST_WAIT;
+    assert_eq!(wrong(&mut throttle, "ann", address(5), 20, much_later), 10);
+}
+
+#[test]
+fn however_long_one_pauses_between_tries_there_are_few_in_a_day() {
+    let start = Instant::now();
+    let day = start + secs(86_400);
+    let mut most = 0;
+    for pause in (0..7_200).step_by(30).map(secs) {
+        for at_once in [1, 5, 9, 10, 20] {
+            let (mut throttle, mut now, mut tries) = (Throttle::new(ALLOWANCE), start, 0);
+            while now < day {
+                tries += wrong(&mut throttle, "ann", address(1), at_once, now);
+                let next = throttle.accounts.get(&user("ann")).unwrap().next;
+                now = (now + pause).max(next).max(now + secs(1));
+            }
+            most = most.max(tries);
+        }
+    }
+    assert!((90..120).contains(&most), "{most}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(super) fn routes(table: &mut Table) {
     table.tag("accounts");
     table.add(__path_register, register, &[403, 409, 429]);
     table.add(__path_login, login, &[401, 429]);
-    table.add(__path_refresh, refresh, &[401]);
+    table.add(__path_refresh, refresh, &[401, 429]);
     table.add(__path_logout, logout, &[]);
 }
 
@@ -119,8 +119,9 @@ async fn login(
 
 /// Change a refresh token for new tokens
 ///
-/// The old one works for another 60 s, since the answer may be lost. Used after that, it ends the
-/// log-in: somebody has a copy.
+/// The old one works for another 60 s, since the answer may be lost; of two answers, keep the last.
+/// Used after that, it ends the log-in: somebody has a copy. More than 128 times an hour is too
+/// often.
 #[utoipa::path(post, path = "/api/v1/auth/refresh", operation_id = "refresh", security(()),
     request_body = Refresh,
     responses((status = 200, body = LoggedIn, description = "New tokens of the same log-in.")))]

@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use actix_web_actors::ws::WebsocketContext;
-use moim_shared::clock::now_ms;
 use moim_shared::ids::UserId;
 use moim_shared::store::accounts::Account;
 
@@ -36,7 +35,7 @@ impl Session {
         };
         self.wait_for(ctx, check, |session, checked, _| match checked {
             _ if session.outbox.is_closing() => {}
-            Ok(account) => session.known(connecting, account),
+            Ok((account, asked)) => session.known(connecting, account, asked),
             Err(denied) => {
                 session.report(&denied);
                 session.fail(connecting.receipt.as_deref(), &denied.into());
@@ -44,11 +43,10 @@ impl Session {
         });
     }
 
-    fn known(&mut self, connecting: Connecting, account: Account) {
+    fn known(&mut self, connecting: Connecting, account: Account, asked: u64) {
         let Account { user, name, .. } = account;
         // Of no log-in that could be ended: it ends with the password.
-        let made = self.context.verifier.made_now(&user, now_ms());
-        let proof = Proof { issued_at_ms: Some(made), ..Proof::default() };
+        let proof = Proof { issued_at_ms: Some(asked), ..Proof::default() };
         let grant = Grant::None;
         self.welcome(connecting, Identity { user, name, grant, proof, anonymous: false });
     }

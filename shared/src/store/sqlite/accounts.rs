@@ -23,6 +23,13 @@ pub(super) fn create(writer: &mut Writer, account: &Account) -> QueryResult<Made
     Ok(if added > 0 { Made::New(()) } else { Made::Taken })
 }
 
+/// Whether an account has the name, or had it.
+pub(super) fn is_taken(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<bool> {
+    let row: Option<String> =
+        accounts::table.find(user.as_str()).select(accounts::user_id).first(conn).optional()?;
+    Ok(row.is_some())
+}
+
 pub(super) fn get(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<Option<Account>> {
     let row: Option<(Option<String>, Option<String>, i64)> = accounts::table
         .find(user.as_str())

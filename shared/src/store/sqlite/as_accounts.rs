@@ -1,6 +1,6 @@
 //! [`Accounts`] through the lanes.
 
-use super::{SqliteStore, accounts, logins, revocations};
+use super::{SqliteStore, accounts, logins, members, revocations};
 use crate::BoxFuture;
 use crate::ids::UserId;
 use crate::store::StoreError;
@@ -16,6 +16,15 @@ impl Accounts for SqliteStore {
     ) -> BoxFuture<'a, Result<Made<()>, StoreError>> {
         let account = account.clone();
         Box::pin(self.write((1, 0), move |writer| accounts::create(writer, &account)))
+    }
+
+    fn is_somebody<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let user = user.clone();
+        Box::pin(
+            self.read(move |conn| {
+                Ok(accounts::is_taken(conn, &user)? || members::came(conn, &user)?)
+            }),
+        )
     }
 
     fn account_get<'a>(
@@ -76,6 +85,14 @@ impl Accounts for SqliteStore {
     ) -> BoxFuture<'a, Result<Rotation, StoreError>> {
         let (old, new) = (*old, new.clone());
         Box::pin(self.write((1, 0), move |writer| logins::rotate(writer, &old, &new, now, grace)))
+    }
+
+    fn login_of<'a>(
+        &'a self,
+        refresh: &'a TokenHash,
+    ) -> BoxFuture<'a, Result<Option<Login>, StoreError>> {
+        let refresh = *refresh;
+        Box::pin(self.read(move |conn| logins::of(conn, &refresh)))
     }
 
     fn login_end<'a>(

@@ -12,8 +12,16 @@ use crate::ids::UserId;
 use crate::store::accounts::{Login, NewRefresh, Rotation, TokenHash};
 use crate::store::schema::{accounts, refresh_tokens};
 
-/// Tokens of one log-in that are known: those that were changed for others tell of a theft.
+/// Tokens of one log-in that are known in any case: those that were changed for others tell of a
+/// theft.
 const TOKENS: usize = 32;
+
+/// How long they are known however many there are, in ms, or a thief would change one until the
+/// stolen one is forgotten.
+const KNOWN: u64 = 3_600_000;
+
+/// Tokens of one log-in that were changed within that time. As many are not needed.
+const CHANGED: usize = 128;
 
 /// Rows past their time that one call removes.
 const FORGOTTEN: i64 = 10_000;
@@ -96,6 +104,11 @@ fn find(conn: &mut SqliteConnection, hash: &TokenHash) -> QueryResult<Option<Tok
     }))
 }
 
+/// The log-in that the token belongs to.
+pub(super) fn of(conn: &mut SqliteConnection, hash: &TokenHash) -> QueryResult<Option<Login>> {
+    Ok(find(conn, hash)?.map(|token| token.login))
+}
+
 pub(super) fn rotate(
     writer: &mut Writer,
     old: &TokenHash,
@@ -107,36 +120,46 @@ pub(super) fn rotate(
     let Some(token) = find(conn, old)?.filter(|token| token.expires_at > now) else {
         return Ok(Rotation::Refused);
     };
-    match token.rotated_at {
-        Some(at) if at.saturating_add(grace) < now => {
-            end(conn, &token.login)?;
-            return Ok(Rotation::Reused(token.login));
-        }
-        // The first time counts, or the old one would live as long as it is used.
-        Some(_) => {}
-        None => {
-            diesel::update(refresh_tokens::table.find(&old[..]))
-                .set(refresh_tokens::rotated_at.eq(signed(now)))
-                .execute(conn)?;
-        }
+    if token.rotated_at.is_some_and(|at| at.saturating_add(grace) < now) {
+        end(conn, &token.login)?;
+        return Ok(Rotation::Reused(token.login));
     }
-    forget_oldest(conn, &token.login)?;
+    if let Some(until) = forget_oldest(conn, &token.login, now)? {
+        return Ok(Rotation::TooMany { until });
+    }
+    // All that have not been: of two that came of one, the other is somebody's copy. For each, the
+    // first time counts, or it would live as long as it is used.
+    let current = refresh_tokens::table
+        .filter(refresh_tokens::user_id.eq(token.login.user.as_str()))
+        .filter(refresh_tokens::login.eq(&token.login.id))
+        .filter(refresh_tokens::rotated_at.is_null());
+    diesel::update(current).set(refresh_tokens::rotated_at.eq(signed(now))).execute(conn)?;
     add(conn, &token.login, new)?;
     Ok(Rotation::Rotated(token.login))
 }
 
-/// Leaves the log-in one token less than it may have.
-fn forget_oldest(conn: &mut SqliteConnection, login: &Login) -> QueryResult<()> {
-    let mut tokens: Vec<(i64, Vec<u8>)> = refresh_tokens::table
+/// Of the tokens that were changed for others, forgets the oldest that are not needed any more.
+/// Given a time, there are too many until then.
+fn forget_oldest(conn: &mut SqliteConnection, login: &Login, now: u64) -> QueryResult<Option<u64>> {
+    let mut tokens: Vec<(Option<i64>, Vec<u8>)> = refresh_tokens::table
         .filter(refresh_tokens::user_id.eq(login.user.as_str()))
         .filter(refresh_tokens::login.eq(&login.id))
-        .select((refresh_tokens::expires_at, refresh_tokens::hash))
+        .filter(refresh_tokens::rotated_at.is_not_null())
+        .select((refresh_tokens::rotated_at, refresh_tokens::hash))
         .load(conn)?;
     tokens.sort_unstable_by(|a, b| b.cmp(a));
-    for (_, hash) in tokens.into_iter().skip(TOKENS - 1) {
-        diesel::delete(refresh_tokens::table.find(hash)).execute(conn)?;
+    let known_until = |at: Option<i64>| unsigned(at.unwrap_or_default()).saturating_add(KNOWN);
+    if let Some((at, _)) = tokens.get(CHANGED - 1)
+        && known_until(*at) > now
+    {
+        return Ok(Some(known_until(*at)));
     }
-    Ok(())
+    for (at, hash) in tokens.into_iter().skip(TOKENS - 2) {
+        if known_until(at) <= now {
+            diesel::delete(refresh_tokens::table.find(hash)).execute(conn)?;
+        }
+    }
+    Ok(None)
 }
 
 /// Ends the log-in that the token belongs to.

@@ -134,6 +134,30 @@ fn remove(conn: &mut SqliteConnection, room: &RoomId, user: &UserId) -> QueryRes
     Ok(())
 }
 
+/// Whether the user came into a room by itself, or read in one that others put it into.
+pub(super) fn came(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<bool> {
+    let its_cursor = cursors::room.eq(members::room).and(cursors::user_id.eq(members::user_id));
+    let room: Option<String> = members::table
+        .left_join(cursors::table.on(its_cursor))
+        .filter(members::user_id.eq(user.as_str()))
+        .filter(members::source.ne(PUT).or(cursors::epoch.nullable().is_not_null()))
+        .select(members::room)
+        .first(conn)
+        .optional()?;
+    Ok(room.is_some())
+}
+
+/// Somebody whom others put there is there by itself.
+pub(super) fn has_come(
+    conn: &mut SqliteConnection,
+    room: &RoomId,
+    user: &UserId,
+    source: &str,
+) -> QueryResult<()> {
+    let put = members::table.find((room.as_str(), user.as_str())).filter(members::source.eq(PUT));
+    diesel::update(put).set(members::source.eq(source)).execute(conn).map(drop)
+}
+
 pub(super) fn change(
     writer: &mut Writer,
     room: &RoomId,
@@ -156,7 +180,12 @@ pub(super) fn change(
     };
     let done = match decide(&known, actor, target, change.clone(), now) {
         Err(denied) => return Ok(Err(denied)),
-        Ok(Decision::Nothing) => known.target,
+        Ok(Decision::Nothing) => {
+            if matches!(change, Change::Join { .. }) {
+                has_come(conn, room, target, source)?;
+            }
+            known.target
+        }
         Ok(Decision::Put(member)) => {
             let new = known.target.is_none();
             let member = if new { named(conn, member)? } else { member };

@@ -43,11 +43,14 @@ fn everything(writer: &mut Writer) -> QueryResult<()> {
     members::list(&mut writer.conn, &id, Some(&ann), 10)?;
     cursors::move_on(writer, &id, &bob, Position::new(5, 5))?;
     cursors::rooms_of(&mut writer.conn, &bob, None, 10)?;
+    members::came(&mut writer.conn, &bob)?;
+    members::has_come(&mut writer.conn, &id, &bob, "joined")?;
     members::vanish(writer, &ann, 10)?;
     let account =
         Account { user: bob.clone(), name: None, password_hash: "x".into(), created_at: 1 };
     accounts::create(writer, &account)?;
     accounts::rename(writer, &bob, None)?;
+    accounts::is_taken(&mut writer.conn, &bob)?;
     let login = Login { user: bob.clone(), id: "l".into() };
     let refresh = |n| NewRefresh { hash: [n; 32], expires_at: 100 };
     logins::begin(writer, &login, "x", &refresh(1), 3)?;

@@ -33,7 +33,7 @@ pub(super) fn admit(
     if is_closed_to_grants(writer, room)? {
         return Ok(Access::None);
     }
-    diesel::insert_into(members::table)
+    let added = diesel::insert_into(members::table)
         .values((
             members::room.eq(room.as_str()),
             members::user_id.eq(user.as_str()),
@@ -43,6 +43,9 @@ pub(super) fn admit(
         ))
         .on_conflict_do_nothing()
         .execute(&mut writer.conn)?;
+    if added == 0 {
+        super::members::has_come(&mut writer.conn, room, user, GRANT)?;
+    }
     read::access(&mut writer.conn, room, user)
 }
 

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::result::Error;
 use diesel::sqlite::Sqlite;
 
-use super::members::{self, FOUNDED, PUT};
+use super::members::{self, FOUNDED, JOINED, PUT};
 use super::row::{signed, unsigned};
 use super::write::Writer;
 use crate::ids::{RoomId, UserId};
@@ -114,10 +114,11 @@ pub(super) fn direct(
             _ => return Ok(Made::Taken),
         }
     };
-    for member in two {
+    // Who asks is there by itself.
+    for (member, source) in two.iter().zip([JOINED, PUT]) {
         if members::get(&mut writer.conn, room, &member.user)?.is_none() {
             let member = members::named(&mut writer.conn, member.clone())?;
-            members::put(&mut writer.conn, room, &member, PUT)?;
+            members::put(&mut writer.conn, room, &member, source)?;
         }
     }
     Ok(made)
