@@ -100,6 +100,7 @@ sqlite_keeps!(
     who_vanishes_leaves_every_room_and_an_owner_in_it,
     a_cursor_moves_forward_only_and_for_members_only,
     who_leaves_takes_its_cursor_along,
+    who_went_muted_comes_back_muted,
 );
 
 sqlite_keeps!(

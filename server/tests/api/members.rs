@@ -160,6 +160,28 @@ async fn who_is_muted_reads_and_does_not_send() {
 }
 
 #[tokio::test]
+async fn a_mute_is_not_shaken_off_by_leave_and_join() {
+    let (ann, path) = staffed("public", &[("bob", "member")]).await;
+    let id = path.trim_start_matches("/rooms/");
+    let at = format!("{path}/members/bob");
+    ann.put(&at, json!({ "mutedUntil": 4_000_000_000_000_u64 })).await.ok(200);
+    let plain = Token::of("bob").mint();
+    for token in [plain, Token::of("bob").rooms(&[id]).mint()] {
+        let bob = Caller::with(&SERVER, &token);
+        bob.post(&format!("{path}/leave"), json!({})).await.ok(204);
+        bob.post(&format!("{path}/join"), json!({})).await.ok(200);
+        let say = bob.post(&format!("{path}/messages"), json!({ "body": "x" })).await;
+        say.refused(403, "muted");
+        bob.post(&format!("{path}/leave"), json!({})).await.ok(204);
+        ann.put(&at, json!({})).await.ok(200);
+    }
+    let granted = Caller::with(&SERVER, &Token::of("bob").rooms(&[id]).mint());
+    granted.post(&format!("{path}/leave"), json!({})).await.ok(204);
+    let say = granted.post(&format!("{path}/messages"), json!({ "body": "x" })).await;
+    say.refused(403, "muted");
+}
+
+#[tokio::test]
 async fn a_kick_binds_the_next_message() {
     let (ann, path) = staffed("private", &[("bob", "member")]).await;
     let bob = Caller::of(&SERVER, "bob");
