@@ -154,6 +154,8 @@ async fn who_is_muted_reads_and_does_not_send() {
     bob.get(&format!("{path}/messages")).await.ok(200);
     let other = ann.put(&at, json!({ "role": "member" })).await.ok(200);
     assert_eq!(other["mutedUntil"], until, "what is left out stays");
+    ann.put(&at, json!({ "role": "admin" })).await.ok(200);
+    bob.put(&at, json!({ "mutedUntil": null })).await.refused(409, "bad_request");
     let free = ann.put(&at, json!({ "mutedUntil": null })).await.ok(200);
     assert!(free.get("mutedUntil").is_none());
     say().await.ok(201);
