@@ -13,12 +13,13 @@ use utoipa::ToSchema;
 use super::binding::members_changed;
 use super::rooms::created;
 use super::views::RoomView;
+use super::whole::whole;
 use super::{Api, Input, Json, Table, Who, failure, schema};
 use crate::http::Problem;
 
 pub(super) fn routes(table: &mut Table) {
     table.tag("rooms");
-    table.add(__path_open, open, &[409]);
+    table.add(__path_open, whole(open), &[409]);
 }
 
 /// With whom.

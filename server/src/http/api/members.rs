@@ -13,16 +13,17 @@ use super::binding::members_changed;
 use super::doors::enter;
 use super::rooms::{InRoom, given};
 use super::views::{MemberView, RoleName, Time};
+use super::whole::whole;
 use super::{Api, Input, Json, Path, Query, Table, UserPaging, Who, page, schema};
 use crate::http::Problem;
 
 pub(super) fn routes(table: &mut Table) {
     table.tag("rooms");
-    table.add(__path_join, join, &[403, 404]);
-    table.add(__path_leave, leave, &[403, 404, 409]);
+    table.add(__path_join, whole(join), &[403, 404]);
+    table.add(__path_leave, whole(leave), &[403, 404, 409]);
     table.add(__path_list, list, &[403, 404]);
-    table.add(__path_put, put, &[403, 404, 409]);
-    table.add(__path_kick, kick, &[403, 404, 409]);
+    table.add(__path_put, whole(put), &[403, 404, 409]);
+    table.add(__path_kick, whole(kick), &[403, 404, 409]);
 }
 
 /// A member in the path.
