@@ -108,6 +108,22 @@ async fn roles_bound_who_may_do_what_to_whom() {
 }
 
 #[tokio::test]
+async fn whom_no_path_can_say_is_not_put_in() {
+    let (ann, path) = staffed("private", &[]).await;
+    for unsayable in [".", "..", "%2e", "%2E."] {
+        let put = ann.put(&format!("{path}/members/{unsayable}"), json!({})).await;
+        put.refused(400, "bad_request");
+    }
+    for unsayable in [".", ".."] {
+        let direct = ann.post("/rooms/direct", json!({ "user": unsayable })).await;
+        direct.refused(400, "bad_request");
+    }
+    for sayable in ["...", ".a"] {
+        ann.put(&format!("{path}/members/{sayable}"), json!({})).await.ok(200);
+    }
+}
+
+#[tokio::test]
 async fn nobody_kicks_itself_and_a_room_keeps_its_owner() {
     let (ann, path) = staffed("private", &[("bob", "member")]).await;
     let me = format!("{path}/members/ann");

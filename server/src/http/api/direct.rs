@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::binding::members_changed;
+use super::parts::sayable;
 use super::rooms::created;
 use super::views::RoomView;
 use super::whole::whole;
@@ -26,7 +27,7 @@ pub(super) fn routes(table: &mut Table) {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Direct {
-    #[schema(schema_with = schema::user)]
+    #[schema(schema_with = schema::sayable_user)]
     user: UserId,
 }
 
@@ -48,6 +49,7 @@ async fn open(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let (me, other) = (&who.0.user, &with.user);
+    sayable(other)?;
     if me == other {
         let detail = "a room of two people needs another one than you";
         return Err(Problem::conflict(detail));

@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::binding::members_changed;
 use super::doors::enter;
+use super::parts::sayable;
 use super::rooms::{InRoom, given};
 use super::views::{MemberView, RoleName, Time};
 use super::whole::whole;
@@ -32,7 +33,7 @@ pub(super) fn routes(table: &mut Table) {
 struct OfRoom {
     #[param(required = true, schema_with = schema::room)]
     room: RoomId,
-    #[param(required = true, schema_with = schema::user)]
+    #[param(required = true, schema_with = schema::sayable_user)]
     user: UserId,
 }
 
@@ -132,6 +133,7 @@ async fn put(
     Json(changed): Json<Changed>,
     api: web::Data<Api>,
 ) -> Result<Json<MemberView>, Problem> {
+    sayable(&path.user)?;
     let Changed { role, muted_until, banned } = changed;
     let muted_until = muted_until.map(|until| until.map(|Time(ms)| ms));
     let change = Change::Put { role: role.map(Into::into), muted_until, banned };

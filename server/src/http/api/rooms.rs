@@ -117,8 +117,7 @@ pub(super) fn created(room: RoomView) -> HttpResponse {
 
 /// An id that a path can say, and that means nothing else there.
 fn chosen(id: RoomId) -> Result<RoomId, Problem> {
-    let meant = matches!(id.as_str(), "." | ".." | "direct");
-    if meant || id.is_direct() {
+    if id.is_unsayable() || id.is_direct() {
         let detail = "this id has a meaning of its own; choose another one";
         return Err(Refusal::new(Code::BadRequest, detail).into());
     }

@@ -24,7 +24,7 @@ pub(super) fn admit(
     name: Option<&str>,
 ) -> QueryResult<Access> {
     let now = now_ms();
-    if room.is_direct() {
+    if room.is_direct() || room.is_unsayable() {
         return Ok(Access::None);
     }
     diesel::insert_into(rooms::table)
