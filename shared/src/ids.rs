@@ -100,6 +100,12 @@ impl RoomId {
     /// What the ids of rooms of two people begin with. Nobody chooses such an id.
     pub const DIRECT: &str = "dm~";
 
+    /// True for an id that no path can say, or that means something else there: there is no such
+    /// room, and nobody makes it.
+    pub fn is_unsayable(&self) -> bool {
+        matches!(&*self.0, "." | ".." | "direct")
+    }
+
     /// True for the id of a room of two people.
     pub fn is_direct(&self) -> bool {
         self.0.starts_with(Self::DIRECT)
@@ -122,6 +128,11 @@ impl OriginId {
 }
 
 impl UserId {
+    /// True for an id that no path can say: clients of HTTP take it for a folder.
+    pub fn is_unsayable(&self) -> bool {
+        matches!(&*self.0, "." | "..")
+    }
+
     /// Somebody nobody knows, in the `session`th session of a node. No account's name starts like
     /// this.
     pub fn anonymous(node: &NodeId, session: u64) -> Self {

@@ -89,6 +89,8 @@ pub struct Known {
     pub actor: Option<Member>,
     /// About whom, if it has a row.
     pub target: Option<Member>,
+    /// How long it is muted still that went so; of who has a row, none.
+    pub kept_mute: Option<u64>,
     /// Owners that the room has.
     pub owners: usize,
 }
@@ -100,8 +102,11 @@ pub enum Decision {
     Nothing,
     /// This row stands from now on.
     Put(Member),
-    /// The row goes.
-    Remove,
+    /// The row goes. A mute that runs is kept, or coming back would end it.
+    Remove {
+        /// How long it runs.
+        muted_until: Option<u64>,
+    },
 }
 
 /// Why not.
@@ -141,7 +146,7 @@ pub fn decide(
             Some(member) if member.role == Role::Owner && known.owners < 2 => {
                 Err(Denied::LastOwner)
             }
-            Some(_) => Ok(Decision::Remove),
+            Some(member) => Ok(remove(member, now)),
         },
         Change::Put { role, muted_until, banned } => {
             put(known, actor, target, (role, muted_until, banned), now)
@@ -157,7 +162,7 @@ pub fn decide(
             let member = known.target.as_ref().ok_or(Denied::NoMember)?;
             may_touch(by, member)?;
             // A kick is no pardon: who is banned stays so.
-            Ok(if member.banned { Decision::Nothing } else { Decision::Remove })
+            Ok(if member.banned { Decision::Nothing } else { remove(member, now) })
         }
     }
 }
@@ -175,8 +180,25 @@ pub fn may(actor: Option<&Member>, least: Role) -> Result<(), Denied> {
 fn join(known: &Known, actor: &UserId, name: Option<String>, now: u64) -> Result<Decision, Denied> {
     match &known.actor {
         Some(_) => Ok(Decision::Nothing),
-        None if known.public => Ok(Decision::Put(Member::new(actor.clone(), name, now))),
+        None if known.public => Ok(Decision::Put(known.comes(actor, name, now))),
         None => Err(Denied::NotAMember),
+    }
+}
+
+fn remove(member: &Member, now: u64) -> Decision {
+    Decision::Remove { muted_until: running(member.muted_until, now) }
+}
+
+/// A mute that is not over.
+pub fn running(muted_until: Option<u64>, now: u64) -> Option<u64> {
+    muted_until.filter(|until| *until > now)
+}
+
+impl Known {
+    /// Somebody without a row, as it comes in.
+    fn comes(&self, user: &UserId, name: Option<String>, now: u64) -> Member {
+        let muted_until = running(self.kept_mute, now);
+        Member { muted_until, ..Member::new(user.clone(), name, now) }
     }
 }
 
@@ -191,9 +213,12 @@ fn put(
     if by.role == Role::Member {
         return Err(Denied::NotAllowed);
     }
-    let old = known.target.clone().unwrap_or_else(|| Member::new(target.clone(), None, now));
+    let old = known.target.clone().unwrap_or_else(|| known.comes(target, None, now));
     let oneself = actor == target;
-    if oneself && (banned == Some(true) || matches!(muted_until, Some(Some(_)))) {
+    // A mute of oneself is another's to lift, unless there is nobody above.
+    let pardon = by.role != Role::Owner
+        && muted_until.is_some_and(|until| until != running(old.muted_until, now));
+    if oneself && (banned == Some(true) || matches!(muted_until, Some(Some(_))) || pardon) {
         return Err(Denied::Oneself);
     }
     if !oneself {
@@ -234,7 +259,7 @@ mod tests {
     }
 
     fn known(actor: Option<Member>, target: Option<Member>) -> Known {
-        Known { public: false, actor, target, owners: 1 }
+        Known { public: false, actor, target, kept_mute: None, owners: 1 }
     }
 
     const MUTE: Change = Change::Put { role: None, muted_until: Some(Some(9)), banned: None };
@@ -260,6 +285,28 @@ mod tests {
     }
 
     #[test]
+    fn a_mute_that_runs_outlives_going_and_coming() {
+        let muted = |until| Member { muted_until: Some(until), ..member("bob", Role::Member) };
+        for (until, kept) in [(9, Some(9)), (5, None)] {
+            let gone = Ok(Decision::Remove { muted_until: kept });
+            let mut room = known(Some(member("ann", Role::Admin)), Some(muted(until)));
+            assert_eq!(ask(&room, "bob", Change::Kick), gone);
+            room.actor = Some(muted(until));
+            assert_eq!(ask(&room, "bob", Change::Leave), gone);
+        }
+        for (until, kept) in [(9, Some(9)), (5, None)] {
+            let mut room = Known { kept_mute: Some(until), public: true, ..known(None, None) };
+            let back = |done| matches!(done, Ok(Decision::Put(row)) if row.muted_until == kept);
+            assert!(back(ask(&room, "ann", Change::Join { name: None })));
+            room.actor = Some(member("ann", Role::Admin));
+            assert!(back(ask(&room, "bob", ADD)));
+            let pardon = Change::Put { role: None, muted_until: Some(None), banned: None };
+            let Ok(Decision::Put(bob)) = ask(&room, "bob", pardon) else { panic!() };
+            assert_eq!(bob.muted_until, None);
+        }
+    }
+
+    #[test]
     fn the_last_owner_can_neither_leave_nor_step_down() {
         let owner = member("ann", Role::Owner);
         let mut room = known(Some(owner.clone()), Some(owner));
@@ -267,7 +314,7 @@ mod tests {
         assert_eq!(ask(&room, "ann", Change::Leave), Err(Denied::LastOwner));
         assert_eq!(ask(&room, "ann", step_down.clone()), Err(Denied::LastOwner));
         room.owners = 2;
-        assert_eq!(ask(&room, "ann", Change::Leave), Ok(Decision::Remove));
+        assert_eq!(ask(&room, "ann", Change::Leave), Ok(Decision::Remove { muted_until: None }));
         assert!(matches!(ask(&room, "ann", step_down), Ok(Decision::Put(_))));
     }
 
@@ -308,6 +355,23 @@ mod tests {
         for change in [Change::Kick, BAN, MUTE] {
             assert_eq!(ask(&room, "ann", change), Err(Denied::Oneself));
         }
+    }
+
+    #[test]
+    fn an_admin_does_not_lift_its_own_mute_and_an_owner_does() {
+        let pardon = || Change::Put { role: None, muted_until: Some(None), banned: None };
+        let muted = |role, until| {
+            let ann = Member { muted_until: Some(until), ..member("ann", role) };
+            known(Some(ann.clone()), Some(ann))
+        };
+        assert_eq!(ask(&muted(Role::Admin, 9), "ann", pardon()), Err(Denied::Oneself));
+        assert!(ask(&muted(Role::Admin, 5), "ann", pardon()).is_ok(), "it is over");
+        assert!(ask(&muted(Role::Owner, 9), "ann", pardon()).is_ok());
+        // What the page sends along says nothing new.
+        let step_down =
+            Change::Put { role: Some(Role::Member), muted_until: Some(None), banned: None };
+        let admin = member("ann", Role::Admin);
+        assert!(ask(&known(Some(admin.clone()), Some(admin)), "ann", step_down).is_ok());
     }
 
     #[test]

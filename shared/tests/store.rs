@@ -85,6 +85,7 @@ sqlite_keeps!(
     public_rooms_and_ones_own_are_visible_in_pages,
     ones_own_rooms_come_in_pages_with_where_one_stands,
     unread_ends_at_its_bound,
+    no_grant_makes_a_room_that_no_path_can_say,
     no_grant_opens_a_room_of_two_people,
     a_room_that_a_grant_made_has_no_owner,
 );
@@ -100,6 +101,7 @@ sqlite_keeps!(
     who_vanishes_leaves_every_room_and_an_owner_in_it,
     a_cursor_moves_forward_only_and_for_members_only,
     who_leaves_takes_its_cursor_along,
+    who_went_muted_comes_back_muted,
 );
 
 sqlite_keeps!(

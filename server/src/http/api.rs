@@ -23,6 +23,7 @@ mod schema;
 mod table;
 mod views;
 mod who;
+mod whole;
 
 use std::sync::Arc;
 

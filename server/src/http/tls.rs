@@ -1,8 +1,10 @@
 //! TLS for those who connect: a certificate that is read again when its files change, and
 //! handshakes that are bounded in time and number.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::io;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +15,12 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::Acceptor;
 
 use super::Problem;
 use super::io::Io;
@@ -26,9 +29,12 @@ use crate::refusal::{Code, Refusal};
 /// A handshake that is not done after this never will be.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Handshakes under way at once. One counts from its first byte on: who says nothing takes no
-/// place.
+/// Handshakes under way at once. One counts from the end of the client's first message on: who
+/// says less takes no place.
 const HANDSHAKES: usize = 1_024;
+
+/// And those of one address, so that nobody takes all of them.
+const HANDSHAKES_OF_ONE: usize = 64;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(30);
@@ -41,6 +47,8 @@ pub struct Tls {
     seen: Mutex<Files>,
     current: Mutex<Arc<ServerConfig>>,
     handshakes: Semaphore,
+    /// Those of who has some, or waits for them.
+    of_one: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -60,6 +68,7 @@ impl Tls {
             seen: Mutex::new(files),
             current,
             handshakes: Semaphore::new(HANDSHAKES),
+            of_one: Mutex::default(),
         })
     }
 
@@ -103,12 +112,50 @@ impl Tls {
                 refuse_plain(&mut stream).await?;
                 return Err(io::Error::other("HTTP without TLS"));
             }
+            let address = stream.peer_addr()?.ip();
+            let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+            let share = Share::of(self, block(address));
+            // One's own first: who waits for it keeps no place from others.
+            let _own = share.own.acquire().await.map_err(io::Error::other)?;
             let _place = self.handshakes.acquire().await.map_err(io::Error::other)?;
             let config = self.current.lock().clone();
-            let stream = TlsAcceptor::from(config).accept(stream).await?;
+            let stream = hello.into_stream(config).await?;
             Ok(Io::Tls(Box::new(stream.into())))
         });
         bounded.await.unwrap_or_else(|late| Err(io::Error::new(io::ErrorKind::TimedOut, late)))
+    }
+}
+
+/// What an address has of the handshakes, as long as anybody holds it.
+struct Share<'a> {
+    tls: &'a Tls,
+    address: IpAddr,
+    own: Arc<Semaphore>,
+}
+
+impl<'a> Share<'a> {
+    fn of(tls: &'a Tls, address: IpAddr) -> Self {
+        let mut all = tls.of_one.lock();
+        let own = all.entry(address).or_insert_with(|| Semaphore::new(HANDSHAKES_OF_ONE).into());
+        Self { tls, address, own: own.clone() }
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        let mut all = self.tls.of_one.lock();
+        // The map's and this one.
+        if Arc::strong_count(&self.own) == 2 {
+            all.remove(&self.address);
+        }
+    }
+}
+
+/// What somebody has for certain: an IPv6 network of 64 bits is given to each.
+fn block(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !0 << 64).into(),
+        address => address,
     }
 }
 
@@ -179,6 +226,27 @@ mod tests {
     fn made() -> (String, String) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_and_a_share_goes_with_the_last_who_holds_it() {
+        let of = |text: &str| block(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1:2"), of("2001:db8::3"));
+        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        let directory = tempfile::tempdir().unwrap();
+        let [cert, key] = ["cert.pem", "key.pem"].map(|name| directory.path().join(name));
+        let made = made();
+        std::fs::write(&cert, made.0).unwrap();
+        std::fs::write(&key, made.1).unwrap();
+        let tls = Tls::open(&cert, &key).unwrap();
+        let first = Share::of(&tls, of("192.0.2.1"));
+        let second = Share::of(&tls, of("192.0.2.1"));
+        assert!(Arc::ptr_eq(&first.own, &second.own));
+        drop(first);
+        assert_eq!(tls.of_one.lock().len(), 1);
+        drop(second);
+        assert!(tls.of_one.lock().is_empty());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Bodies that are odd, and methods that a path does not have.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::SERVER;
@@ -83,4 +85,13 @@ async fn a_method_that_a_path_does_not_have_is_told_which_it_has() {
 async fn a_token_is_asked_for_before_the_body_is_read() {
     let asked = SERVER.ask("PATCH /api/v1/me").body("text/plain", &vec![b'x'; 1 << 20]);
     asked.refused(401, "bad_request");
+}
+
+#[tokio::test]
+async fn one_that_does_not_come_is_not_waited_for_without_end() {
+    let start = Instant::now();
+    let ask = login().header("Content-Type", "application/json").header("Content-Length", "9");
+    let answer = tokio::task::spawn_blocking(move || ask.answer()).await.unwrap();
+    answer.refused(408, "bad_request");
+    assert!(start.elapsed() > Duration::from_secs(9), "{:?}", start.elapsed());
 }

@@ -1,5 +1,9 @@
 //! What a change over REST does to sessions that are open.
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::SERVER;
@@ -102,4 +106,51 @@ async fn those_who_watch_are_told_of_members_and_cursors() {
     ann.put(&format!("/me/rooms/{id}/cursor"), cursor).await.ok(200);
     let read = bob.wait_for(told("read")).await.json();
     assert_eq!((&read["user"], &read["position"]), (&json!("ann"), &sent["position"]));
+}
+
+/// Asks for it and resets the connection `after`.
+fn ask_and_reset(start: &str, body: &str, after: Duration) {
+    let mut stream = TcpStream::connect(SERVER.address).unwrap();
+    let request = format!(
+        "{start} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        Token::of("ann").mint(),
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    // Finer than tokio's clock.
+    std::thread::sleep(after);
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_stored_is_told_although_who_asked_is_gone() {
+    let (ann, bob, id) = with_bob().await;
+    bob.close().await;
+    let path = format!("/rooms/{id}/members/bob");
+    let mut stored = 0;
+    for n in 0..80 {
+        let (ban, start) = (n % 2 == 0, format!("/api/v1{path}"));
+        ann.put(&path, json!({ "banned": false })).await.ok(200);
+        let mut bob = Client::connect_with(&SERVER, "1.2", &Token::of("bob").mint()).await;
+        bob.subscribe_room(&id).await;
+        let after = Duration::from_micros(25 * n);
+        if ban {
+            ask_and_reset(&format!("PUT {start}"), r#"{"banned":true}"#, after);
+        } else {
+            ask_and_reset(&format!("DELETE {start}"), "", after);
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let members = ann.get(&format!("/rooms/{id}/members?after=ann")).await.ok(200);
+        let bob_row = members["members"].get(0);
+        if bob_row.is_none_or(|row| row["banned"] == true) {
+            stored += 1;
+            if ban {
+                bob.expect_close(4001).await;
+            } else {
+                assert_eq!(bob.expect_error().await.at("code"), "not_a_member");
+            }
+        }
+    }
+    assert!(stored > 5, "nearly nothing was stored: {stored}");
 }

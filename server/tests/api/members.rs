@@ -108,6 +108,22 @@ async fn roles_bound_who_may_do_what_to_whom() {
 }
 
 #[tokio::test]
+async fn whom_no_path_can_say_is_not_put_in() {
+    let (ann, path) = staffed("private", &[]).await;
+    for unsayable in [".", "..", "%2e", "%2E."] {
+        let put = ann.put(&format!("{path}/members/{unsayable}"), json!({})).await;
+        put.refused(400, "bad_request");
+    }
+    for unsayable in [".", ".."] {
+        let direct = ann.post("/rooms/direct", json!({ "user": unsayable })).await;
+        direct.refused(400, "bad_request");
+    }
+    for sayable in ["...", ".a"] {
+        ann.put(&format!("{path}/members/{sayable}"), json!({})).await.ok(200);
+    }
+}
+
+#[tokio::test]
 async fn nobody_kicks_itself_and_a_room_keeps_its_owner() {
     let (ann, path) = staffed("private", &[("bob", "member")]).await;
     let me = format!("{path}/members/ann");
@@ -154,9 +170,33 @@ async fn who_is_muted_reads_and_does_not_send() {
     bob.get(&format!("{path}/messages")).await.ok(200);
     let other = ann.put(&at, json!({ "role": "member" })).await.ok(200);
     assert_eq!(other["mutedUntil"], until, "what is left out stays");
+    ann.put(&at, json!({ "role": "admin" })).await.ok(200);
+    bob.put(&at, json!({ "mutedUntil": null })).await.refused(409, "bad_request");
     let free = ann.put(&at, json!({ "mutedUntil": null })).await.ok(200);
     assert!(free.get("mutedUntil").is_none());
     say().await.ok(201);
+}
+
+#[tokio::test]
+async fn a_mute_is_not_shaken_off_by_leave_and_join() {
+    let (ann, path) = staffed("public", &[("bob", "member")]).await;
+    let id = path.trim_start_matches("/rooms/");
+    let at = format!("{path}/members/bob");
+    ann.put(&at, json!({ "mutedUntil": 4_000_000_000_000_u64 })).await.ok(200);
+    let plain = Token::of("bob").mint();
+    for token in [plain, Token::of("bob").rooms(&[id]).mint()] {
+        let bob = Caller::with(&SERVER, &token);
+        bob.post(&format!("{path}/leave"), json!({})).await.ok(204);
+        bob.post(&format!("{path}/join"), json!({})).await.ok(200);
+        let say = bob.post(&format!("{path}/messages"), json!({ "body": "x" })).await;
+        say.refused(403, "muted");
+        bob.post(&format!("{path}/leave"), json!({})).await.ok(204);
+        ann.put(&at, json!({})).await.ok(200);
+    }
+    let granted = Caller::with(&SERVER, &Token::of("bob").rooms(&[id]).mint());
+    granted.post(&format!("{path}/leave"), json!({})).await.ok(204);
+    let say = granted.post(&format!("{path}/messages"), json!({ "body": "x" })).await;
+    say.refused(403, "muted");
 }
 
 #[tokio::test]

@@ -141,6 +141,20 @@ async fn who_never_shakes_hands_holds_nobody_up_and_is_let_go() {
 }
 
 #[tokio::test]
+async fn many_who_begin_to_shake_hands_keep_nobody_out() {
+    let it = Encrypted::with(&[]);
+    let mut begun = Vec::new();
+    for _ in 0..1_100 {
+        let mut stream = TcpStream::connect(it.server.address).await.unwrap();
+        stream.write_all(&[22]).await.unwrap();
+        begun.push(stream);
+    }
+    let asked = Instant::now();
+    assert_eq!(it.get("/livez").await.status, 200);
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
 async fn who_speaks_plain_http_is_told_and_the_connection_closes() {
     let it = Encrypted::with(&[]);
     let answer = it.server.get("/livez");

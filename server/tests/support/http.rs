@@ -63,7 +63,7 @@ impl Ask {
     #[track_caller]
     pub fn answer(self) -> Answer {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(2 * DEADLINE)).unwrap();
+        stream.set_read_timeout(Some(3 * DEADLINE)).unwrap();
         let mut request = format!("{} HTTP/1.1\r\n", self.start).into_bytes();
         for (name, value) in &self.headers {
             request.extend(format!("{name}: {value}\r\n").bytes());

@@ -205,7 +205,7 @@ pub trait Rooms: Send + Sync + 'static {
 
     /// Asks [`crate::membership::decide`] and carries it out in one transaction. `Ok(None)`: the
     /// target has no row now. Whoever is put in is called as its account is; whoever goes takes its
-    /// cursor along.
+    /// cursor along and leaves a mute that runs, for when it comes back, also by a grant.
     fn member_change<'a>(
         &'a self,
         room: &'a RoomId,
@@ -215,7 +215,7 @@ pub trait Rooms: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Result<Option<Member>, Denied>, StoreError>>;
 
     /// Takes `user` out of all its rooms, for the end of its account; where it was the last owner,
-    /// the member with the highest role that came first is one now. Bans stay. Which rooms changed;
+    /// the member with the highest role that came first is one now. Bans and mutes stay. Which rooms changed;
     /// after an error some may have, and the same call again does the rest.
     fn member_vanish<'a>(
         &'a self,

@@ -61,6 +61,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    kept_mutes (room, user_id) {
+        room -> Text,
+        user_id -> Text,
+        muted_until -> BigInt,
+    }
+}
+
+diesel::table! {
     cursors (room, user_id) {
         room -> Text,
         user_id -> Text,

@@ -193,3 +193,35 @@ pub async fn who_leaves_takes_its_cursor_along(store: &dyn Database) {
     let own = store.rooms_of(&user("bob"), None, 1).await.unwrap();
     assert_eq!(own[0].read, Position::ZERO);
 }
+
+pub async fn who_went_muted_comes_back_muted(store: &dyn Database) {
+    let id = made(store, "r", "ann", Visibility::Public).await;
+    let bob = user("bob");
+    let mute = |until| Change::Put { role: None, muted_until: Some(until), banned: None };
+    let far = 4_000_000_000_000;
+    let muted = Access::Muted { until: far };
+    let join = || Change::Join { name: None };
+    change(store, &id, "ann", "bob", mute(Some(far))).await.unwrap();
+    for (by, going) in [("bob", Change::Leave), ("ann", Change::Kick)] {
+        let go = async || change(store, &id, by, "bob", going.clone()).await.unwrap();
+        assert_eq!(go().await, None);
+        change(store, &id, "bob", "bob", join()).await.unwrap();
+        assert_eq!(store.access(&id, &bob).await.unwrap(), muted, "joined");
+        go().await;
+        assert_eq!(store.admit(&id, &bob, None).await.unwrap(), muted, "by a grant");
+        go().await;
+        change(store, &id, "ann", "bob", ADD).await.unwrap();
+        assert_eq!(store.access(&id, &bob).await.unwrap(), muted, "put in");
+    }
+    store.member_vanish(&bob).await.unwrap();
+    assert_eq!(store.admit(&id, &bob, None).await.unwrap(), muted, "its account ended");
+    // It is kept once: a pardon after it came back is one for good.
+    change(store, &id, "ann", "bob", mute(None)).await.unwrap();
+    change(store, &id, "bob", "bob", Change::Leave).await.unwrap();
+    assert_eq!(store.admit(&id, &bob, None).await.unwrap(), Access::Member);
+    // One that is over is not kept.
+    change(store, &id, "ann", "bob", mute(Some(1))).await.unwrap();
+    change(store, &id, "bob", "bob", Change::Leave).await.unwrap();
+    let back = change(store, &id, "bob", "bob", join()).await.unwrap();
+    assert_eq!(back.unwrap().muted_until, None);
+}

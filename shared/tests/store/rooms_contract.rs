@@ -289,6 +289,14 @@ pub async fn unread_ends_at_its_bound(store: &dyn Database) {
     assert_eq!(u64::from(unread().await), most - 11);
 }
 
+pub async fn no_grant_makes_a_room_that_no_path_can_say(store: &dyn Database) {
+    for unsayable in [".", "..", "direct"] {
+        let id = room(unsayable);
+        assert_eq!(store.admit(&id, &user("eve"), None).await.unwrap(), Access::None);
+        assert_eq!(store.room_get(&id).await.unwrap(), None);
+    }
+}
+
 pub async fn no_grant_opens_a_room_of_two_people(store: &dyn Database) {
     let (id, eve) = (room("dm~1"), user("eve"));
     assert_eq!(store.admit(&id, &eve, None).await.unwrap(), Access::None, "nor makes one");

@@ -11,21 +11,23 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::binding::members_changed;
+use super::parts::sayable;
 use super::rooms::created;
 use super::views::RoomView;
+use super::whole::whole;
 use super::{Api, Input, Json, Table, Who, failure, schema};
 use crate::http::Problem;
 
 pub(super) fn routes(table: &mut Table) {
     table.tag("rooms");
-    table.add(__path_open, open, &[409]);
+    table.add(__path_open, whole(open), &[409]);
 }
 
 /// With whom.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Direct {
-    #[schema(schema_with = schema::user)]
+    #[schema(schema_with = schema::sayable_user)]
     user: UserId,
 }
 
@@ -47,6 +49,7 @@ async fn open(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let (me, other) = (&who.0.user, &with.user);
+    sayable(other)?;
     if me == other {
         let detail = "a room of two people needs another one than you";
         return Err(Problem::conflict(detail));

@@ -83,11 +83,12 @@ fn components(
 }
 
 /// How requests are refused: by status, the name in the document, what it means.
-const REFUSALS: [(u16, &str, &str); 9] = [
+const REFUSALS: [(u16, &str, &str); 10] = [
     (400, "BadRequest", "`bad_request`: not what this route takes; `detail` says what is wrong."),
     (401, "Unauthorized", "`bad_request`, `expired`: the credentials are missing, wrong or ended."),
     (403, "Forbidden", "`not_a_member`, `muted`, `banned`, `bad_request`: not for you."),
     (404, "NotFound", "`unknown_destination`: there is no such thing."),
+    (408, "TooSlow", "`bad_request`: the body did not come in time."),
     (409, "Conflict", "`name_reused`, `bad_request`: the name is taken, or a rule forbids it now."),
     (413, "TooLarge", "`too_large`: larger than a limit."),
     (415, "WrongType", "`bad_request`: the body has to be `application/json`."),

@@ -1,5 +1,7 @@
 //! A JSON body: read up to a bound, and refused with a problem document that says what is wrong.
 
+use std::time::Duration;
+
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, Responder, web};
@@ -16,6 +18,9 @@ use crate::refusal::{Code, Refusal};
 /// A body: `Json<T>` as an argument of a handler, or as what it answers.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
+
+/// A body that is not there after this never will be.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What may come as a body. Say `#[serde(deny_unknown_fields)]` on it.
 pub trait Input: DeserializeOwned + 'static {
@@ -34,7 +39,8 @@ impl<T: Input> FromRequest for Json<T> {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             is_json(&request)?;
-            parse(&read(&request, payload, most).await?)
+            let body = tokio::time::timeout(PATIENCE, read(&request, payload, most)).await;
+            parse(&body.unwrap_or_else(|_| Err(too_slow()))?)
         })
     }
 }
@@ -88,6 +94,11 @@ async fn read(
 
 fn bad(detail: String) -> Problem {
     Refusal::new(Code::BadRequest, detail).into()
+}
+
+fn too_slow() -> Problem {
+    let detail = format!("the body was not there after {} seconds", PATIENCE.as_secs());
+    Problem::new(StatusCode::REQUEST_TIMEOUT, Refusal::new(Code::BadRequest, detail))
 }
 
 fn too_large(most: usize) -> Problem {

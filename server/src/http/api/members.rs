@@ -11,18 +11,20 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::binding::members_changed;
 use super::doors::enter;
+use super::parts::sayable;
 use super::rooms::{InRoom, given};
 use super::views::{MemberView, RoleName, Time};
+use super::whole::whole;
 use super::{Api, Input, Json, Path, Query, Table, UserPaging, Who, page, schema};
 use crate::http::Problem;
 
 pub(super) fn routes(table: &mut Table) {
     table.tag("rooms");
-    table.add(__path_join, join, &[403, 404]);
-    table.add(__path_leave, leave, &[403, 404, 409]);
+    table.add(__path_join, whole(join), &[403, 404]);
+    table.add(__path_leave, whole(leave), &[403, 404, 409]);
     table.add(__path_list, list, &[403, 404]);
-    table.add(__path_put, put, &[403, 404, 409]);
-    table.add(__path_kick, kick, &[403, 404, 409]);
+    table.add(__path_put, whole(put), &[403, 404, 409]);
+    table.add(__path_kick, whole(kick), &[403, 404, 409]);
 }
 
 /// A member in the path.
@@ -31,7 +33,7 @@ pub(super) fn routes(table: &mut Table) {
 struct OfRoom {
     #[param(required = true, schema_with = schema::room)]
     room: RoomId,
-    #[param(required = true, schema_with = schema::user)]
+    #[param(required = true, schema_with = schema::sayable_user)]
     user: UserId,
 }
 
@@ -131,6 +133,7 @@ async fn put(
     Json(changed): Json<Changed>,
     api: web::Data<Api>,
 ) -> Result<Json<MemberView>, Problem> {
+    sayable(&path.user)?;
     let Changed { role, muted_until, banned } = changed;
     let muted_until = muted_until.map(|until| until.map(|Time(ms)| ms));
     let change = Change::Put { role: role.map(Into::into), muted_until, banned };

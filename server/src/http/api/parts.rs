@@ -45,6 +45,14 @@ fn bad(error: &dyn std::fmt::Display) -> Problem {
     Refusal::new(Code::BadRequest, error.to_string()).into()
 }
 
+/// Refuses a user whom no path can say, before somebody puts it where paths are.
+pub fn sayable(user: &UserId) -> Result<(), Problem> {
+    if user.is_unsayable() {
+        return Err(bad(&"no path can say the id of this user"));
+    }
+    Ok(())
+}
+
 /// The most that a page may have.
 pub const PAGE_MOST: usize = 200;
 /// And what it has when nobody says.

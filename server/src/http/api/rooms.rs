@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::binding::members_changed;
 use super::doors::see;
 use super::views::{RoomView, Visibility};
+use super::whole::whole;
 use super::{Api, Input, Json, Path, Query, RoomPaging, Table, Who, page, schema};
 use crate::http::Problem;
 use crate::refusal::{Code, Refusal};
@@ -21,10 +22,10 @@ use crate::token::said_name;
 pub(super) fn routes(table: &mut Table) {
     table.tag("rooms");
     table.add(__path_list, list, &[]);
-    table.add(__path_create, create, &[409]);
+    table.add(__path_create, whole(create), &[409]);
     table.add(__path_get, get, &[403, 404]);
-    table.add(__path_change, change, &[403, 404]);
-    table.add(__path_delete, delete, &[403, 404]);
+    table.add(__path_change, whole(change), &[403, 404]);
+    table.add(__path_delete, whole(delete), &[403, 404]);
 }
 
 /// A room in the path.
@@ -116,8 +117,7 @@ pub(super) fn created(room: RoomView) -> HttpResponse {
 
 /// An id that a path can say, and that means nothing else there.
 fn chosen(id: RoomId) -> Result<RoomId, Problem> {
-    let meant = matches!(id.as_str(), "." | ".." | "direct");
-    if meant || id.is_direct() {
+    if id.is_unsayable() || id.is_direct() {
         let detail = "this id has a meaning of its own; choose another one";
         return Err(Refusal::new(Code::BadRequest, detail).into());
     }

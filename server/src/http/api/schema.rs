@@ -56,6 +56,11 @@ pub fn user() -> Object {
     text().pattern(Some(r"^[!-.0-9;-\[\]-~]{1,128}$")).examples([json!("mina")]).build()
 }
 
+/// The id of a user that a path can say.
+pub fn sayable_user() -> Object {
+    text().pattern(Some(r"^(?!\.{1,2}$)[!-.0-9;-\[\]-~]{1,128}$")).examples([json!("mina")]).build()
+}
+
 /// The id of a user that has an account.
 pub fn new_user() -> Object {
     text()

@@ -31,7 +31,7 @@ impl Table {
     /// Adds a route: what `#[utoipa::path]` says of a handler (`__path_` with its name), the
     /// handler, and the statuses that it refuses with.
     ///
-    /// Added to these are those that follow from the rest: 400 and, for a body, 413 and 415 where
+    /// Added to these are those that follow from the rest: 400 and, for a body, 408, 413 and 415 where
     /// there is something to get wrong; 401 where a token is needed; 503.
     pub fn add<P, H, A>(&mut self, _: P, handler: H, refusals: &[u16])
     where
@@ -85,8 +85,9 @@ fn implied(operation: &Operation) -> impl Iterator<Item = u16> {
     let taken = body || operation.parameters.as_ref().is_some_and(|all| !all.is_empty());
     let open = |all: &Vec<SecurityRequirement>| all.contains(&SecurityRequirement::default());
     let token = !operation.security.as_ref().is_some_and(open);
-    let all = [(taken, 400), (token, 401), (body, 413), (body, 415), (true, 503)];
-    all.into_iter().filter_map(|(applies, status)| applies.then_some(status))
+    let bodies = [(body, 408), (body, 413), (body, 415)];
+    let all = [(taken, 400), (token, 401), (true, 503)].into_iter().chain(bodies);
+    all.filter_map(|(applies, status)| applies.then_some(status))
 }
 
 const fn http(method: &HttpMethod) -> Method {

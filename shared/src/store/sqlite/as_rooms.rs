@@ -130,9 +130,9 @@ impl Rooms for SqliteStore {
         Box::pin(async move {
             let mut all = Vec::new();
             loop {
-                let user = user.clone();
+                let (user, now) = (user.clone(), now_ms());
                 let part = self
-                    .write((VANISH, 0), move |writer| members::vanish(writer, &user, VANISH))
+                    .write((VANISH, 0), move |writer| members::vanish(writer, &user, VANISH, now))
                     .await?;
                 let last = part.len() < VANISH;
                 all.extend(part);

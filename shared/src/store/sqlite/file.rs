@@ -1,7 +1,8 @@
 //! The file: its lock, its connections, and what must hold before anything is stored in it.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use diesel::connection::SimpleConnection;
@@ -39,7 +40,8 @@ impl Database {
     pub(super) fn prepare(path: &Path) -> Result<Self, StoreError> {
         let path = std::path::absolute(path).map_err(|error| unusable(path, &error))?;
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| unusable(folder, &error))?;
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|error| unusable(folder, &error))?;
         }
         if path.is_dir() {
             return Err(StoreError::Unusable(format!(
@@ -49,6 +51,7 @@ impl Database {
             )));
         }
         let lock = lock(&path)?;
+        make(&path)?;
         let database = Self { url: url(&path)?, log: beside(&path, "-wal"), path, _lock: lock };
         let mut conn = database.establish("rwc")?;
         database.run(&mut conn, "PRAGMA busy_timeout=5000")?;
@@ -174,6 +177,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(&name)
         .map_err(|error| unusable(&name, &error))?;
     match file.try_lock() {
@@ -185,6 +189,15 @@ fn lock(path: &Path) -> Result<File, StoreError> {
             name.display()
         ))),
         Err(TryLockError::Error(error)) => Err(unusable(&name, &error)),
+    }
+}
+
+/// Makes the file when it is missing, for nobody else to read: SQLite would make it for everybody,
+/// and gives its log the mode of the file.
+fn make(path: &Path) -> Result<(), StoreError> {
+    match File::options().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(unusable(path, &error)),
+        _ => Ok(()),
     }
 }
 
@@ -221,6 +234,30 @@ fn url(path: &Path) -> Result<String, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_it_makes_is_for_nobody_else_and_what_was_there_keeps_its_mode() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("data");
+        let path = folder.join("moim.db");
+        let database = Database::prepare(&path).unwrap();
+        let mut conn = database.writer().unwrap();
+        database.run(&mut conn, "PRAGMA user_version=7").unwrap();
+        assert_eq!(mode(&folder), 0o700);
+        for suffix in ["", "-wal", "-shm", ".lock"] {
+            assert_eq!(mode(&beside(&path, suffix)), 0o600, "{suffix}");
+        }
+        drop((conn, database));
+        for path in [&folder, &path] {
+            let wide = mode(path) | 0o040;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(wide)).unwrap();
+        }
+        Database::prepare(&path).unwrap();
+        assert_eq!((mode(&folder), mode(&path)), (0o740, 0o640));
+    }
 
     #[test]
     fn migrations_go_down_and_up_again() {

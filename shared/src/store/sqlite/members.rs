@@ -8,10 +8,10 @@ use super::rooms::{self, unreadable};
 use super::row::{position, signed, unsigned};
 use super::write::Writer;
 use crate::ids::{RoomId, UserId};
-use crate::membership::{Change, Decision, Denied, Known, Member, Role, decide};
+use crate::membership::{Change, Decision, Denied, Known, Member, Role, decide, running};
 use crate::position::Position;
 use crate::store::rooms::{Reader, Visibility};
-use crate::store::schema::{accounts, cursors, members};
+use crate::store::schema::{accounts, cursors, kept_mutes, members};
 
 /// `members.source`: how somebody came in.
 pub(super) const FOUNDED: &str = "founded";
@@ -158,6 +158,46 @@ pub(super) fn has_come(
     diesel::update(put).set(members::source.eq(source)).execute(conn).map(drop)
 }
 
+/// A mute that somebody went with, over or not.
+pub(super) fn kept_mute(
+    conn: &mut SqliteConnection,
+    room: &RoomId,
+    user: &UserId,
+) -> QueryResult<Option<u64>> {
+    let row = kept_mutes::table.find((room.as_str(), user.as_str()));
+    let until: Option<i64> = row.select(kept_mutes::muted_until).first(conn).optional()?;
+    Ok(until.map(unsigned))
+}
+
+/// It stands in the member's row from now on.
+pub(super) fn forget_mute(
+    conn: &mut SqliteConnection,
+    room: &RoomId,
+    user: &UserId,
+) -> QueryResult<()> {
+    let row = kept_mutes::table.find((room.as_str(), user.as_str()));
+    diesel::delete(row).execute(conn).map(drop)
+}
+
+/// Those of the room that are over go with it, so that they do not heap up.
+fn keep_mute(
+    conn: &mut SqliteConnection,
+    room: &RoomId,
+    user: &UserId,
+    muted_until: Option<u64>,
+    now: u64,
+) -> QueryResult<()> {
+    let Some(until) = muted_until else { return Ok(()) };
+    let of_room = kept_mutes::table.filter(kept_mutes::room.eq(room.as_str()));
+    diesel::delete(of_room.filter(kept_mutes::muted_until.le(signed(now)))).execute(conn)?;
+    let row = (
+        kept_mutes::room.eq(room.as_str()),
+        kept_mutes::user_id.eq(user.as_str()),
+        kept_mutes::muted_until.eq(signed(until)),
+    );
+    diesel::replace_into(kept_mutes::table).values(row).execute(conn).map(drop)
+}
+
 pub(super) fn change(
     writer: &mut Writer,
     room: &RoomId,
@@ -176,6 +216,7 @@ pub(super) fn change(
         public: info.visibility == Visibility::Public,
         actor: get(conn, room, actor)?,
         target: get(conn, room, target)?,
+        kept_mute: kept_mute(conn, room, target)?,
         owners: owners(conn, room)?,
     };
     let done = match decide(&known, actor, target, change.clone(), now) {
@@ -190,10 +231,14 @@ pub(super) fn change(
             let new = known.target.is_none();
             let member = if new { named(conn, member)? } else { member };
             put(conn, room, &member, source)?;
+            if known.kept_mute.is_some() {
+                forget_mute(conn, room, target)?;
+            }
             Some(member)
         }
-        Ok(Decision::Remove) => {
+        Ok(Decision::Remove { muted_until }) => {
             remove(conn, room, target)?;
+            keep_mute(conn, room, target, muted_until, now)?;
             None
         }
     };
@@ -222,19 +267,25 @@ pub(super) fn named(conn: &mut SqliteConnection, member: Member) -> QueryResult<
 }
 
 /// Takes the user out of up to `most` rooms.
-pub(super) fn vanish(writer: &mut Writer, user: &UserId, most: usize) -> QueryResult<Vec<RoomId>> {
+pub(super) fn vanish(
+    writer: &mut Writer,
+    user: &UserId,
+    most: usize,
+    now: u64,
+) -> QueryResult<Vec<RoomId>> {
     let conn = &mut writer.conn;
-    let rows: Vec<(String, String)> = members::table
+    let rows: Vec<(String, String, Option<i64>)> = members::table
         .filter(members::user_id.eq(user.as_str()))
         .filter(members::banned.eq(false))
         .order(members::room)
         .limit(signed(most as u64))
-        .select((members::room, members::role))
+        .select((members::room, members::role, members::muted_until))
         .load(conn)?;
     let mut left = Vec::with_capacity(rows.len());
-    for (room, role) in rows {
+    for (room, role, muted_until) in rows {
         let room = RoomId::parse(&room).map_err(unreadable)?;
         remove(conn, &room, user)?;
+        keep_mute(conn, &room, user, running(muted_until.map(unsigned), now), now)?;
         if role == Role::Owner.as_str() && owners(conn, &room)? == 0 {
             pass_on(conn, &room)?;
         }

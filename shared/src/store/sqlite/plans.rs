@@ -39,13 +39,17 @@ fn everything(writer: &mut Writer) -> QueryResult<()> {
     rooms::visible(&mut writer.conn, &ann, Some(&id), 10)?;
     let put = Change::Put { role: Some(Role::Admin), muted_until: None, banned: None };
     members::change(writer, &id, &ann, &bob, &put, 1)?.unwrap();
+    let mute = Change::Put { role: None, muted_until: Some(Some(9)), banned: None };
+    members::change(writer, &id, &ann, &bob, &mute, 1)?.unwrap();
+    members::change(writer, &id, &ann, &bob, &Change::Kick, 1)?.unwrap();
+    members::change(writer, &id, &ann, &bob, &put, 1)?.unwrap();
     members::reader(&mut writer.conn, &id, &ann)?;
     members::list(&mut writer.conn, &id, Some(&ann), 10)?;
     cursors::move_on(writer, &id, &bob, Position::new(5, 5))?;
     cursors::rooms_of(&mut writer.conn, &bob, None, 10)?;
     members::came(&mut writer.conn, &bob)?;
     members::has_come(&mut writer.conn, &id, &bob, "joined")?;
-    members::vanish(writer, &ann, 10)?;
+    members::vanish(writer, &ann, 10, 1)?;
     let account =
         Account { user: bob.clone(), name: None, password_hash: "x".into(), created_at: 1 };
     accounts::create(writer, &account)?;

@@ -3,11 +3,12 @@
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
-use super::read;
 use super::row::signed;
 use super::write::Writer;
+use super::{members as people, read};
 use crate::clock::now_ms;
 use crate::ids::{RoomId, UserId};
+use crate::membership::running;
 use crate::store::Access;
 use crate::store::schema::{epochs, members, rooms};
 
@@ -22,29 +23,34 @@ pub(super) fn admit(
     user: &UserId,
     name: Option<&str>,
 ) -> QueryResult<Access> {
-    let now = signed(now_ms());
-    if room.is_direct() {
+    let now = now_ms();
+    if room.is_direct() || room.is_unsayable() {
         return Ok(Access::None);
     }
     diesel::insert_into(rooms::table)
-        .values((rooms::id.eq(room.as_str()), rooms::created_at.eq(now)))
+        .values((rooms::id.eq(room.as_str()), rooms::created_at.eq(signed(now))))
         .on_conflict_do_nothing()
         .execute(&mut writer.conn)?;
     if is_closed_to_grants(writer, room)? {
         return Ok(Access::None);
     }
+    let kept_mute = people::kept_mute(&mut writer.conn, room, user)?;
     let added = diesel::insert_into(members::table)
         .values((
             members::room.eq(room.as_str()),
             members::user_id.eq(user.as_str()),
             members::name.eq(name),
             members::source.eq(GRANT),
-            members::joined_at.eq(now),
+            members::joined_at.eq(signed(now)),
+            members::muted_until.eq(running(kept_mute, now).map(signed)),
         ))
         .on_conflict_do_nothing()
         .execute(&mut writer.conn)?;
     if added == 0 {
-        super::members::has_come(&mut writer.conn, room, user, GRANT)?;
+        people::has_come(&mut writer.conn, room, user, GRANT)?;
+    }
+    if kept_mute.is_some() {
+        people::forget_mute(&mut writer.conn, room, user)?;
     }
     read::access(&mut writer.conn, room, user)
 }
