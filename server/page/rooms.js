@@ -8,6 +8,7 @@ const SUBSCRIBED = 100;
 const MOST_UNREAD = 100;
 const RELOAD_MS = 30_000;
 const PACE_MS = 1000;
+const HINT_MS = 10_000;
 const CURSOR_MS = 1000;
 
 /** Tells other pages of a user that their list of rooms changed. */
@@ -38,7 +39,8 @@ export class Rooms extends EventTarget {
     this.#link = link;
     this.#user = user;
     const loadAgain = atMostEvery(PACE_MS, () => this.load());
-    link.subscribe(`/user${HINTS}`, { message: loadAgain });
+    // Anybody may send a hint, and each makes this page read all its rooms.
+    link.subscribe(`/user${HINTS}`, { message: atMostEvery(HINT_MS, () => this.load()) });
     link.addEventListener('connected', () => this.#connected(), { signal });
     link.addEventListener('refused', loadAgain, { signal });
     addEventListener('focus', () => Date.now() - this.#loadedAt > RELOAD_MS / 3 && this.load(), { signal });

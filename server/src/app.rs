@@ -268,8 +268,9 @@ fn watch_keys(health: &Health, sessions: Arc<SessionContext>) {
     health.watch(
         "jwks",
         Box::new(move || {
+            // What exactly is in the log: strangers ask here, and it may name hosts inside.
             let trouble = sessions.verifier.keys_trouble();
-            let state = trouble.map_or(Ok(()), |trouble| Err(trouble.to_string()));
+            let state = trouble.map_or(Ok(()), |_| Err("away".into()));
             Box::pin(std::future::ready(state))
         }),
     );

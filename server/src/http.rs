@@ -17,7 +17,7 @@ mod upgrade;
 use std::sync::Arc;
 
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpResponse, web};
+use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, web};
 
 pub use self::api::Api;
 pub use self::client_address::{Client, Trust, client_of};
@@ -50,14 +50,23 @@ pub fn public(config: &mut web::ServiceConfig) {
     config
         .route("/ws", web::to(upgrade_required))
         .route("/ws/websocket", web::to(upgrade_required))
-        .service(web::resource("/livez").get(health::livez))
-        .service(web::resource("/readyz").get(health::readyz))
+        .service(read_at(web::resource("/livez"), health::livez))
+        .service(read_at(web::resource("/readyz"), health::readyz))
         .configure(page::serve);
 }
 
 /// What operators use.
 pub fn admin(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/metrics").get(health::metrics));
+    config.service(read_at(web::resource("/metrics"), health::metrics));
+}
+
+/// Something to be read; `HEAD` is answered alike, and the library leaves the body out.
+fn read_at<H, A>(resource: Resource, handler: H) -> Resource
+where
+    H: Handler<A, Output: Responder + 'static>,
+    A: FromRequest + 'static,
+{
+    resource.get(handler.clone()).head(handler)
 }
 
 /// A plain request to the WebSocket endpoint (RFC 9110, section 15.5.22).

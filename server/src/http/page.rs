@@ -4,7 +4,7 @@ use actix_web::http::header::{self, ETag, EntityTag, IfNoneMatch};
 use actix_web::{HttpResponse, web};
 use rust_embed::RustEmbed;
 
-use super::{Problem, secured};
+use super::{Problem, read_at, secured};
 
 #[derive(RustEmbed)]
 #[folder = "page"]
@@ -18,7 +18,9 @@ const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src '
 
 /// Puts the page into the application.
 pub fn serve(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/").get(index)).service(web::resource("/page/{file}").get(file));
+    config
+        .service(read_at(web::resource("/"), index))
+        .service(read_at(web::resource("/page/{file}"), file));
 }
 
 async fn index(seen: web::Header<IfNoneMatch>) -> Result<HttpResponse, Problem> {

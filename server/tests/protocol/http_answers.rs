@@ -16,6 +16,27 @@ fn is_problem(answer: &Answer, status: u16, code: &str) {
 }
 
 #[tokio::test]
+async fn head_is_answered_like_get_without_a_body_and_other_methods_are_told_which_there_are() {
+    let (get, head) = (SERVER.ask("GET /openapi.json"), SERVER.ask("HEAD /openapi.json"));
+    let (get, head) = (get.answer(), head.answer());
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    for header in ["content-type", "content-length", "cache-control"] {
+        assert_eq!(head.get(header), get.get(header), "{header}");
+    }
+    assert_eq!(head.get("content-length"), Some(get.body.len().to_string().as_str()));
+    for path in ["/", "/page/style.css", "/livez", "/readyz", "/metrics", "/docs"] {
+        let head = SERVER.ask(&format!("HEAD {path}")).answer();
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
+        assert!(head.get("content-length").is_some_and(|length| length != "0"), "{path}");
+        let post = SERVER.ask(&format!("POST {path}")).header("Content-Length", "0").answer();
+        let mut allowed: Vec<_> = post.get("allow").unwrap_or_default().split(", ").collect();
+        allowed.sort_unstable();
+        assert_eq!((post.status, &allowed[..]), (405, &["GET", "HEAD"][..]), "{path}");
+    }
+    assert_eq!(SERVER.ask("HEAD /page/nowhere").answer().status, 404);
+}
+
+#[tokio::test]
 async fn what_is_refused_is_a_problem_document() {
     is_problem(&SERVER.get("/nowhere"), 404, "unknown_destination");
     is_problem(&SERVER.get("/api/v1/nowhere"), 404, "unknown_destination");

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use utoipa_swagger_ui::Config;
 
 use super::{Api, Offer, document, failure};
-use crate::http::{Problem, secured};
+use crate::http::{Problem, read_at, secured};
 
 /// Swagger UI sets styles of its own and has pictures in its style sheet. Nothing comes from
 /// elsewhere, and nothing goes there.
@@ -26,9 +26,9 @@ pub(super) fn serve(config: &mut web::ServiceConfig, api: &Api, offer: Offer) {
     let docs = Docs { document: document(api, offer).into(), viewer: Arc::new(viewer) };
     config
         .app_data(web::Data::new(docs))
-        .service(web::resource("/openapi.json").get(openapi))
-        .service(web::resource(["/docs", "/docs/"]).get(index))
-        .service(web::resource("/docs/{file}").get(file));
+        .service(read_at(web::resource("/openapi.json"), openapi))
+        .service(read_at(web::resource(["/docs", "/docs/"]), index))
+        .service(read_at(web::resource("/docs/{file}"), file));
 }
 
 async fn openapi(docs: web::Data<Docs>) -> HttpResponse {

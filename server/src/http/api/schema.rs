@@ -160,7 +160,7 @@ pub fn time() -> Object {
         .schema_type(Type::Integer)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
         .minimum(Some(0))
-        .maximum(Some(i64::MAX))
+        .maximum(Some(super::views::Time::MOST as i64))
         .description(Some("In ms since 1970."))
         .build()
 }

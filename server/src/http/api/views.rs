@@ -37,13 +37,18 @@ pub enum RoleName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Time(pub u64);
 
+impl Time {
+    /// The largest whole number up to which every client's JSON has all of them.
+    pub const MOST: u64 = (1 << 53) - 1;
+}
+
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let number = serde_json::Number::deserialize(from)?;
         // Casting a float keeps within u64.
         let whole = |ms: f64| (ms >= 0.0 && ms.fract() == 0.0).then_some(ms as u64);
         let ms = number.as_u64().or_else(|| number.as_f64().and_then(whole));
-        let ms = ms.filter(|ms| i64::try_from(*ms).is_ok());
+        let ms = ms.filter(|ms| *ms <= Self::MOST);
         ms.map(Self).ok_or_else(|| D::Error::custom("a time is a whole number of ms since 1970"))
     }
 }
