@@ -1,6 +1,7 @@
 //! The contract of `Accounts`.
 
 use moim_shared::membership::{Change, Member, Role};
+use moim_shared::store::Access;
 use moim_shared::store::accounts::{
     Account, Login, NewRefresh, Revocation, Rotation, Subject, TokenHash,
 };
@@ -103,6 +104,10 @@ pub async fn a_name_is_somebodys_who_came_and_nobodys_whom_others_put_in(store: 
     store.cursor_move(&room("r"), &user("reads"), at(1)).await.unwrap();
     let two = [Member::new(user("asks"), None, 1), Member::new(user("asked"), None, 1)];
     store.room_direct(&room("dm~1"), &two).await.unwrap();
+    let comes_later = store.admit(&room("dm~1"), &user("asked"), None).await.unwrap();
+    assert_eq!(comes_later, Access::Member);
+    let others = [Member::new(user("asks"), None, 1), Member::new(user("never"), None, 1)];
+    store.room_direct(&room("dm~2"), &others).await.unwrap();
     for (id, came) in [
         ("ann", true),
         ("joins", true),
@@ -110,7 +115,7 @@ pub async fn a_name_is_somebodys_who_came_and_nobodys_whom_others_put_in(store: 
         ("reads", true),
         ("never", false),
         ("asks", true),
-        ("asked", false),
+        ("asked", true),
     ] {
         assert_eq!(somebody(id).await, came, "{id}");
     }
