@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use moim_shared::clock::now_ms;
 use moim_shared::config::{self, Auth, Secret};
 use moim_shared::ids::UserId;
-use moim_shared::store::accounts::{Account, Accounts, Login, NewRefresh, Rotation, Subject};
+use moim_shared::store::accounts::{Account, Accounts, Login, NewRefresh, Rotation};
 use moim_shared::store::rooms::{Made, Rooms};
 use parking_lot::Mutex;
 
@@ -154,8 +154,9 @@ impl Logins {
         // Without a turn of the writer for what anybody may make up.
         let login = accounts.login_of(&token.hash()).await?.ok_or(Denied::Ended)?;
         let (asked, now) = (self.parts.ends.asked(&login.user), now_ms());
+        let until = Ends::login_until();
         let (refresh, new) = self.new_refresh(now);
-        match accounts.login_rotate(&token.hash(), &new, now, GRACE_MS).await? {
+        match accounts.login_rotate(&token.hash(), &new, now, GRACE_MS, until).await? {
             Rotation::Rotated(login) => {
                 let account = accounts.account_get(&login.user).await?.ok_or(Denied::Ended)?;
                 self.tokens(&account, asked, &login.id, refresh)
@@ -163,7 +164,7 @@ impl Logins {
             Rotation::Reused(login) => {
                 tracing::warn!(user.id = %login.user,
                     "a refresh token of `{}` was used again; its log-in has ended", login.user);
-                self.parts.ends.end(Subject::Login(login.id)).await?;
+                self.parts.ends.login_ended(&login.id).await;
                 Err(Denied::Ended)
             }
             Rotation::Refused => Err(Denied::Ended),
@@ -180,8 +181,8 @@ impl Logins {
         if accounts.login_of(&hash).await?.is_none() {
             return Ok(());
         }
-        if let Some(login) = accounts.login_end(&hash).await? {
-            self.parts.ends.end(Subject::Login(login.id)).await?;
+        if let Some(login) = accounts.login_end(&hash, Ends::login_until()).await? {
+            self.parts.ends.login_ended(&login.id).await;
         }
         Ok(())
     }
@@ -197,13 +198,15 @@ impl Logins {
         self.check_new(&new)?;
         let (old, _) = self.check(user, current, address).await?;
         let password_hash = self.hash(new).await?;
-        let accounts = &self.parts.accounts;
-        if !accounts.account_set_password(user, &old.password_hash, &password_hash).await? {
+        let Parts { accounts, ends, .. } = &self.parts;
+        let (was, is, ended) = (&old.password_hash, &password_hash, ends.of_user(user));
+        if !accounts.account_set_password(user, was, is, &ended).await? {
             // Somebody else was faster.
             return Err(Denied::Wrong);
         }
-        self.parts.ends.end(Subject::User(user.clone())).await?;
-        let asked = self.parts.ends.asked(user);
+        // Once more: the old password was good until now.
+        ends.end(ends.of_user(user)).await?;
+        let asked = ends.asked(user);
         self.log_in_as(&Account { password_hash, ..old }, asked).await
     }
 
@@ -219,13 +222,13 @@ impl Logins {
         // First the tokens, which could bring it back into a room; last what makes it impossible
         // to ask for the rest again if it failed. Who logged in meanwhile goes after that.
         self.vanish(user).await?;
-        accounts.account_delete(user).await?;
+        accounts.account_delete(user, &self.parts.ends.of_user(user)).await?;
         self.vanish(user).await
     }
 
     async fn vanish(&self, user: &UserId) -> Result<(), Denied> {
         let Parts { rooms, ends, .. } = &self.parts;
-        ends.end(Subject::User(user.clone())).await?;
+        ends.end(ends.of_user(user)).await?;
         for room in rooms.member_vanish(user).await? {
             ends.members_changed(&room, user).await;
         }
@@ -277,12 +280,14 @@ impl Logins {
     }
 
     async fn log_in_as(&self, account: &Account, asked: u64) -> Result<Tokens, Denied> {
-        let accounts = &self.parts.accounts;
+        let Parts { accounts, ends, .. } = &self.parts;
         let (refresh, new) = self.new_refresh(now_ms());
         let login = Login { user: account.user.clone(), id: random_text::<16>() };
         let checked = &account.password_hash;
-        if !accounts.login_begin(&login, checked, &new, LOGINS_BESIDE).await? {
-            return Err(Denied::Wrong);
+        let until = Ends::login_until();
+        let begun = accounts.login_begin(&login, checked, &new, LOGINS_BESIDE, until).await?;
+        for gone in begun.ok_or(Denied::Wrong)? {
+            ends.login_ended(&gone.id).await;
         }
         self.tokens(account, asked, &login.id, refresh)
     }

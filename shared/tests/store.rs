@@ -119,6 +119,7 @@ sqlite_keeps!(
     a_log_in_is_not_renewed_without_end_within_an_hour,
     of_two_that_came_of_one_token_only_one_lives_on,
     a_log_in_ends_with_any_of_its_tokens,
+    all_log_ins_of_a_user_end_with_its_tokens,
     revocations_grow_and_are_forgotten_after_their_time,
 );
 

@@ -18,8 +18,9 @@ use crate::token::Revoked;
 /// made: a day, and what clocks may differ by.
 const LOGIN_MS: u64 = 86_400_000 + 600_000;
 
-/// Tokens that others made may be good for any time; it is not known when they end. Ten years.
-const ANY_MS: u64 = 10 * 366 * 86_400_000;
+/// Tokens that others made may be good for any time; it is not known when they end. More than a
+/// year, and not so long that what is remembered grows without end.
+const ANY_MS: u64 = 400 * 86_400_000;
 
 /// How often the database is asked for what other nodes revoked, in case that nobody told.
 const LOOK: Duration = Duration::from_secs(30);
@@ -43,28 +44,56 @@ impl Ends {
         Self { accounts, broker, revoked, registry }
     }
 
-    /// Ends tokens: those of a user that were made up to now, or all of a log-in, or one. An error
-    /// means that this node refuses them and another, or this one after a restart, may not.
-    pub async fn end(&self, subject: Subject) -> Result<(), StoreError> {
-        let now = now_ms();
-        let until = match &subject {
-            Subject::User(_) | Subject::Token(_) => now + ANY_MS,
-            Subject::Login(_) => now + LOGIN_MS,
-        };
-        let before = match &subject {
-            // A user gets new ones, from the next ms on: after all that [`Ends::asked`] has told.
-            Subject::User(user) => self.revoked.good_from(user).max(now) + 1,
-            // A log-in and a token never do.
-            Subject::Login(_) | Subject::Token(_) => until,
-        };
-        let revocation = Revocation { subject, before, until };
+    /// Ends tokens: those of a user that were made up to now, or one. An error means that this node
+    /// refuses them and another, or this one after a restart, may not.
+    pub async fn end(&self, revocation: Revocation) -> Result<(), StoreError> {
         self.apply(&revocation);
         let kept = self.accounts.revocation_put(&revocation).await;
-        // Those who were not told find it in the database.
+        self.signal(revocation).await;
+        kept
+    }
+
+    /// Ends the tokens of a log-in of which the database knows that it has ended.
+    pub async fn login_ended(&self, id: &str) {
+        self.ended(Revocation::of_login(id, Self::login_until())).await;
+    }
+
+    /// Ends tokens of which the database knows that.
+    async fn ended(&self, revocation: Revocation) {
+        self.apply(&revocation);
+        self.signal(revocation).await;
+    }
+
+    /// All log-ins of the user, and all tokens that were made up to now, whoever made them.
+    pub async fn end_logins(&self, user: &UserId) -> Result<(), StoreError> {
+        self.accounts.logins_end(user, &self.of_user(user)).await?;
+        self.end(self.of_user(user)).await
+    }
+
+    /// Tokens of a user that were made up to now. It gets new ones, from the next ms on: after all
+    /// that [`Ends::asked`] has told.
+    pub fn of_user(&self, user: &UserId) -> Revocation {
+        let now = now_ms();
+        let before = self.revoked.good_from(user).max(now) + 1;
+        Revocation { subject: Subject::User(user.clone()), before, until: now + ANY_MS }
+    }
+
+    /// One token.
+    pub fn of_token(jti: String) -> Revocation {
+        let until = now_ms() + ANY_MS;
+        Revocation { subject: Subject::Token(jti), before: until, until }
+    }
+
+    /// When the last access token of a log-in that ends now has expired.
+    pub fn login_until() -> u64 {
+        now_ms() + LOGIN_MS
+    }
+
+    /// Those who are not told find it in the database.
+    async fn signal(&self, revocation: Revocation) {
         if let Err(error) = self.broker.signal(Signal::Revoked(revocation)).await {
             tracing::warn!(%error, "other nodes were not told of revoked tokens at once");
         }
-        kept
     }
 
     /// Refuses them on this node from now on, and closes their sessions.
@@ -98,6 +127,9 @@ impl Ends {
             tokio::time::sleep(LOOK).await;
             if let Err(error) = self.load().await {
                 tracing::warn!(%error, "revocations cannot be read; those that are known count");
+            }
+            if let Err(error) = self.accounts.forget_expired(now_ms()).await {
+                tracing::warn!(%error, "what has expired is not forgotten");
             }
         }
     }

@@ -16,8 +16,8 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// Passwords that may wait. At 20 ms each the last one waits a second or two.
-const WAITING: usize = 64;
+/// Passwords that may wait. At 20 ms each the last one of a burst is reached within its patience.
+const WAITING: usize = 256;
 
 /// Whoever waits longer than this is told to come back.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -56,9 +56,10 @@ pub(super) fn judge(raw: &Raw, auth: &Auth, now_ms: u64) -> Result<Claims, Token
     })
 }
 
-/// A name as it may be shown: trimmed; nothing when nothing is left.
+/// A name as it may be shown: trimmed, and without what nobody sees; nothing when nothing is left.
 pub(super) fn shown_name(name: &str) -> Result<Option<String>, TokenError> {
-    let name = name.trim();
+    let seen = name.replace(is_unseen, "");
+    let name = seen.trim();
     if name.contains(char::is_control) || name.chars().count() > MAX_NAME_CHARS {
         return Err(TokenError::BadName);
     }
@@ -69,13 +70,25 @@ pub(super) fn shown_name(name: &str) -> Result<Option<String>, TokenError> {
 /// tokens, whose makers may not know better.
 pub fn said_name(name: Option<&str>) -> Result<Option<String>, String> {
     let Some(name) = name else { return Ok(None) };
-    if name.contains(char::is_control) || name.chars().count() > MAX_NAME_CHARS {
+    let bad = |letter: char| letter.is_control() || is_unseen(letter);
+    if name.contains(bad) || name.chars().count() > MAX_NAME_CHARS {
         return Err(format!(
-            "a name has at most {MAX_NAME_CHARS} characters and no control characters"
+            "a name has at most {MAX_NAME_CHARS} characters, and none that control or are unseen"
         ));
     }
     let name = name.trim();
     Ok((!name.is_empty()).then(|| name.to_owned()))
+}
+
+/// What turns the text around it, breaks its line, or has no width: in a name it makes one look like
+/// another, or what stands behind it. Joiners (U+200C, U+200D) are spelling in Persian and in emoji.
+fn is_unseen(letter: char) -> bool {
+    matches!(letter,
+        '\u{200b}' | '\u{200e}' | '\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{2064}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{feff}')
 }
 
 /// A NumericDate (seconds, fractions allowed: RFC 7519, 2) in ms.

@@ -209,6 +209,25 @@ fn a_name_is_short_text_or_nothing() {
 }
 
 #[test]
+fn what_nobody_sees_is_taken_out_of_the_names_of_others_and_is_in_none_of_ours() {
+    for unseen in [
+        '\u{200b}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202a}', '\u{202e}',
+        '\u{2060}', '\u{2064}', '\u{2066}', '\u{2069}', '\u{feff}',
+    ] {
+        let name = format!("{unseen} Mi{unseen}na{unseen}");
+        let said = verdict(json!({ "name": name })).unwrap();
+        assert_eq!(said.name.as_deref(), Some("Mina"), "{unseen:?}");
+        assert_eq!(verdict(json!({ "name": unseen.to_string() })).unwrap().name, None);
+        assert!(said_name(Some(&name)).is_err(), "{unseen:?}");
+    }
+    for plain in
+        ["민아", "مينا", "Ann-Marie", "\u{1F389}", "\u{1F469}\u{200d}\u{1F680}", "علی\u{200c}رضا"]
+    {
+        assert_eq!(said_name(Some(plain)).unwrap().as_deref(), Some(plain));
+    }
+}
+
+#[test]
 fn rooms_are_all_some_or_none() {
     let grant = |rooms| verdict(json!({ "rooms": rooms })).unwrap().grant;
     assert!(grant(json!("*")).covers(&room("any")));

@@ -56,7 +56,7 @@ async fn on_an_address_of_its_own_it_is_not_where_clients_come() {
 }
 
 #[tokio::test]
-async fn a_users_tokens_end_and_new_ones_are_good() {
+async fn a_users_tokens_and_log_ins_end_and_new_ones_are_good() {
     let server = Server::with(&[MANY_TRIES]);
     let admin = printed(&server);
     let ann = Person::new(&server, "ann");
@@ -71,8 +71,8 @@ async fn a_users_tokens_end_and_new_ones_are_good() {
     ann.is_out(&server);
     server.ask("GET /api/v1/me").token(&foreign).refused(401, "expired");
     other.sync().await;
-    // It was the tokens that were taken away, not the log-in nor the account.
-    Person::of(&ann.refresh(&server).expect(200)).me(&server).expect(200);
+    // Who has a stolen refresh token gets nothing for it, and who knows the password is back.
+    ann.refresh(&server).refused(401, "bad_request");
     ann.again(&server).session(&server).await.sync().await;
     let server = server.restart();
     ann.is_out(&server);

@@ -69,6 +69,7 @@ async fn names_and_passwords_have_rules() {
         ("ann", "", None),
         ("ann", &*long, None),
         ("ann", PASSWORD, Some("a\nb")),
+        ("ann", PASSWORD, Some("a\u{202e}b")),
         ("ann", PASSWORD, Some(&*long)),
     ] {
         let asked = json!({ "user": user, "password": password, "name": name });

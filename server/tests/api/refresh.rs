@@ -95,6 +95,7 @@ async fn a_user_has_at_most_fifty_log_ins() {
     let first = Person::new(&SERVER, "ann");
     let others: Vec<_> = (0..50).map(|_| first.again(&SERVER)).collect();
     first.refresh(&SERVER).refused(401, "bad_request");
+    first.is_out(&SERVER);
     others.first().unwrap().refresh(&SERVER).expect(200);
     others.last().unwrap().refresh(&SERVER).expect(200);
 }

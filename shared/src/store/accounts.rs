@@ -85,6 +85,13 @@ pub struct Revocation {
     pub until: u64,
 }
 
+impl Revocation {
+    /// The end of a log-in, which never gets new tokens.
+    pub fn of_login(id: &str, until: u64) -> Self {
+        Self { subject: Subject::Login(id.to_owned()), before: until, until }
+    }
+}
+
 /// Accounts, log-ins and revocations.
 pub trait Accounts: Send + Sync + 'static {
     /// Makes an account. A name that an account has or had is [`Made::Taken`].
@@ -111,28 +118,37 @@ pub trait Accounts: Send + Sync + 'static {
         name: Option<&'a str>,
     ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
-    /// Another password in place of the one with the hash `old`; ends all log-ins. False: the
-    /// password is another one by now, or there is no such account.
+    /// Another password in place of the one with the hash `old`; ends all log-ins, and remembers the
+    /// revocation with that. False: the password is another one by now, or there is no such account.
     fn account_set_password<'a>(
         &'a self,
         user: &'a UserId,
         old: &'a str,
         new: &'a str,
+        revocation: &'a Revocation,
     ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
-    /// Ends the account and its log-ins; its name is never given out again.
-    fn account_delete<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, Result<bool, StoreError>>;
+    /// Ends the account and its log-ins, and remembers the revocation with that; its name is never
+    /// given out again.
+    fn account_delete<'a>(
+        &'a self,
+        user: &'a UserId,
+        revocation: &'a Revocation,
+    ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
-    /// Begins a log-in, with at most `most` of the user beside it: the ones that end first give way.
-    /// False: the password that was checked against the hash `checked` is another one by now, or
-    /// there is no such account any more.
+    /// Begins a log-in, with at most `most` of the user beside it: the ones that end first give way,
+    /// and are told. `None`: the password that was checked against the hash `checked` is another one
+    /// by now, or there is no such account any more.
+    ///
+    /// Here and below, the end of a log-in is remembered as a revocation until `until`.
     fn login_begin<'a>(
         &'a self,
         login: &'a Login,
         checked: &'a str,
         refresh: &'a NewRefresh,
         most: usize,
-    ) -> BoxFuture<'a, Result<bool, StoreError>>;
+        until: u64,
+    ) -> BoxFuture<'a, Result<Option<Vec<Login>>, StoreError>>;
 
     /// Changes a refresh token for another at `now`. For `grace` ms after that the old one still
     /// works, since its answer may have been lost; then whatever else came of it counts as changed,
@@ -144,6 +160,7 @@ pub trait Accounts: Send + Sync + 'static {
         new: &'a NewRefresh,
         now: u64,
         grace: u64,
+        until: u64,
     ) -> BoxFuture<'a, Result<Rotation, StoreError>>;
 
     /// The log-in of a refresh token, if there is one; it may have ended by the time it is told.
@@ -156,7 +173,15 @@ pub trait Accounts: Send + Sync + 'static {
     fn login_end<'a>(
         &'a self,
         refresh: &'a TokenHash,
+        until: u64,
     ) -> BoxFuture<'a, Result<Option<Login>, StoreError>>;
+
+    /// Ends all log-ins of a user, and remembers the revocation with that.
+    fn logins_end<'a>(
+        &'a self,
+        user: &'a UserId,
+        revocation: &'a Revocation,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Remembers a revocation; of two for one subject the larger numbers count.
     fn revocation_put<'a>(
@@ -164,6 +189,10 @@ pub trait Accounts: Send + Sync + 'static {
         revocation: &'a Revocation,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Those that still matter at `now`; forgets the others, and refresh tokens past their time.
+    /// Those that still matter at `now`.
     fn revocations<'a>(&'a self, now: u64) -> BoxFuture<'a, Result<Vec<Revocation>, StoreError>>;
+
+    /// Forgets revocations that do not matter any more at `now` and refresh tokens past their time;
+    /// of very many, a part.
+    fn forget_expired<'a>(&'a self, now: u64) -> BoxFuture<'a, Result<(), StoreError>>;
 }

@@ -243,11 +243,13 @@ impl Store for SqliteStore {
     ) -> BoxFuture<'a, Result<Access, StoreError>> {
         Box::pin(async move {
             // Whoever is known needs no write, and log-ins come in crowds.
-            let known = self.access(room, user).await?;
-            if known != Access::None {
+            let (room, user, name) = (room.clone(), user.clone(), name.map(str::to_owned));
+            let asked = (room.clone(), user.clone());
+            if let Some(known) =
+                self.read(move |conn| rare::known(conn, &asked.0, &asked.1)).await?
+            {
                 return Ok(known);
             }
-            let (room, user, name) = (room.clone(), user.clone(), name.map(str::to_owned));
             self.write((1, 0), move |writer| rare::admit(writer, &room, &user, name.as_deref()))
                 .await
         })

@@ -1,6 +1,7 @@
 //! The contract of `Accounts`.
 
 use moim_shared::membership::{Change, Member, Role};
+use moim_shared::store::Access;
 use moim_shared::store::accounts::{
     Account, Login, NewRefresh, Revocation, Rotation, Subject, TokenHash,
 };
@@ -36,13 +37,17 @@ fn login(id: &str, login: &str) -> Login {
 
 async fn begin(store: &dyn Database, id: &str, n: u32) -> Login {
     let login = login("mina", id);
-    let begun = store.login_begin(&login, "$argon2id$1", &refresh(n), 5).await.unwrap();
-    assert!(begun);
+    let begun = store.login_begin(&login, "$argon2id$1", &refresh(n), 5, LATER).await.unwrap();
+    assert_eq!(begun, Some(Vec::new()));
     login
 }
 
+fn of_mina() -> Revocation {
+    Revocation { subject: Subject::User(user("mina")), before: 8, until: LATER }
+}
+
 async fn rotate(store: &dyn Database, old: u32, new: u32, now: u64) -> Rotation {
-    store.login_rotate(&hash(old), &refresh(new), now, GRACE).await.unwrap()
+    store.login_rotate(&hash(old), &refresh(new), now, GRACE, LATER).await.unwrap()
 }
 
 pub async fn a_name_is_given_out_once_for_ever(store: &dyn Database) {
@@ -50,7 +55,7 @@ pub async fn a_name_is_given_out_once_for_ever(store: &dyn Database) {
     let other = Account { password_hash: "other".into(), ..account("mina") };
     assert_eq!(store.account_create(&other).await.unwrap(), Made::Taken);
     assert_eq!(store.account_get(&user("mina")).await.unwrap(), Some(account("mina")));
-    assert!(store.account_delete(&user("mina")).await.unwrap());
+    assert!(store.account_delete(&user("mina"), &of_mina()).await.unwrap());
     assert_eq!(store.account_create(&other).await.unwrap(), Made::Taken);
     assert_eq!(store.account_get(&user("mina")).await.unwrap(), None);
     assert_eq!(store.account_create(&account("Mina")).await.unwrap(), Made::New(()));
@@ -66,10 +71,10 @@ pub async fn an_account_is_read_back_and_renamed_until_it_is_deleted(store: &dyn
         let known = store.account_get(&mina).await.unwrap().unwrap();
         assert_eq!(known, Account { name: name.map(str::to_owned), ..account("mina") });
     }
-    assert!(store.account_delete(&mina).await.unwrap());
-    assert!(!store.account_delete(&mina).await.unwrap());
+    assert!(store.account_delete(&mina, &of_mina()).await.unwrap());
+    assert!(!store.account_delete(&mina, &of_mina()).await.unwrap());
     assert!(!store.account_rename(&mina, Some("M")).await.unwrap());
-    assert!(!store.account_set_password(&mina, "$argon2id$1", "new").await.unwrap());
+    assert!(!store.account_set_password(&mina, "$argon2id$1", "new", &of_mina()).await.unwrap());
 }
 
 pub async fn a_name_is_somebodys_who_came_and_nobodys_whom_others_put_in(store: &dyn Database) {
@@ -77,7 +82,7 @@ pub async fn a_name_is_somebodys_who_came_and_nobodys_whom_others_put_in(store: 
     assert!(!somebody("mina").await);
     store.account_create(&account("mina")).await.unwrap();
     assert!(somebody("mina").await);
-    store.account_delete(&user("mina")).await.unwrap();
+    store.account_delete(&user("mina"), &of_mina()).await.unwrap();
     assert!(somebody("mina").await, "for ever");
 
     let founder = Member::new(user("ann"), None, 1);
@@ -99,6 +104,10 @@ pub async fn a_name_is_somebodys_who_came_and_nobodys_whom_others_put_in(store: 
     store.cursor_move(&room("r"), &user("reads"), at(1)).await.unwrap();
     let two = [Member::new(user("asks"), None, 1), Member::new(user("asked"), None, 1)];
     store.room_direct(&room("dm~1"), &two).await.unwrap();
+    let comes_later = store.admit(&room("dm~1"), &user("asked"), None).await.unwrap();
+    assert_eq!(comes_later, Access::Member);
+    let others = [Member::new(user("asks"), None, 1), Member::new(user("never"), None, 1)];
+    store.room_direct(&room("dm~2"), &others).await.unwrap();
     for (id, came) in [
         ("ann", true),
         ("joins", true),
@@ -106,7 +115,7 @@ pub async fn a_name_is_somebodys_who_came_and_nobodys_whom_others_put_in(store: 
         ("reads", true),
         ("never", false),
         ("asks", true),
-        ("asked", false),
+        ("asked", true),
     ] {
         assert_eq!(somebody(id).await, came, "{id}");
     }
@@ -116,11 +125,15 @@ pub async fn a_password_is_changed_by_who_knows_it_and_ends_all_log_ins(store: &
     store.account_create(&account("mina")).await.unwrap();
     begin(store, "one", 1).await;
     begin(store, "two", 2).await;
-    let change = async |old| store.account_set_password(&user("mina"), old, "new").await.unwrap();
+    let mina = user("mina");
+    let change =
+        async |old| store.account_set_password(&mina, old, "new", &of_mina()).await.unwrap();
     assert!(!change("wrong").await);
+    assert_eq!(store.revocations(0).await.unwrap(), []);
     assert!(matches!(rotate(store, 1, 3, 1).await, Rotation::Rotated(_)));
     assert!(change("$argon2id$1").await);
     assert!(!change("$argon2id$1").await, "it is another one by now");
+    assert_eq!(store.revocations(0).await.unwrap(), [of_mina()]);
     for token in [1, 2, 3] {
         assert_eq!(rotate(store, token, 9, 1).await, Rotation::Refused);
     }
@@ -128,15 +141,17 @@ pub async fn a_password_is_changed_by_who_knows_it_and_ends_all_log_ins(store: &
 
 pub async fn a_log_in_begins_only_under_the_password_that_stands(store: &dyn Database) {
     let one = login("mina", "one");
-    let begin = async |checked, n| store.login_begin(&one, checked, &refresh(n), 5).await.unwrap();
+    let begin = async |checked, n| {
+        store.login_begin(&one, checked, &refresh(n), 5, LATER).await.unwrap().is_some()
+    };
     assert!(!begin("$argon2id$1", 1).await, "no account");
     store.account_create(&account("mina")).await.unwrap();
-    store.account_set_password(&user("mina"), "$argon2id$1", "new").await.unwrap();
+    store.account_set_password(&user("mina"), "$argon2id$1", "new", &of_mina()).await.unwrap();
     assert!(!begin("$argon2id$1", 2).await);
     assert_eq!(rotate(store, 2, 9, 1).await, Rotation::Refused);
     assert!(begin("new", 3).await);
     assert_eq!(rotate(store, 3, 9, 1).await, Rotation::Rotated(one.clone()));
-    assert!(store.account_delete(&user("mina")).await.unwrap());
+    assert!(store.account_delete(&user("mina"), &of_mina()).await.unwrap());
     assert_eq!(rotate(store, 9, 10, 1).await, Rotation::Refused);
     assert!(!begin("new", 4).await);
 }
@@ -149,9 +164,11 @@ pub async fn log_ins_that_end_first_give_way(store: &dyn Database) {
     }
     rotate(store, 10, 40, 1).await; // `a` ends last now
     let juno = login("juno", "a");
-    store.login_begin(&juno, "$argon2id$1", &refresh(5), 5).await.unwrap();
+    store.login_begin(&juno, "$argon2id$1", &refresh(5), 5, LATER).await.unwrap();
     let late = login("mina", "d");
-    assert!(store.login_begin(&late, "$argon2id$1", &refresh(15), 2).await.unwrap());
+    let begun = store.login_begin(&late, "$argon2id$1", &refresh(15), 2, LATER).await.unwrap();
+    assert_eq!(begun, Some(vec![login("mina", "c")]));
+    assert_eq!(store.revocations(0).await.unwrap(), [Revocation::of_login("c", LATER)]);
     for (token, known) in [(20, false), (40, true), (30, true), (15, true), (5, true)] {
         let rotated = rotate(store, token, token + 100, 2).await;
         assert_eq!(matches!(rotated, Rotation::Rotated(_)), known, "{token}: {rotated:?}");
@@ -167,6 +184,7 @@ pub async fn a_rotated_token_works_for_the_grace_and_then_ends_the_log_in(store:
     assert_eq!(rotate(store, 1, 13, 160).await, Rotation::Rotated(one.clone()), "since the first");
     assert_eq!(rotate(store, 13, 14, 161).await, Rotation::Rotated(one.clone()));
     assert_eq!(rotate(store, 1, 15, 161).await, Rotation::Reused(one));
+    assert_eq!(store.revocations(0).await.unwrap(), [Revocation::of_login("one", LATER)]);
     for token in [1, 11, 12, 13, 14, 15] {
         assert_eq!(rotate(store, token, 99, 162).await, Rotation::Refused, "{token}");
     }
@@ -237,14 +255,29 @@ pub async fn a_log_in_ends_with_any_of_its_tokens(store: &dyn Database) {
     let one = begin(store, "one", 1).await;
     let two = begin(store, "two", 2).await;
     rotate(store, 1, 11, 1).await;
-    assert_eq!(store.login_end(&hash(9)).await.unwrap(), None);
+    assert_eq!(store.login_end(&hash(9), LATER).await.unwrap(), None);
     assert_eq!(store.login_of(&hash(9)).await.unwrap(), None);
     assert_eq!(store.login_of(&hash(1)).await.unwrap(), Some(one.clone()));
-    assert_eq!(store.login_end(&hash(1)).await.unwrap(), Some(one));
-    assert_eq!(store.login_end(&hash(1)).await.unwrap(), None);
+    assert_eq!(store.login_end(&hash(1), LATER).await.unwrap(), Some(one));
+    assert_eq!(store.login_end(&hash(1), LATER).await.unwrap(), None);
     assert_eq!(store.login_of(&hash(11)).await.unwrap(), None);
+    assert_eq!(store.revocations(0).await.unwrap(), [Revocation::of_login("one", LATER)]);
     assert_eq!(rotate(store, 11, 12, 2).await, Rotation::Refused);
     assert_eq!(rotate(store, 2, 22, 2).await, Rotation::Rotated(two));
+}
+
+pub async fn all_log_ins_of_a_user_end_with_its_tokens(store: &dyn Database) {
+    store.account_create(&account("mina")).await.unwrap();
+    store.account_create(&account("juno")).await.unwrap();
+    begin(store, "one", 1).await;
+    begin(store, "two", 2).await;
+    let juno = login("juno", "three");
+    store.login_begin(&juno, "$argon2id$1", &refresh(3), 5, LATER).await.unwrap();
+    store.logins_end(&user("mina"), &of_mina()).await.unwrap();
+    assert_eq!(store.revocations(0).await.unwrap(), [of_mina()]);
+    for (token, of) in [(1, None), (2, None), (3, Some(juno))] {
+        assert_eq!(store.login_of(&hash(token)).await.unwrap(), of);
+    }
 }
 
 pub async fn revocations_grow_and_are_forgotten_after_their_time(store: &dyn Database) {
@@ -258,6 +291,7 @@ pub async fn revocations_grow_and_are_forgotten_after_their_time(store: &dyn Dat
         store.revocation_put(&of(subject, 5, until - 9)).await.unwrap();
     }
     let at = async |now| {
+        store.forget_expired(now).await.unwrap();
         let mut known = store.revocations(now).await.unwrap();
         known.sort_by_key(|known| known.until);
         known

@@ -5,13 +5,13 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use moim_shared::ids::UserId;
-use moim_shared::store::accounts::Subject;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
 use super::who::token;
 use super::{Api, Input, Json, Table, schema};
+use crate::accounts::Ends;
 use crate::http::{Problem, secured};
 use crate::refusal::{Code, Refusal};
 use crate::token::is_id;
@@ -42,7 +42,7 @@ impl FromRequest for Operator {
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged, expecting = "give either `user`, a user id, or `jti`, a text, and nothing else")]
 enum Revoking {
-    /// All tokens of the user that were made up to now.
+    /// All log-ins of the user, and all tokens that were made up to now.
     User(OfUser),
     /// This token.
     Token(OfToken),
@@ -67,7 +67,8 @@ impl Input for Revoking {}
 
 /// End tokens before their time
 ///
-/// They are refused at once on every node, and their sessions are closed with 4001.
+/// They are refused at once on every node, and their sessions are closed with 4001. A user's log-ins
+/// end with them; whoever knows the password can log in again.
 #[utoipa::path(post, path = "/admin/v1/revocations", operation_id = "revoke",
     security(("admin" = [])), request_body = Revoking,
     responses((status = 204, description = "They have ended.")))]
@@ -76,13 +77,14 @@ async fn revoke(
     _: Operator,
     Json(asked): Json<Revoking>,
 ) -> Result<HttpResponse, Problem> {
-    let subject = match asked {
-        Revoking::User(OfUser { user }) => Subject::User(user),
-        Revoking::Token(OfToken { jti }) if is_id(&jti) => Subject::Token(jti),
+    match asked {
+        Revoking::User(OfUser { user }) => api.ends.end_logins(&user).await?,
+        Revoking::Token(OfToken { jti }) if is_id(&jti) => {
+            api.ends.end(Ends::of_token(jti)).await?;
+        }
         Revoking::Token(_) => {
             return Err(Refusal::new(Code::BadRequest, "no token has such a `jti`").into());
         }
-    };
-    api.ends.end(subject).await?;
+    }
     Ok(HttpResponse::NoContent().finish())
 }

@@ -74,7 +74,10 @@ pub fn shown_name() -> Object {
     ObjectBuilder::new()
         .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
         .max_length(Some(crate::token::MAX_NAME_CHARS))
-        .pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f]*$"))
+        .pattern(Some(concat!(
+            r"^[^\u0000-\u001f\u007f-\u009f\u200b\u200e\u200f\u2028-\u202e",
+            r"\u2060-\u2064\u2066-\u2069\ufeff]*$"
+        )))
         .description(Some("For people; empty or null is none."))
         .build()
 }

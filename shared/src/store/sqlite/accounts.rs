@@ -2,11 +2,11 @@
 
 use diesel::prelude::*;
 
-use super::logins;
 use super::row::{signed, unsigned};
 use super::write::Writer;
+use super::{logins, revocations};
 use crate::ids::UserId;
-use crate::store::accounts::Account;
+use crate::store::accounts::{Account, Revocation};
 use crate::store::rooms::Made;
 use crate::store::schema::accounts;
 
@@ -57,6 +57,7 @@ pub(super) fn set_password(
     user: &UserId,
     old: &str,
     new: &str,
+    revocation: &Revocation,
 ) -> QueryResult<bool> {
     let as_checked = accounts::table.find(user.as_str()).filter(accounts::password_hash.eq(old));
     let changed = diesel::update(as_checked)
@@ -64,18 +65,24 @@ pub(super) fn set_password(
         .execute(&mut writer.conn)?;
     if changed > 0 {
         logins::end_all(&mut writer.conn, user)?;
+        revocations::put(&mut writer.conn, revocation)?;
     }
     Ok(changed > 0)
 }
 
 /// The row stays, so that the name stays taken.
-pub(super) fn delete(writer: &mut Writer, user: &UserId) -> QueryResult<bool> {
+pub(super) fn delete(
+    writer: &mut Writer,
+    user: &UserId,
+    revocation: &Revocation,
+) -> QueryResult<bool> {
     let there = accounts::table.find(user.as_str()).filter(accounts::password_hash.is_not_null());
     let changed = diesel::update(there)
         .set((accounts::password_hash.eq(None::<&str>), accounts::name.eq(None::<&str>)))
         .execute(&mut writer.conn)?;
     if changed > 0 {
         logins::end_all(&mut writer.conn, user)?;
+        revocations::put(&mut writer.conn, revocation)?;
     }
     Ok(changed > 0)
 }

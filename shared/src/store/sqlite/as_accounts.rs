@@ -49,16 +49,22 @@ impl Accounts for SqliteStore {
         user: &'a UserId,
         old: &'a str,
         new: &'a str,
+        revocation: &'a Revocation,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         let (user, old, new) = (user.clone(), old.to_owned(), new.to_owned());
-        Box::pin(
-            self.write((1, 0), move |writer| accounts::set_password(writer, &user, &old, &new)),
-        )
+        let revocation = revocation.clone();
+        Box::pin(self.write((2, 0), move |writer| {
+            accounts::set_password(writer, &user, &old, &new, &revocation)
+        }))
     }
 
-    fn account_delete<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, Result<bool, StoreError>> {
-        let user = user.clone();
-        Box::pin(self.write((1, 0), move |writer| accounts::delete(writer, &user)))
+    fn account_delete<'a>(
+        &'a self,
+        user: &'a UserId,
+        revocation: &'a Revocation,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let (user, revocation) = (user.clone(), revocation.clone());
+        Box::pin(self.write((2, 0), move |writer| accounts::delete(writer, &user, &revocation)))
     }
 
     fn login_begin<'a>(
@@ -67,13 +73,12 @@ impl Accounts for SqliteStore {
         checked: &'a str,
         refresh: &'a NewRefresh,
         most: usize,
-    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        until: u64,
+    ) -> BoxFuture<'a, Result<Option<Vec<Login>>, StoreError>> {
         let (login, checked, refresh) = (login.clone(), checked.to_owned(), refresh.clone());
-        Box::pin(
-            self.write((1, 0), move |writer| {
-                logins::begin(writer, &login, &checked, &refresh, most)
-            }),
-        )
+        Box::pin(self.write((1, 0), move |writer| {
+            logins::begin(writer, &login, &checked, &refresh, most, until)
+        }))
     }
 
     fn login_rotate<'a>(
@@ -82,9 +87,12 @@ impl Accounts for SqliteStore {
         new: &'a NewRefresh,
         now: u64,
         grace: u64,
+        until: u64,
     ) -> BoxFuture<'a, Result<Rotation, StoreError>> {
         let (old, new) = (*old, new.clone());
-        Box::pin(self.write((1, 0), move |writer| logins::rotate(writer, &old, &new, now, grace)))
+        Box::pin(
+            self.write((1, 0), move |writer| logins::rotate(writer, &old, &new, now, grace, until)),
+        )
     }
 
     fn login_of<'a>(
@@ -98,9 +106,22 @@ impl Accounts for SqliteStore {
     fn login_end<'a>(
         &'a self,
         refresh: &'a TokenHash,
+        until: u64,
     ) -> BoxFuture<'a, Result<Option<Login>, StoreError>> {
         let refresh = *refresh;
-        Box::pin(self.write((1, 0), move |writer| logins::end_of(writer, &refresh)))
+        Box::pin(self.write((1, 0), move |writer| logins::end_of(writer, &refresh, until)))
+    }
+
+    fn logins_end<'a>(
+        &'a self,
+        user: &'a UserId,
+        revocation: &'a Revocation,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let (user, revocation) = (user.clone(), revocation.clone());
+        Box::pin(self.write((2, 0), move |writer| {
+            logins::end_all(&mut writer.conn, &user)?;
+            revocations::put(&mut writer.conn, &revocation)
+        }))
     }
 
     fn revocation_put<'a>(
@@ -108,10 +129,17 @@ impl Accounts for SqliteStore {
         revocation: &'a Revocation,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         let revocation = revocation.clone();
-        Box::pin(self.write((1, 0), move |writer| revocations::put(writer, &revocation)))
+        Box::pin(self.write((1, 0), move |writer| revocations::put(&mut writer.conn, &revocation)))
     }
 
     fn revocations<'a>(&'a self, now: u64) -> BoxFuture<'a, Result<Vec<Revocation>, StoreError>> {
-        Box::pin(self.write((1, 0), move |writer| revocations::all(writer, now)))
+        Box::pin(self.read(move |conn| revocations::all(conn, now)))
+    }
+
+    fn forget_expired<'a>(&'a self, now: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.write((1, 0), move |writer| {
+            logins::forget_expired(&mut writer.conn, now)?;
+            revocations::forget_expired(&mut writer.conn, now)
+        }))
     }
 }

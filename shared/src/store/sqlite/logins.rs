@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
+use super::revocations;
 use super::rooms::unreadable;
 use super::row::{signed, unsigned};
 use super::write::Writer;
 use crate::ids::UserId;
-use crate::store::accounts::{Login, NewRefresh, Rotation, TokenHash};
+use crate::store::accounts::{Login, NewRefresh, Revocation, Rotation, TokenHash};
 use crate::store::schema::{accounts, refresh_tokens};
 
 /// Tokens of one log-in that are known in any case: those that were changed for others tell of a
@@ -32,7 +33,8 @@ pub(super) fn begin(
     checked: &str,
     refresh: &NewRefresh,
     most: usize,
-) -> QueryResult<bool> {
+    until: u64,
+) -> QueryResult<Option<Vec<Login>>> {
     let conn = &mut writer.conn;
     let stands: Option<Option<String>> = accounts::table
         .find(login.user.as_str())
@@ -40,15 +42,20 @@ pub(super) fn begin(
         .first(conn)
         .optional()?;
     if stands.flatten().as_deref() != Some(checked) {
-        return Ok(false);
+        return Ok(None);
     }
-    make_room(conn, &login.user, most)?;
+    let gone = make_room(conn, &login.user, most, until)?;
     add(conn, login, refresh)?;
-    Ok(true)
+    Ok(Some(gone))
 }
 
-/// Leaves the user `most` log-ins: those that end last.
-fn make_room(conn: &mut SqliteConnection, user: &UserId, most: usize) -> QueryResult<()> {
+/// Leaves the user `most` log-ins: those that end last. The others are told.
+fn make_room(
+    conn: &mut SqliteConnection,
+    user: &UserId,
+    most: usize,
+    until: u64,
+) -> QueryResult<Vec<Login>> {
     let tokens: Vec<(String, i64)> = refresh_tokens::table
         .filter(refresh_tokens::user_id.eq(user.as_str()))
         .select((refresh_tokens::login, refresh_tokens::expires_at))
@@ -60,10 +67,12 @@ fn make_room(conn: &mut SqliteConnection, user: &UserId, most: usize) -> QueryRe
     }
     let mut logins: Vec<(i64, String)> = ends.into_iter().map(|(id, end)| (end, id)).collect();
     logins.sort_unstable_by(|a, b| b.cmp(a));
-    for (_, id) in logins.into_iter().skip(most) {
-        end(conn, &Login { user: user.clone(), id })?;
+    let gone = logins.into_iter().skip(most).map(|(_, id)| Login { user: user.clone(), id });
+    let gone: Vec<Login> = gone.collect();
+    for login in &gone {
+        end(conn, login, until)?;
     }
-    Ok(())
+    Ok(gone)
 }
 
 fn add(conn: &mut SqliteConnection, login: &Login, refresh: &NewRefresh) -> QueryResult<()> {
@@ -115,13 +124,14 @@ pub(super) fn rotate(
     new: &NewRefresh,
     now: u64,
     grace: u64,
+    until: u64,
 ) -> QueryResult<Rotation> {
     let conn = &mut writer.conn;
     let Some(token) = find(conn, old)?.filter(|token| token.expires_at > now) else {
         return Ok(Rotation::Refused);
     };
     if token.rotated_at.is_some_and(|at| at.saturating_add(grace) < now) {
-        end(conn, &token.login)?;
+        end(conn, &token.login, until)?;
         return Ok(Rotation::Reused(token.login));
     }
     if let Some(until) = forget_oldest(conn, &token.login, now)? {
@@ -163,18 +173,24 @@ fn forget_oldest(conn: &mut SqliteConnection, login: &Login, now: u64) -> QueryR
 }
 
 /// Ends the log-in that the token belongs to.
-pub(super) fn end_of(writer: &mut Writer, hash: &TokenHash) -> QueryResult<Option<Login>> {
+pub(super) fn end_of(
+    writer: &mut Writer,
+    hash: &TokenHash,
+    until: u64,
+) -> QueryResult<Option<Login>> {
     let conn = &mut writer.conn;
     let Some(token) = find(conn, hash)? else { return Ok(None) };
-    end(conn, &token.login)?;
+    end(conn, &token.login, until)?;
     Ok(Some(token.login))
 }
 
-fn end(conn: &mut SqliteConnection, login: &Login) -> QueryResult<()> {
+/// With its access tokens: in one transaction, or they would be good again after a restart.
+fn end(conn: &mut SqliteConnection, login: &Login, until: u64) -> QueryResult<()> {
     let tokens = refresh_tokens::table
         .filter(refresh_tokens::user_id.eq(login.user.as_str()))
         .filter(refresh_tokens::login.eq(&login.id));
-    diesel::delete(tokens).execute(conn).map(drop)
+    diesel::delete(tokens).execute(conn)?;
+    revocations::put(conn, &Revocation::of_login(&login.id, until))
 }
 
 /// Ends all log-ins of a user.

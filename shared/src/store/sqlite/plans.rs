@@ -57,15 +57,15 @@ fn everything(writer: &mut Writer) -> QueryResult<()> {
     accounts::is_taken(&mut writer.conn, &bob)?;
     let login = Login { user: bob.clone(), id: "l".into() };
     let refresh = |n| NewRefresh { hash: [n; 32], expires_at: 100 };
-    logins::begin(writer, &login, "x", &refresh(1), 3)?;
-    logins::rotate(writer, &[1; 32], &refresh(2), 10, 10)?;
-    logins::end_of(writer, &[1; 32])?;
-    accounts::set_password(writer, &bob, "x", "y")?;
-    accounts::delete(writer, &bob)?;
-    revocations::put(
-        writer,
-        &Revocation { subject: Subject::User(bob.clone()), before: 1, until: 9 },
-    )?;
+    logins::begin(writer, &login, "x", &refresh(1), 3, 9)?;
+    logins::rotate(writer, &[1; 32], &refresh(2), 10, 10, 9)?;
+    logins::of(&mut writer.conn, &[1; 32])?;
+    logins::end_of(writer, &[1; 32], 9)?;
+    let revocation = Revocation { subject: Subject::User(bob.clone()), before: 1, until: 9 };
+    accounts::set_password(writer, &bob, "x", "y", &revocation)?;
+    accounts::delete(writer, &bob, &revocation)?;
+    revocations::all(&mut writer.conn, 1)?;
+    revocations::forget_expired(&mut writer.conn, 1)?;
     logins::forget_expired(&mut writer.conn, 1)?;
     rooms::delete(writer, &id, &bob, 9)?.unwrap();
     purge::unpurged(&mut writer.conn, 10)?;

@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
+use super::members::PUT;
 use super::row::signed;
 use super::write::Writer;
 use super::{members as people, read};
@@ -15,6 +16,23 @@ use crate::store::schema::{epochs, members, rooms};
 /// `members.source` of who came with a token's grant.
 const GRANT: &str = "grant";
 
+/// What is known of who came before; `None` for others, also for those whom somebody only put there.
+pub(super) fn known(
+    conn: &mut SqliteConnection,
+    room: &RoomId,
+    user: &UserId,
+) -> QueryResult<Option<Access>> {
+    let by: Option<String> = members::table
+        .find((room.as_str(), user.as_str()))
+        .select(members::source)
+        .first(conn)
+        .optional()?;
+    Ok(match by {
+        Some(by) if by != PUT => Some(read::access(conn, room, user)?),
+        Some(_) | None => None,
+    })
+}
+
 /// Makes the room and the membership when they are missing. A room of two people is not made so:
 /// whoever else has a grant for everything would be its first member.
 pub(super) fn admit(
@@ -23,6 +41,11 @@ pub(super) fn admit(
     user: &UserId,
     name: Option<&str>,
 ) -> QueryResult<Access> {
+    let there = read::access(&mut writer.conn, room, user)?;
+    if there != Access::None {
+        people::has_come(&mut writer.conn, room, user, GRANT)?;
+        return Ok(there);
+    }
     let now = now_ms();
     if room.is_direct() || room.is_unsayable() {
         return Ok(Access::None);
@@ -35,7 +58,7 @@ pub(super) fn admit(
         return Ok(Access::None);
     }
     let kept_mute = people::kept_mute(&mut writer.conn, room, user)?;
-    let added = diesel::insert_into(members::table)
+    diesel::insert_into(members::table)
         .values((
             members::room.eq(room.as_str()),
             members::user_id.eq(user.as_str()),
@@ -46,9 +69,6 @@ pub(super) fn admit(
         ))
         .on_conflict_do_nothing()
         .execute(&mut writer.conn)?;
-    if added == 0 {
-        people::has_come(&mut writer.conn, room, user, GRANT)?;
-    }
     if kept_mute.is_some() {
         people::forget_mute(&mut writer.conn, room, user)?;
     }

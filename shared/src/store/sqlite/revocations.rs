@@ -1,11 +1,10 @@
 //! Revocations as rows.
 
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
-use super::logins;
 use super::rooms::unreadable;
 use super::row::{signed, unsigned};
-use super::write::Writer;
 use crate::ids::UserId;
 use crate::store::accounts::{Revocation, Subject};
 use crate::store::schema::revocations;
@@ -29,12 +28,15 @@ fn subject(text: &str) -> QueryResult<Subject> {
     }
 }
 
-pub(super) fn put(writer: &mut Writer, revocation: &Revocation) -> QueryResult<()> {
+/// Expired ones that one call removes.
+const FORGOTTEN: i64 = 10_000;
+
+pub(super) fn put(conn: &mut SqliteConnection, revocation: &Revocation) -> QueryResult<()> {
     let key = text(&revocation.subject);
     let stands: Option<(i64, i64)> = revocations::table
         .find(&key)
         .select((revocations::before, revocations::until))
-        .first(&mut writer.conn)
+        .first(conn)
         .optional()?;
     let (before, until) = stands.unwrap_or_default();
     diesel::replace_into(revocations::table)
@@ -43,15 +45,13 @@ pub(super) fn put(writer: &mut Writer, revocation: &Revocation) -> QueryResult<(
             revocations::before.eq(before.max(signed(revocation.before))),
             revocations::until.eq(until.max(signed(revocation.until))),
         ))
-        .execute(&mut writer.conn)
+        .execute(conn)
         .map(drop)
 }
 
-pub(super) fn all(writer: &mut Writer, now: u64) -> QueryResult<Vec<Revocation>> {
-    let conn = &mut writer.conn;
-    logins::forget_expired(conn, now)?;
-    diesel::delete(revocations::table.filter(revocations::until.le(signed(now)))).execute(conn)?;
+pub(super) fn all(conn: &mut SqliteConnection, now: u64) -> QueryResult<Vec<Revocation>> {
     let rows: Vec<(String, i64, i64)> = revocations::table
+        .filter(revocations::until.gt(signed(now)))
         .select((revocations::subject, revocations::before, revocations::until))
         .load(conn)?;
     let revocation = |(key, before, until): (String, i64, i64)| {
@@ -62,6 +62,17 @@ pub(super) fn all(writer: &mut Writer, now: u64) -> QueryResult<Vec<Revocation>>
         })
     };
     rows.into_iter().map(revocation).collect()
+}
+
+const EXPIRED: &str = "DELETE FROM revocations WHERE subject IN \
+     (SELECT subject FROM revocations WHERE until <= ? LIMIT ?)";
+
+pub(super) fn forget_expired(conn: &mut SqliteConnection, now: u64) -> QueryResult<()> {
+    diesel::sql_query(EXPIRED)
+        .bind::<BigInt, _>(signed(now))
+        .bind::<BigInt, _>(FORGOTTEN)
+        .execute(conn)
+        .map(drop)
 }
 
 #[cfg(test)]
