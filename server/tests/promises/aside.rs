@@ -7,16 +7,6 @@ use crate::support::*;
 use crate::table::Other;
 use crate::until;
 
-async fn subscribe(client: &mut Client, id: &str, destination: &str) {
-    let receipt = client.next_receipt();
-    let subscribe = frame("SUBSCRIBE")
-        .header("id", id)
-        .header("destination", destination)
-        .header("receipt", &receipt);
-    client.send(subscribe).await;
-    client.receipt(&receipt).await;
-}
-
 #[tokio::test]
 async fn a_cursor_that_the_database_does_not_take_holds_nothing_else_up() {
     let server = Server::start();
@@ -28,7 +18,7 @@ async fn a_cursor_that_the_database_does_not_take_holds_nothing_else_up() {
     ann.send(connect).await;
     ann.expect("CONNECTED").await;
     let position = ann.send_room("room", "x").await;
-    subscribe(&mut ann, "t", "/topic/t").await;
+    ann.subscribe("t", "/topic/t").await;
     let mut other = Other::open(&server.database());
     other.hold();
     let read = frame("SEND")
@@ -55,7 +45,7 @@ async fn a_cursor_that_the_database_does_not_take_holds_nothing_else_up() {
 async fn who_types_and_scrolls_without_end_is_told_of_now_and_then() {
     let server = Server::start();
     let mut watcher = Client::connect(&server, "bob").await;
-    subscribe(&mut watcher, "e", "/topic/rooms/room/events").await;
+    watcher.subscribe("e", "/topic/rooms/room/events").await;
     let mut troll = Client::connect(&server, "troll").await;
     let position = troll.send_room("room", "x").await;
     let frames = (0..1_000).map(|n| {
@@ -91,7 +81,7 @@ async fn a_topic_reader_that_stops_is_dropped_and_the_others_read_on() {
     wire.next().await;
     wire.next().await;
     let mut reader = Client::connect(&server, "ann").await;
-    subscribe(&mut reader, "r", "/topic/t").await;
+    reader.subscribe("r", "/topic/t").await;
     let mut sender = Client::connect(&server, "bob").await;
     let body = "x".repeat(60_000);
     for n in 0..COUNT {

@@ -3,16 +3,6 @@
 use crate::SERVER;
 use crate::support::*;
 
-async fn subscribe(client: &mut Client, id: &str, destination: &str) {
-    let receipt = client.next_receipt();
-    let subscribe = frame("SUBSCRIBE")
-        .header("id", id)
-        .header("destination", destination)
-        .header("receipt", &receipt);
-    client.send(subscribe).await;
-    client.receipt(&receipt).await;
-}
-
 fn send(destination: &str, body: &str) -> Frame {
     frame("SEND").header("destination", destination).body(body)
 }
@@ -34,8 +24,8 @@ async fn a_topic_reaches_all_its_subscribers_in_the_order_of_each_sender() {
     let topic = format!("/topic/{}", room("chat.general"));
     let (mut ann, mut bob) =
         (Client::connect(&SERVER, "ann").await, Client::connect(&SERVER, "bob").await);
-    subscribe(&mut ann, "a", &topic).await;
-    subscribe(&mut bob, "b", &topic).await;
+    ann.subscribe("a", &topic).await;
+    bob.subscribe("b", &topic).await;
     for number in 0..100 {
         ann.send(send(&topic, &number.to_string())).await;
     }
@@ -54,8 +44,8 @@ async fn a_topic_and_a_queue_of_one_name_are_two_and_nothing_is_kept() {
     let (topic, queue) = (format!("/topic/{name}"), format!("/queue/{name}"));
     let mut ann = Client::connect(&SERVER, "ann").await;
     sent(&mut ann, send(&topic, "nobody hears this")).await;
-    subscribe(&mut ann, "t", &topic).await;
-    subscribe(&mut ann, "q", &queue).await;
+    ann.subscribe("t", &topic).await;
+    ann.subscribe("q", &queue).await;
     sent(&mut ann, send(&queue, "to the queue")).await;
     sent(&mut ann, send(&topic, "to the topic")).await;
     let (first, second) = (ann.next_message().await, ann.next_message().await);
@@ -67,7 +57,7 @@ async fn a_topic_and_a_queue_of_one_name_are_two_and_nothing_is_kept() {
 async fn who_left_a_topic_hears_nothing_more_of_it() {
     let topic = format!("/topic/{}", room("left"));
     let mut ann = Client::connect(&SERVER, "ann").await;
-    subscribe(&mut ann, "a", &topic).await;
+    ann.subscribe("a", &topic).await;
     ann.send(frame("UNSUBSCRIBE").header("id", "a")).await;
     sent(&mut ann, send(&topic, "x")).await;
     ann.sync().await;
@@ -78,7 +68,7 @@ async fn who_left_a_topic_hears_nothing_more_of_it() {
 async fn headers_types_and_bytes_go_through_a_topic() {
     let topic = format!("/topic/{}", room("bytes"));
     let mut ann = Client::connect(&SERVER, "ann").await;
-    subscribe(&mut ann, "a", &topic).await;
+    ann.subscribe("a", &topic).await;
     let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     let binary = send(&topic, "").body(&bytes).with_length().binary();
     sent(&mut ann, binary.header("app", "a\\cb").header("content-type", "image/x")).await;
@@ -91,7 +81,7 @@ async fn headers_types_and_bytes_go_through_a_topic() {
 async fn a_transaction_holds_what_goes_to_a_topic() {
     let topic = format!("/topic/{}", room("tx"));
     let mut ann = Client::connect(&SERVER, "ann").await;
-    subscribe(&mut ann, "a", &topic).await;
+    ann.subscribe("a", &topic).await;
     for (name, end) in [("no", "ABORT"), ("yes", "COMMIT")] {
         ann.send(frame("BEGIN").header("transaction", name)).await;
         ann.send(send(&topic, name).header("transaction", name)).await;
@@ -111,8 +101,8 @@ async fn what_is_sent_to_a_user_reaches_all_its_sessions_and_nobody_else() {
         (Client::connect(&SERVER, &ann).await, Client::connect(&SERVER, &ann).await);
     let mut bob = Client::connect(&SERVER, "bob").await;
     for client in [&mut one, &mut two, &mut bob] {
-        subscribe(client, "n", "/user/queue/news").await;
-        subscribe(client, "o", "/user/queue/other").await;
+        client.subscribe("n", "/user/queue/news").await;
+        client.subscribe("o", "/user/queue/other").await;
     }
     sent(&mut bob, send(&format!("/user/{ann}/queue/news"), "hello")).await;
     for client in [&mut one, &mut two] {
@@ -169,7 +159,7 @@ async fn a_stranger_uses_open_topics_and_nothing_else() {
     let connected = stranger.expect("CONNECTED").await;
     assert!(connected.at("user-name").starts_with("~anonymous-"));
     stranger.subscribe_errors().await;
-    subscribe(&mut stranger, "t", "/topic/hall").await;
+    stranger.subscribe("t", "/topic/hall").await;
     sent(&mut stranger, send("/topic/hall", "hello")).await;
     assert_eq!(stranger.bodies(1).await, ["hello"]);
     let in_room = |command: &str| {

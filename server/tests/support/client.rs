@@ -317,10 +317,24 @@ impl Client {
         room: &str,
         more: impl FnOnce(Frame) -> Frame,
     ) -> Frame {
+        self.subscribe_with(room, &format!("/topic/rooms/{room}"), more).await
+    }
+
+    /// Subscribes, and waits for the RECEIPT.
+    pub async fn subscribe(&mut self, id: &str, destination: &str) -> Frame {
+        self.subscribe_with(id, destination, |frame| frame).await
+    }
+
+    async fn subscribe_with(
+        &mut self,
+        id: &str,
+        destination: &str,
+        more: impl FnOnce(Frame) -> Frame,
+    ) -> Frame {
         let receipt = self.next_receipt();
         let subscribe = frame("SUBSCRIBE")
-            .header("id", room)
-            .header("destination", format!("/topic/rooms/{room}"))
+            .header("id", id)
+            .header("destination", destination)
             .header("receipt", &receipt);
         self.send(more(subscribe)).await;
         self.receipt(&receipt).await
@@ -359,13 +373,7 @@ impl Client {
 
     /// Subscribes to `/user/queue/errors`, with the id `errors`.
     pub async fn subscribe_errors(&mut self) {
-        let receipt = self.next_receipt();
-        let subscribe = frame("SUBSCRIBE")
-            .header("id", "errors")
-            .header("destination", "/user/queue/errors")
-            .header("receipt", &receipt);
-        self.send(subscribe).await;
-        self.receipt(&receipt).await;
+        self.subscribe("errors", "/user/queue/errors").await;
     }
 
     /// The next message of `/user/queue/errors`.

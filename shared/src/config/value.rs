@@ -53,6 +53,11 @@ fn quoted<T: Display + ?Sized>(text: &T) -> Option<String> {
     Some(toml::Value::String(text.to_string()).to_string())
 }
 
+fn listed<T: Display>(entries: impl Iterator<Item = T>) -> Option<String> {
+    let entries: Vec<_> = entries.filter_map(|entry| quoted(&entry)).collect();
+    Some(format!("[{}]", entries.join(", ")))
+}
+
 // For each type: how it is read, how it is shown, what is expected.
 macro_rules! values {
     ($($type:ty: $read:expr, $show:expr, $expected:expr;)*) => {$(
@@ -153,8 +158,7 @@ impl Value for Origins {
     }
 
     fn show(&self) -> Option<String> {
-        let entries: Vec<_> = self.entries().filter_map(quoted).collect();
-        Some(format!("[{}]", entries.join(", ")))
+        listed(self.entries())
     }
 
     fn expected(_: &str) -> String {
@@ -200,8 +204,7 @@ impl Value for Networks {
     }
 
     fn show(&self) -> Option<String> {
-        let entries: Vec<_> = self.entries().filter_map(quoted).collect();
-        Some(format!("[{}]", entries.join(", ")))
+        listed(self.entries())
     }
 
     fn expected(_: &str) -> String {
