@@ -3,13 +3,13 @@
 import { Client } from '@stomp/stompjs';
 import WebSocket from 'ws';
 
-import { Inbox, note, token, unique, url, within } from './support.mjs';
+import { Inbox, Receipts, note, token, url, within } from './support.mjs';
 
 Object.assign(globalThis, { WebSocket }); // as in a browser
 
 export const bearer = { Authorization: `Bearer ${token}` };
 
-export class Session {
+export class Session extends Receipts {
   connects = new Inbox('CONNECTED');
   disconnects = new Inbox('RECEIPT for DISCONNECT');
   errors = new Inbox('ERROR');
@@ -21,6 +21,7 @@ export class Session {
 
   /// Nothing is sent yet.
   constructor(config = {}) {
+    super();
     this.client = new Client({
       brokerURL: url,
       connectHeaders: bearer,
@@ -52,21 +53,8 @@ export class Session {
     return session;
   }
 
-  /// The RECEIPT of what `frame` sends with the headers that it is given.
-  receipt(frame) {
-    const id = unique('receipt');
-    const came = new Promise((resolve) => this.client.watchForReceipt(id, resolve));
-    frame({ receipt: id });
-    return within(came, `RECEIPT ${id}`);
-  }
-
-  /// The messages of a destination, from now on.
-  async subscribe(destination, headers = {}) {
-    const inbox = new Inbox(`a message of ${destination}`);
-    await this.receipt((more) => {
-      inbox.subscription = this.client.subscribe(destination, inbox.push, { ...headers, ...more });
-    });
-    return inbox;
+  awaitReceipt(id, resolve) {
+    this.client.watchForReceipt(id, resolve);
   }
 
   /// Publishes, and waits for the RECEIPT.

@@ -154,3 +154,23 @@ export function post(path, body, bearer) {
   const signal = AbortSignal.timeout(DEADLINE);
   return fetch(base + path, { method: 'POST', headers, body: JSON.stringify(body), signal });
 }
+
+/// What sessions of both browser clients share: these have a `client` and `awaitReceipt`.
+export class Receipts {
+  /// The RECEIPT of what `frame` sends with the headers that it is given.
+  receipt(frame) {
+    const id = unique('receipt');
+    const came = new Promise((resolve) => this.awaitReceipt(id, resolve));
+    frame({ receipt: id });
+    return within(came, `RECEIPT ${id}`);
+  }
+
+  /// The messages of a destination, from now on.
+  async subscribe(destination, headers = {}) {
+    const inbox = new Inbox(`a message of ${destination}`);
+    await this.receipt((more) => {
+      inbox.subscription = this.client.subscribe(destination, inbox.push, { ...headers, ...more });
+    });
+    return inbox;
+  }
+}

@@ -7,17 +7,18 @@ import WebSocket from 'ws';
 import webstomp from 'webstomp-client';
 
 import {
-  Inbox, account, check, done, note, numbered, places, room, token, topic, unique, url, within,
+  Inbox, Receipts, account, check, done, note, numbered, places, room, token, topic, url, within,
 } from './support.mjs';
 
 Object.assign(globalThis, { WebSocket });
 
-class Session {
+class Session extends Receipts {
   receipts = new Map();
   beats = new Inbox('a heart-beat');
   errors = new Inbox('ERROR or a close');
 
   constructor({ heartbeat = false, path = '', protocols } = {}) {
+    super();
     this.client = webstomp.client(url + path, { heartbeat, protocols });
     this.client.debug = (line) => line === '<<< PONG' && this.beats.push(true);
     this.client.onreceipt = (frame) => this.receipts.get(frame.headers['receipt-id'])?.(frame);
@@ -41,19 +42,8 @@ class Session {
     return session;
   }
 
-  receipt(frame) {
-    const id = unique('receipt');
-    const came = new Promise((resolve) => this.receipts.set(id, resolve));
-    frame({ receipt: id });
-    return within(came, `RECEIPT ${id}`);
-  }
-
-  async subscribe(destination, headers = {}) {
-    const inbox = new Inbox(`a message of ${destination}`);
-    await this.receipt((more) => {
-      inbox.subscription = this.client.subscribe(destination, inbox.push, { ...headers, ...more });
-    });
-    return inbox;
+  awaitReceipt(id, resolve) {
+    this.receipts.set(id, resolve);
   }
 
   send(destination, body, headers = {}) {
