@@ -121,6 +121,17 @@ impl OriginId {
         Self(format!(":{node}:{n}").into())
     }
 
+    /// A name as [`OriginId::as_str`] said it: a client's, or one that a node made.
+    pub fn read(text: &str) -> Result<Self, IdError> {
+        match text.strip_prefix(':') {
+            Some(made) if text.len() <= 128 && made.bytes().all(|b| b.is_ascii_graphic()) => {
+                Ok(Self(text.into()))
+            }
+            Some(_) => Err(IdError("not a name that a node made")),
+            None => Self::parse(text),
+        }
+    }
+
     /// True when the client chose it.
     pub fn is_given(&self) -> bool {
         !self.0.starts_with(':')

@@ -19,6 +19,7 @@ pub mod presence;
 pub mod queue;
 pub mod signal;
 pub mod store;
+pub mod wire;
 
 /// A boxed future that seams return, so that adapters can be chosen at start-up.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
