@@ -5,13 +5,17 @@
 //! room what was appended. It may be lost as a whole; [`crate::queue`] and [`crate::store`] may not.
 
 pub mod memory;
+pub mod redis;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::BoxFuture;
 use crate::envelope::Envelope;
 use crate::ids::{RoomId, UserId};
 use crate::position::Position;
+use crate::queue::Queue;
 use crate::signal::{Channel, Signal};
 
 /// Where a room stands.
@@ -34,8 +38,19 @@ pub struct Batch {
     pub epoch: u64,
     /// The version of the memberships against which the sends were checked.
     pub members: u64,
+    /// Unlike that of any other batch of this process, and the same when the batch is said again
+    /// because its answer was lost: then it is not placed twice.
+    pub number: u64,
     /// The messages in their order; their positions are not looked at.
     pub envelopes: Vec<Envelope>,
+}
+
+impl Batch {
+    /// A number that no batch of this process had.
+    pub fn next_number() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 /// What became of one message of a batch.
@@ -118,6 +133,9 @@ pub trait Feed: Send + Sync {
 
     /// Something that is told and not kept.
     fn signalled(&self, signal: Signal);
+
+    /// Nobody knows what of the room was not told: it is to be opened again.
+    fn missed(&self, room: &RoomId);
 }
 
 /// A part of a room's log.
@@ -130,6 +148,9 @@ pub struct LogPage {
     pub upto: Option<Position>,
     /// Everything up to here is in the database.
     pub durable: Position,
+    /// The log holds everything after this. Behind `durable`, when the log was cut while the
+    /// database was away: what stands between the two is on its way there.
+    pub base: Position,
 }
 
 /// The end of a room's log, or what stands before some position in it.
@@ -149,6 +170,28 @@ pub struct Durable {
     pub position: Position,
     /// False for a duplicate's mark: the number is spent, there is nothing to show.
     pub shown: bool,
+}
+
+/// What a look through logs came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Messages that were queued again.
+    pub queued: usize,
+    /// Logs that were dropped.
+    pub dropped: usize,
+    /// Where to go on.
+    pub next: Option<u64>,
+}
+
+/// Why a process is not told what it has to be told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unheard {
+    /// The broker is away; the links stay, and go on when it is back.
+    #[error("{0}")]
+    Away(String),
+    /// It answers but says nothing: others of this kind may serve, this process does not.
+    #[error("it answers, but what is published does not come back")]
+    Deaf,
 }
 
 /// One order per room, for all nodes.
@@ -208,6 +251,44 @@ pub trait Broker: Send + Sync + 'static {
         room: &'a RoomId,
         durable: &'a [Durable],
     ) -> BoxFuture<'a, Result<(), BrokerError>>;
+
+    /// Ends this epoch of the room: it goes on in another, and what was not placed in this one never
+    /// is. Nothing when it is another epoch by now.
+    fn end_epoch<'a>(
+        &'a self,
+        _room: &'a RoomId,
+        _epoch: u64,
+    ) -> BoxFuture<'a, Result<(), BrokerError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Looks through some logs of all nodes, from `cursor` on, which begins at 0: hands to `queue`
+    /// again what was sent longer than `overdue` ago and is not known to be durable, and drops logs
+    /// of which nothing is needed for `idle`. For one of all processes, see [`Broker::lead`].
+    /// Where to go on, or `None` at the end.
+    fn sweep<'a>(
+        &'a self,
+        _cursor: u64,
+        _overdue: Duration,
+        _idle: Duration,
+        _queue: &'a dyn Queue,
+    ) -> BoxFuture<'a, Result<Swept, BrokerError>> {
+        Box::pin(std::future::ready(Ok(Swept::default())))
+    }
+
+    /// Whether this process is the one of all that does `what`, for the `lease` from now on.
+    fn lead<'a>(
+        &'a self,
+        _what: &'a str,
+        _lease: Duration,
+    ) -> BoxFuture<'a, Result<bool, BrokerError>> {
+        Box::pin(std::future::ready(Ok(true)))
+    }
+
+    /// Whether this process is told what it has to be told. An error says what is wrong.
+    fn hearing(&self) -> Result<(), Unheard> {
+        Ok(())
+    }
 
     /// Memberships of the room changed: batches that were checked before are refused from now on,
     /// and the feed of whoever has the room open is told. `users`: whose; none: perhaps anybody's.

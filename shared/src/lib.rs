@@ -17,6 +17,7 @@ pub mod membership;
 pub mod position;
 pub mod presence;
 pub mod queue;
+pub mod redis;
 pub mod signal;
 pub mod store;
 pub mod wire;

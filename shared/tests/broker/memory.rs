@@ -32,6 +32,9 @@ impl Memory {
         let store = Arc::new(Sealing { inner, refuses: AtomicBool::new(false) });
         Self { limits, store, latest: Mutex::default(), _dir: dir }
     }
+
+    /// Nothing is left outside.
+    pub async fn clear(&self) {}
 }
 
 impl Factory for Memory {
@@ -45,6 +48,10 @@ impl Factory for Memory {
         let broker = Arc::new(MemoryBroker::new(self.store.clone(), feed, bounds));
         *self.latest.lock() = Some(broker.clone());
         broker
+    }
+
+    fn shows_at_once(&self) -> bool {
+        false
     }
 
     fn lose<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, ()> {
@@ -125,6 +132,29 @@ async fn voids_that_a_crash_left_are_never_used_again() {
     assert_eq!(after.open("r").await.position, added[2].position);
     let more = after.say("r", several("r", 1)).await;
     assert_eq!(more[0].position, added[2].position.next());
+}
+
+#[tokio::test]
+async fn an_epoch_that_was_left_is_sealed_when_it_is_durable_to_its_end() {
+    let factory = Memory::new(Limits::PLENTY);
+    let node = Node::new(&factory);
+    let said = node.say("r", several("r", 2)).await;
+    let pending = node.add("r", several("r", 2)).await;
+    factory.lose(&room("r")).await;
+    let next = node.add("r", several("r", 1)).await;
+    node.make_durable(&next).await;
+    node.make_durable(&pending[..1]).await;
+    let old = said[0].position.epoch;
+    assert_eq!(sealed(&node, old).await, None, "a row of it may still come");
+    node.make_durable(&pending[1..]).await;
+    let heard = node.hear("r", next[0].position).await;
+    assert_eq!(heard, [said, pending.clone(), next].concat(), "the old epoch comes first");
+    assert_eq!(sealed(&node, old).await, Some(pending[1].position.seq));
+}
+
+async fn sealed(node: &Node, epoch: u64) -> Option<u64> {
+    let epochs = node.store.epochs(&room("r")).await.unwrap();
+    epochs.iter().find(|known| known.epoch == epoch).and_then(|known| known.sealed)
 }
 
 impl Store for Sealing {

@@ -35,6 +35,8 @@ impl Limits {
 pub trait Factory: Send + Sync {
     fn store(&self) -> Arc<dyn Store>;
     fn broker(&self, feed: Arc<dyn Feed>) -> Arc<dyn Broker>;
+    /// Whether a message is visible when it has its place, or only when it is durable.
+    fn shows_at_once(&self) -> bool;
     /// What the latest broker knows of the room is lost; the database is not.
     fn lose<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, ()>;
 }
@@ -45,6 +47,7 @@ pub struct Heard {
     published: Mutex<Vec<Published>>,
     members: Mutex<Vec<(RoomId, u64)>>,
     signals: Mutex<Vec<Signal>>,
+    missed: Mutex<Vec<RoomId>>,
 }
 
 impl Feed for Heard {
@@ -58,6 +61,10 @@ impl Feed for Heard {
 
     fn signalled(&self, signal: Signal) {
         self.signals.lock().push(signal);
+    }
+
+    fn missed(&self, room: &RoomId) {
+        self.missed.lock().push(room.clone());
     }
 }
 
@@ -85,6 +92,11 @@ impl Node {
         self.heard.signals.lock().clone()
     }
 
+    /// How often it was told that it may have missed something of the room.
+    pub fn told_missed(&self, id: &str) -> usize {
+        self.heard.missed.lock().iter().filter(|missed| **missed == room(id)).count()
+    }
+
     pub async fn open(&self, id: &str) -> Head {
         self.broker.open(&room(id)).await.unwrap()
     }
@@ -103,7 +115,28 @@ impl Node {
         members: u64,
         envelopes: Vec<Envelope>,
     ) -> Result<Vec<Placed>, BrokerError> {
-        self.broker.append(Batch { room: room(id), epoch, members, envelopes }).await
+        let batch = Batch {
+            room: room(id),
+            epoch,
+            members,
+            number: Batch::next_number(),
+            envelopes,
+        };
+        self.broker.append(batch).await
+    }
+
+    /// Appends and stores what is new, checked under that version of the memberships.
+    pub async fn say_under(
+        &self,
+        id: &str,
+        members: u64,
+        envelopes: Vec<Envelope>,
+    ) -> Vec<Arc<Envelope>> {
+        let epoch = self.open(id).await.epoch;
+        let placed = self.append_as(id, epoch, members, envelopes).await.unwrap();
+        let added: Vec<_> = placed.into_iter().map(new).collect();
+        self.make_durable(&added).await;
+        added
     }
 
     /// Appends what is new.

@@ -1,0 +1,147 @@
+//! The beginning of a log's life.
+//!
+//! When a part of a log is missing, or another Redis wrote it than the one that answers (a restart,
+//! a failover to a replica that may lack its end), a life is over and the next one begins in a
+//! larger epoch. Whoever opens the room does it, one at a time, in this order:
+//!
+//! 1. wait until what the lost life had handed to the queue has reached the database ([`settle`],
+//!    bounded: what comes later is sent again under the new epoch by whoever finds it),
+//! 2. say to the database that the new epoch begins ([`Store::begin_epoch`]): from then on nothing
+//!    is added to those before it,
+//! 3. ask where they end: the new log continues exactly there,
+//! 4. begin it in Redis, if the lock is still ours.
+//!
+//! So a subscriber that was anywhere in front of the new epoch is given everything from the
+//! database and then the log, and every epoch that was ever used is known to the database.
+//!
+//! [`settle`]: super::Options::settle
+//! [`Store::begin_epoch`]: crate::store::Store::begin_epoch
+
+use std::time::{Duration, Instant};
+
+use ::redis::cmd;
+use tokio::time::sleep;
+
+use super::script::{self, of_room};
+use super::{Inner, name_of};
+use crate::broker::{BrokerError, Head};
+use crate::ids::{NodeId, RoomId};
+use crate::position::Position;
+use crate::redis::RedisAway;
+use crate::store::StoreError;
+
+/// How long whoever begins a life is waited for, and holds the lock.
+const LOCK: Duration = Duration::from_secs(15);
+/// How often it is looked whether that is done.
+const LOOK: Duration = Duration::from_millis(25);
+/// Names that are remembered from the database.
+const RECALLED: usize = 1_000;
+
+/// Whether something is there of a life that was lost.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lost(pub(super) bool);
+
+impl Inner {
+    /// Where the log stands, which lives when this returns.
+    pub(super) async fn head_or_birth(&self, room: &RoomId) -> Result<Head, BrokerError> {
+        let deadline = Instant::now() + LOCK;
+        let mut lost = match self.standing(room).await? {
+            Ok(head) => return Ok(head),
+            Err(lost) => lost,
+        };
+        while Instant::now() < deadline {
+            self.begin_life(room, lost).await?;
+            lost = match self.standing(room).await? {
+                Ok(head) => return Ok(head),
+                Err(lost) => lost,
+            };
+        }
+        Err(BrokerError::Unavailable(format!("somebody else has been opening {room} for long")))
+    }
+
+    /// Begins a life, or waits a moment for somebody else who does.
+    async fn begin_life(&self, room: &RoomId, lost: Lost) -> Result<(), BrokerError> {
+        let token = NodeId::random();
+        let mut lock = cmd("SET");
+        lock.arg(self.keys.birth(room)).arg(token.as_str());
+        lock.arg("NX").arg("PX").arg(LOCK.as_millis() as u64);
+        let held: Option<String> = self.links.command(room, &lock).await?;
+        if held.is_none() {
+            sleep(LOOK).await;
+            return Ok(());
+        }
+        let begun = self.begin_locked(room, lost, token.as_str()).await;
+        if begun.is_err() {
+            let mut unlock = cmd("DEL");
+            unlock.arg(self.keys.birth(room));
+            // It ends by itself too.
+            let _: Result<u64, _> = self.links.command(room, &unlock).await;
+        }
+        begun
+    }
+
+    async fn begin_locked(
+        &self,
+        room: &RoomId,
+        lost: Lost,
+        token: &str,
+    ) -> Result<(), BrokerError> {
+        let away = |error: StoreError| BrokerError::Unavailable(error.to_string());
+        // Before the log: whoever looks through all of them misses none.
+        let mut add = cmd("SADD");
+        add.arg(self.keys.rooms()).arg(room.as_str());
+        let _added: u64 = self.links.command(room, &add).await?;
+        sleep(self.until_settled(lost).await?).await;
+        let now = self.now().await?;
+        let known = self.store.epochs(room).await.map_err(away)?;
+        let mut epoch = known.last().map_or(now, |last| now.max(last.epoch + 1));
+        loop {
+            self.store.begin_epoch(room, epoch).await.map_err(away)?;
+            let before = self.store.head(room).await.map_err(away)?.unwrap_or(Position::ZERO);
+            let oldest = now.saturating_sub(self.options.names_age.as_millis() as u64);
+            let most = self.options.names.min(RECALLED);
+            let mut names = self.store.names(room, most, oldest).await.map_err(away)?;
+            names.sort_by_key(|name| name.position);
+            let mut birth = of_room(&script::BIRTH, &self.keys, room);
+            birth.key(self.keys.birth(room)).key(self.keys.asides(room));
+            birth.arg(epoch).arg(before.to_string()).arg(token);
+            for known in &names {
+                birth
+                    .arg(name_of(&known.sender, &known.origin))
+                    .arg(known.position.to_string())
+                    .arg(known.body_hash)
+                    .arg(known.sent_at);
+            }
+            let answer = script::run(&self.links, room, &birth).await?;
+            match answer.word().parse::<u64>() {
+                // What is left of the log has a larger epoch than the clock and the database.
+                Ok(old) => epoch = old + 1,
+                Err(_word) => {
+                    tracing::info!(room.id = %room, epoch, lost = lost.0, "{}", answer.word());
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// How long the messages of a lost life may still be on their way. This Redis may be new: then
+    /// whatever was in front of it was lost a moment ago.
+    async fn until_settled(&self, lost: Lost) -> Result<Duration, RedisAway> {
+        let now = self.now().await?;
+        let key = self.keys.known_since();
+        let mut note = cmd("SET");
+        note.arg(&key).arg(now).arg("NX");
+        let _new: Option<String> = self.links.command(&key, &note).await?;
+        let since: Option<u64> = self.links.command(&key, cmd("GET").arg(&key)).await?;
+        let age = now.saturating_sub(since.unwrap_or(now));
+        let known_for = if lost.0 { Duration::ZERO } else { Duration::from_millis(age) };
+        Ok(self.options.settle.saturating_sub(known_for))
+    }
+
+    /// The clock that all nodes share, in ms since 1970.
+    async fn now(&self) -> Result<u64, RedisAway> {
+        let (seconds, micros): (u64, u64) =
+            self.links.command(self.keys.known_since(), &cmd("TIME")).await?;
+        Ok(seconds * 1_000 + micros / 1_000)
+    }
+}

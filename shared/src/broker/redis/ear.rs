@@ -1,0 +1,310 @@
+//! The one connection that hears what is published. It is captive: nothing else uses it.
+//!
+//! Pub/sub is told at most once and may fall silent while everything looks well. So the ear
+//! speaks to itself through the other connections (a *canary*): when Redis takes what it says and
+//! it does not hear it within [`DEAF`], it gets another connection. Whenever it has a new one, what
+//! was said meanwhile is found in the logs.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ::redis::{Cmd, PushInfo, PushKind, Value, cmd};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::backoff::Backoff;
+use crate::redis::{ANSWER, Link, Links, RedisAway};
+
+/// How often the ear speaks to itself.
+const CANARY: Duration = Duration::from_millis(500);
+/// It is deaf when it did not hear itself for so long, although Redis took what it said.
+const DEAF: Duration = Duration::from_secs(3);
+/// Channels that one command begins or ends to hear.
+const CHANNELS: usize = 250;
+
+/// Whether what is published is heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hearing {
+    /// It is.
+    Well,
+    /// Redis does not let the ear listen, or is away.
+    Away(String),
+    /// Redis answers, but says nothing.
+    Deaf,
+}
+
+/// Who is told. Called inside the connection's own task: it must not block.
+pub(super) trait Listener: Send + Sync + 'static {
+    /// Something came over a channel.
+    fn heard(&self, channel: &str, message: Bytes);
+    /// What was said in between was not heard.
+    fn missed_some(&self);
+}
+
+/// See the module.
+pub(super) struct Ear {
+    links: Arc<Links>,
+    /// Where it hears itself, and what it says there.
+    canary: (String, &'static [u8]),
+    desk: Mutex<Desk>,
+    changed: Notify,
+    /// When it last heard itself, in ms after `born`.
+    heard_itself: AtomicU64,
+    born: Instant,
+    hearing: watch::Sender<Hearing>,
+}
+
+#[derive(Default)]
+struct Desk {
+    /// Channels, by how many want them.
+    wanted: HashMap<String, usize>,
+    /// Those that changed since the connection was last told.
+    changed: HashSet<String>,
+    waiting: HashMap<String, Vec<oneshot::Sender<()>>>,
+}
+
+impl Ear {
+    pub(super) fn new(links: Arc<Links>, canary: (String, &'static [u8])) -> Self {
+        let desk = Desk { wanted: [(canary.0.clone(), 1)].into(), ..Desk::default() };
+        Self {
+            links,
+            canary,
+            desk: Mutex::new(desk),
+            changed: Notify::new(),
+            heard_itself: AtomicU64::new(0),
+            born: Instant::now(),
+            hearing: watch::Sender::new(Hearing::Away("not connected yet".into())),
+        }
+    }
+
+    /// Whether it hears, now and from now on.
+    pub(super) fn hearing(&self) -> watch::Receiver<Hearing> {
+        self.hearing.subscribe()
+    }
+
+    /// One more wants the channel; it is heard when this returns. After an error nobody does.
+    pub(super) async fn hear(&self, channel: String) -> Result<(), RedisAway> {
+        let (heard, wait) = oneshot::channel();
+        {
+            let mut desk = self.desk.lock();
+            *desk.wanted.entry(channel.clone()).or_default() += 1;
+            desk.changed.insert(channel.clone());
+            desk.waiting.entry(channel.clone()).or_default().push(heard);
+        }
+        self.changed.notify_one();
+        if let Ok(Ok(())) = timeout(ANSWER, wait).await {
+            return Ok(());
+        }
+        self.leave(&channel);
+        Err(RedisAway(format!("its channels cannot be heard: {:?}", *self.hearing.borrow())))
+    }
+
+    /// One less wants it.
+    pub(super) fn leave(&self, channel: &str) {
+        let mut desk = self.desk.lock();
+        let Some(count) = desk.wanted.get_mut(channel) else { return };
+        *count -= 1;
+        if *count == 0 {
+            desk.wanted.remove(channel);
+            desk.waiting.remove(channel);
+            desk.changed.insert(channel.to_owned());
+            drop(desk);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Listens until it is dropped.
+    pub(super) async fn listen(self: Arc<Self>, listener: Arc<dyn Listener>) {
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let mut first = true;
+        loop {
+            // Of this connection alone: the one before may still be closing.
+            let gone = Arc::new(Notify::new());
+            let ended = match self.connect(&listener, gone.clone()).await {
+                Ok(link) => self.serve(link, &gone, &listener, &mut first, &mut backoff).await,
+                Err(error) => Hearing::Away(error.0),
+            };
+            if backoff.tries() == 0 {
+                tracing::warn!("what other nodes say is not heard ({ended:?}), trying on");
+            }
+            self.hearing.send_replace(ended);
+            tokio::time::sleep(backoff.wait()).await;
+        }
+    }
+
+    async fn connect(
+        self: &Arc<Self>,
+        listener: &Arc<dyn Listener>,
+        gone: Arc<Notify>,
+    ) -> Result<Link, RedisAway> {
+        let (ear, listener) = (self.clone(), listener.clone());
+        let told = move |push: PushInfo| -> Result<(), std::convert::Infallible> {
+            if push.kind == PushKind::Disconnection {
+                gone.notify_one();
+            } else {
+                ear.told(push, &*listener);
+            }
+            Ok(())
+        };
+        let link = timeout(ANSWER, self.links.target().listener(told)).await;
+        link.unwrap_or_else(|_late| Err(RedisAway("no connection in time".into())))
+    }
+
+    fn told(&self, push: PushInfo, listener: &dyn Listener) {
+        if !matches!(push.kind, PushKind::Message | PushKind::SMessage) {
+            return;
+        }
+        let mut data = push.data.into_iter();
+        let (Some(Value::BulkString(channel)), Some(Value::BulkString(message))) =
+            (data.next(), data.next())
+        else {
+            return;
+        };
+        let Ok(channel) = std::str::from_utf8(&channel) else { return };
+        if channel == self.canary.0 {
+            self.heard_itself.store(self.now(), Ordering::Relaxed);
+        } else {
+            listener.heard(channel, message.into());
+        }
+    }
+
+    /// Until the connection is of no use any more.
+    async fn serve(
+        &self,
+        mut link: Link,
+        gone: &Notify,
+        listener: &Arc<dyn Listener>,
+        first: &mut bool,
+        backoff: &mut Backoff,
+    ) -> Hearing {
+        let mut heard = HashSet::new();
+        {
+            let mut desk = self.desk.lock();
+            desk.changed = desk.wanted.keys().cloned().collect();
+        }
+        if let Err(error) = self.catch_up(&mut link, &mut heard).await {
+            return Hearing::Away(error.0);
+        }
+        if !std::mem::take(first) {
+            tracing::info!(channels = heard.len(), "what other nodes say is heard again");
+            listener.missed_some();
+        }
+        backoff.reset();
+        self.hearing.send_replace(Hearing::Well);
+        self.heard_itself.store(self.now(), Ordering::Relaxed);
+        let mut canary = interval(CANARY);
+        canary.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Since when Redis takes what the ear says.
+        let mut speaking: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                () = gone.notified() => {
+                    return Hearing::Away("the connection was closed".into());
+                }
+                () = self.changed.notified() => {
+                    if let Err(error) = self.catch_up(&mut link, &mut heard).await {
+                        return Hearing::Away(error.0);
+                    }
+                }
+                _ = canary.tick() => {
+                    let said: Result<u64, _> =
+                        self.links.command(&self.canary.0, &self.say_to_itself()).await;
+                    speaking = match said {
+                        Ok(_) => speaking.or_else(|| Some(Instant::now())),
+                        Err(_) => None,
+                    };
+                    let silent = self.now() - self.heard_itself.load(Ordering::Relaxed);
+                    if silent > DEAF.as_millis() as u64 && speaking.is_some_and(|since| since.elapsed() > DEAF) {
+                        return Hearing::Deaf;
+                    }
+                }
+            }
+        }
+    }
+
+    /// In ms since it was made.
+    fn now(&self) -> u64 {
+        self.born.elapsed().as_millis() as u64
+    }
+
+    fn say_to_itself(&self) -> Cmd {
+        let verb = if self.links.target().is_cluster() { "SPUBLISH" } else { "PUBLISH" };
+        let mut command = cmd(verb);
+        command.arg(&self.canary.0).arg(self.canary.1);
+        command
+    }
+
+    /// Hears what is wanted and nothing else.
+    async fn catch_up(
+        &self,
+        link: &mut Link,
+        heard: &mut HashSet<String>,
+    ) -> Result<(), RedisAway> {
+        let (mut begin, mut end) = (Vec::new(), Vec::new());
+        {
+            let mut desk = self.desk.lock();
+            for channel in std::mem::take(&mut desk.changed) {
+                match (desk.wanted.contains_key(&channel), heard.contains(&channel)) {
+                    (true, false) => begin.push(channel),
+                    (false, true) => end.push(channel),
+                    (true, true) => desk.answer(&channel),
+                    (false, false) => {}
+                }
+            }
+        }
+        for part in begin.chunks(CHANNELS) {
+            subscribe(link, part).await?;
+            let mut desk = self.desk.lock();
+            for channel in part {
+                desk.answer(channel);
+                heard.insert(channel.clone());
+            }
+        }
+        for part in end.chunks(CHANNELS) {
+            unsubscribe(link, part).await?;
+            for channel in part {
+                heard.remove(channel);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Desk {
+    /// The channel is heard.
+    fn answer(&mut self, channel: &str) {
+        for waiting in self.waiting.remove(channel).unwrap_or_default() {
+            // Whoever waited may have gone.
+            let _ = waiting.send(());
+        }
+    }
+}
+
+async fn subscribe(link: &mut Link, channels: &[String]) -> Result<(), RedisAway> {
+    match link {
+        Link::One(link) => link.subscribe(channels).await?,
+        // Each is at the server that has its slot.
+        Link::Cluster(link) => {
+            for channel in channels {
+                link.ssubscribe(channel).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn unsubscribe(link: &mut Link, channels: &[String]) -> Result<(), RedisAway> {
+    match link {
+        Link::One(link) => link.unsubscribe(channels).await?,
+        Link::Cluster(link) => {
+            for channel in channels {
+                link.sunsubscribe(channel).await?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,17 @@
+-- What of the log is not known to be durable. ARGV: most messages.
+local log = life()
+if not log then return { 'gone' } end
+local entries, start = {}, math.max(log.durable, log.from)
+while start < log.next and #entries < 2 * tonumber(ARGV[1]) do
+  local part = redis.call('XRANGE', LOG, log.epoch .. '-' .. text(start), '+', 'COUNT', 64)
+  if #part == 0 then break end
+  for _, entry in ipairs(part) do
+    local number = string.match(entry[1], '%-(%d+)$')
+    if redis.call('SISMEMBER', DONE, number) == 0 then
+      entries[#entries + 1] = entry[1]
+      entries[#entries + 1] = entry[2][2]
+    end
+    start = tonumber(number) + 1
+  end
+end
+return { 'alive', log.epoch, text(log.next), text(log.durable), entries }
