@@ -3,6 +3,8 @@
 //! **Invariant**: what [`Store::insert`] answered for survives a power cut.
 
 pub mod accounts;
+mod headers;
+mod lane;
 pub mod rooms;
 mod schema;
 pub mod sqlite;
@@ -41,7 +43,7 @@ impl StoreError {
     }
 }
 
-/// What became of an envelope at its insert. All three are durable.
+/// What became of an envelope at its insert. All but [`Stored::Late`] are durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
     /// A new row.
@@ -53,6 +55,9 @@ pub enum Stored {
         /// Where the first one stands.
         first: Position,
     },
+    /// Nothing was stored: its epoch was closed before it came. To be sent again under the current
+    /// one.
+    Late,
 }
 
 /// What a user may do in a room.
@@ -93,6 +98,9 @@ pub struct Epoch {
     pub epoch: u64,
     /// Its last number, once nothing can be added to it any more.
     pub sealed: Option<u64>,
+    /// [`Store::begin_epochs`] was said for it, so that nothing can be added below it any more. In
+    /// SQLite always true: its one process begins an epoch when what is below is durable.
+    pub begun: bool,
 }
 
 /// A page of a room's messages.
@@ -106,7 +114,9 @@ pub struct HistoryPage {
 
 /// The database.
 pub trait Store: Send + Sync + 'static {
-    /// Stores envelopes of any rooms in one transaction, idempotent by position and by name.
+    /// Stores envelopes of any rooms in one transaction, idempotent by position and by name. Of an
+    /// epoch that is closed only what is there already is answered for; the rest is
+    /// [`Stored::Late`]. Postgres: a later one of its room is begun. SQLite: it is sealed.
     /// Answers in the order given. After an error nothing may be taken as stored, though a call
     /// that ran out of time may still be carried out; the same call again is safe.
     fn insert(
@@ -155,14 +165,22 @@ pub trait Store: Send + Sync + 'static {
     /// The room's epochs in order. One that has rows but was never sealed is there with `None`.
     fn epochs<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Vec<Epoch>, StoreError>>;
 
-    /// Ends an epoch: its last number is `last`, and what is missing below it will never be there.
-    /// The first sealing stands. A row of a sealed epoch that comes later is refused by
-    /// [`Store::insert`]'s caller, not here.
-    fn seal<'a>(
+    /// Closes everything of the room before `epoch`: an older epoch that is not sealed is sealed at
+    /// its last row or mark, one without any is forgotten, and a row of one that comes after this is
+    /// [`Stored::Late`], whichever process brings it. Idempotent. `epoch` itself is known after it,
+    /// with or without a row, unless a later one was begun before.
+    fn begin_epoch<'a>(
         &'a self,
         room: &'a RoomId,
         epoch: u64,
-        last: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move { self.begin_epochs(&[(room.clone(), epoch)]).await })
+    }
+
+    /// [`Store::begin_epoch`] for many rooms, each once. After an error it may be done for some.
+    fn begin_epochs<'a>(
+        &'a self,
+        epochs: &'a [(RoomId, u64)],
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// What the user may do in the room.

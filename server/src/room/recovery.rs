@@ -4,7 +4,8 @@ use moim_shared::position::Position;
 use moim_shared::store::Epoch;
 
 /// True when every number after `since` up to `head` is accounted for: the position was given out,
-/// and every epoch left behind on the way is sealed. `epochs` are the room's, in order.
+/// every epoch left behind on the way is sealed, and nothing can come below the one of the head any
+/// more, as it is begun. `epochs` are the room's, in order.
 pub fn is_covered(since: Position, head: Position, epochs: &[Epoch]) -> bool {
     if since > head {
         return false;
@@ -12,12 +13,14 @@ pub fn is_covered(since: Position, head: Position, epochs: &[Epoch]) -> bool {
     if since.epoch == head.epoch {
         return true;
     }
-    let sealed_up_to = |epoch: &Epoch| epoch.epoch == head.epoch || epoch.sealed.is_some();
+    let begun = epochs.iter().any(|epoch| epoch.epoch == head.epoch && epoch.begun);
     let known = since == Position::ZERO
         || epochs.iter().any(|epoch| {
             epoch.epoch == since.epoch && epoch.sealed.is_some_and(|last| since.seq <= last)
         });
-    known && epochs.iter().filter(|epoch| epoch.epoch > since.epoch).all(sealed_up_to)
+    let mut between =
+        epochs.iter().filter(|epoch| (since.epoch + 1..head.epoch).contains(&epoch.epoch));
+    begun && known && between.all(|epoch| epoch.sealed.is_some())
 }
 
 #[cfg(test)]
@@ -29,7 +32,11 @@ mod tests {
     }
 
     const fn epoch(epoch: u64, sealed: Option<u64>) -> Epoch {
-        Epoch { epoch, sealed }
+        Epoch { epoch, sealed, begun: true }
+    }
+
+    const fn not_begun(epoch: u64) -> Epoch {
+        Epoch { epoch, sealed: None, begun: false }
     }
 
     #[test]
@@ -49,6 +56,15 @@ mod tests {
         assert!(!is_covered(at(3, 2), at(5, 9), &[epoch(3, None), epoch(5, None)]));
         let between = [epoch(3, Some(7)), epoch(4, None), epoch(5, None)];
         assert!(!is_covered(at(3, 2), at(5, 9), &between), "an open one in between");
+    }
+
+    #[test]
+    fn below_an_epoch_that_is_not_begun_rows_may_still_come() {
+        for since in [at(3, 2), Position::ZERO] {
+            assert!(!is_covered(since, at(5, 9), &[epoch(3, Some(7)), not_begun(5)]));
+            assert!(!is_covered(since, at(5, 9), &[epoch(3, Some(7))]), "nor is it known");
+        }
+        assert!(is_covered(at(5, 3), at(5, 9), &[not_begun(5)]), "inside of it nothing is below");
     }
 
     #[test]

@@ -239,13 +239,11 @@ impl Store for SlowStore {
         self.store.epochs(room)
     }
 
-    fn seal<'a>(
+    fn begin_epochs<'a>(
         &'a self,
-        room: &'a RoomId,
-        epoch: u64,
-        last: u64,
+        epochs: &'a [(RoomId, u64)],
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.store.seal(room, epoch, last)
+        self.store.begin_epochs(epochs)
     }
 
     fn access<'a>(

@@ -208,26 +208,26 @@ impl Broker for MemoryBroker {
         Box::pin(async move {
             // A room that was dropped has nothing left to learn.
             let Ok(known) = self.room(room) else { return Ok(()) };
-            let sealed = {
+            let begun = {
                 let mut log = known.log.lock();
                 let advance = log.mark_durable(durable);
-                let sealed = log.take_sealed();
+                let begun = log.take_begun();
                 if let Some(advance) = advance
                     && known.watched.load(Ordering::SeqCst)
                 {
                     // Told under the log's lock: two advances cannot overtake each other.
                     self.tell(room, advance);
                 }
-                sealed
+                begun
             };
             if !known.watched.load(Ordering::SeqCst) {
                 self.forget_if_unused(room);
             }
-            for (at, last) in sealed.iter().enumerate() {
-                if let Err(error) = self.store.seal(room, last.epoch, last.seq).await {
-                    known.log.lock().give_back_sealed(&sealed[at..]);
-                    return Err(BrokerError::Unavailable(error.to_string()));
-                }
+            if let Some(epoch) = begun
+                && let Err(error) = self.store.begin_epoch(room, epoch).await
+            {
+                known.log.lock().give_back_begun(epoch);
+                return Err(BrokerError::Unavailable(error.to_string()));
             }
             Ok(())
         })

@@ -33,6 +33,7 @@ diesel::table! {
         room -> Text,
         epoch -> BigInt,
         sealed_last -> Nullable<BigInt>,
+        begun -> Bool,
     }
 }
 

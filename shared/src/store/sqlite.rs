@@ -3,25 +3,14 @@
 //! One thread writes and two read, each with its own connection, so that no caller's thread waits
 //! for the disk. **Invariant**: an insert is answered after its COMMIT reached the disk.
 
-mod accounts;
-mod as_accounts;
-mod as_rooms;
-mod cursors;
+mod epochs;
 mod fault;
 mod file;
-mod headers;
-mod insert;
-mod lane;
-mod logins;
-mod members;
+mod message;
 #[cfg(test)]
 mod plans;
-mod purge;
-mod rare;
-mod read;
-mod revocations;
-mod rooms;
-mod row;
+#[path = "rows/mod.rs"]
+mod rows;
 mod write;
 
 use std::path::Path;
@@ -29,15 +18,18 @@ use std::sync::Arc;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use diesel::sqlite::Sqlite as Db;
 
 use self::file::Database;
-use self::lane::{Inbox, Lane, Reply};
 use self::write::{Command, Task, Writer};
-use super::{Access, Epoch, HistoryPage, KnownName, Store, StoreError, Stored};
-use crate::BoxFuture;
+use super::lane::{Inbox, Lane, Reply};
+use super::{StoreError, Stored};
 use crate::envelope::Envelope;
-use crate::ids::{RoomId, UserId};
-use crate::position::Position;
+use crate::ids::RoomId;
+
+// What the rows are compiled against.
+type Adapter = SqliteStore;
+type Conn = SqliteConnection;
 
 /// Commands that may wait for the writer; those of one queue go into one transaction.
 const WRITES: usize = 512;
@@ -83,6 +75,14 @@ impl SqliteStore {
     async fn write<T: Send + 'static>(
         &self,
         weight: (usize, usize),
+        mut work: impl FnMut(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.write_by(weight, move |writer| work(&mut writer.conn)).await
+    }
+
+    async fn write_by<T: Send + 'static>(
+        &self,
+        weight: (usize, usize),
         work: impl FnMut(&mut Writer) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let command =
@@ -109,6 +109,38 @@ impl SqliteStore {
         };
         self.readers.call(question).await
     }
+
+    async fn insert_rows(&self, envelopes: Vec<Arc<Envelope>>) -> Result<Vec<Stored>, StoreError> {
+        let bytes = envelopes.iter().map(|envelope| envelope.weight()).sum();
+        self.write_by((envelopes.len(), bytes), move |writer| {
+            envelopes.iter().map(|envelope| writer.insert(envelope)).collect()
+        })
+        .await
+    }
+
+    async fn close_below(&self, epochs: Vec<(RoomId, u64)>) -> Result<(), StoreError> {
+        self.write_by((epochs.len(), 0), move |writer| {
+            epochs.iter().try_for_each(|(room, epoch)| epochs::begin(writer, room, *epoch))
+        })
+        .await
+    }
+
+    async fn purge_part(&self, room: RoomId, rows: usize) -> Result<usize, StoreError> {
+        self.write_by((rows, 0), move |writer| {
+            let removed = rows::purge::part(&mut writer.conn, &room, rows)?;
+            if removed == 0 {
+                // Of a row that was still on its way, the writer writes its epoch again.
+                writer.forget_epoch(&room);
+                rows::purge::end(&mut writer.conn, &room)?;
+            }
+            Ok(removed)
+        })
+        .await
+    }
+
+    async fn leave_tidy(&self) -> Result<(), StoreError> {
+        self.read(|conn| conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")).await
+    }
 }
 
 fn answer_questions(database: &Database, inbox: &Inbox<Question>) {
@@ -129,137 +161,5 @@ fn answer_questions(database: &Database, inbox: &Inbox<Question>) {
                 question(Err(error));
             }
         }
-    }
-}
-
-impl Store for SqliteStore {
-    fn insert(
-        &self,
-        envelopes: Vec<Arc<Envelope>>,
-    ) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
-        Box::pin(async move {
-            if !insert::all_fit(envelopes.iter().map(|envelope| &**envelope)) {
-                return Err(StoreError::Refused("a position is beyond 2^63".into()));
-            }
-            if envelopes.is_empty() {
-                return Ok(Vec::new());
-            }
-            let bytes = envelopes.iter().map(|envelope| envelope.weight()).sum();
-            self.write((envelopes.len(), bytes), move |writer| {
-                envelopes.iter().map(|envelope| insert::insert(writer, envelope)).collect()
-            })
-            .await
-        })
-    }
-
-    fn history<'a>(
-        &'a self,
-        room: &'a RoomId,
-        after: Position,
-        limit: usize,
-        bytes: usize,
-    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>> {
-        let room = room.clone();
-        Box::pin(self.read(move |conn| read::history(conn, &room, after, limit, bytes)))
-    }
-
-    fn history_back<'a>(
-        &'a self,
-        room: &'a RoomId,
-        before: Option<Position>,
-        limit: usize,
-        bytes: usize,
-    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>> {
-        let room = room.clone();
-        Box::pin(self.read(move |conn| read::history_back(conn, &room, before, limit, bytes)))
-    }
-
-    fn before_last<'a>(
-        &'a self,
-        room: &'a RoomId,
-        count: usize,
-    ) -> BoxFuture<'a, Result<Position, StoreError>> {
-        let room = room.clone();
-        Box::pin(self.read(move |conn| read::before_last(conn, &room, count)))
-    }
-
-    fn head<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Option<Position>, StoreError>> {
-        let room = room.clone();
-        Box::pin(self.read(move |conn| read::head(conn, &room)))
-    }
-
-    fn names<'a>(
-        &'a self,
-        room: &'a RoomId,
-        count: usize,
-        since: u64,
-    ) -> BoxFuture<'a, Result<Vec<KnownName>, StoreError>> {
-        let room = room.clone();
-        Box::pin(self.read(move |conn| read::names(conn, &room, count, since)))
-    }
-
-    fn epochs<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Vec<Epoch>, StoreError>> {
-        let room = room.clone();
-        Box::pin(self.read(move |conn| read::epochs(conn, &room)))
-    }
-
-    fn seal<'a>(
-        &'a self,
-        room: &'a RoomId,
-        epoch: u64,
-        last: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        let room = room.clone();
-        Box::pin(self.write((1, 0), move |writer| rare::seal(writer, &room, epoch, last)))
-    }
-
-    fn access<'a>(
-        &'a self,
-        room: &'a RoomId,
-        user: &'a UserId,
-    ) -> BoxFuture<'a, Result<Access, StoreError>> {
-        let (room, user) = (room.clone(), user.clone());
-        Box::pin(self.read(move |conn| read::access(conn, &room, &user)))
-    }
-
-    fn accesses<'a>(
-        &'a self,
-        room: &'a RoomId,
-        users: &'a [UserId],
-    ) -> BoxFuture<'a, Result<Vec<Access>, StoreError>> {
-        let (room, users) = (room.clone(), users.to_vec());
-        Box::pin(
-            self.read(move |conn| {
-                users.iter().map(|user| read::access(conn, &room, user)).collect()
-            }),
-        )
-    }
-
-    fn admit<'a>(
-        &'a self,
-        room: &'a RoomId,
-        user: &'a UserId,
-        name: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Access, StoreError>> {
-        Box::pin(async move {
-            // Whoever is known needs no write, and log-ins come in crowds.
-            let (room, user, name) = (room.clone(), user.clone(), name.map(str::to_owned));
-            let asked = (room.clone(), user.clone());
-            if let Some(known) =
-                self.read(move |conn| rare::known(conn, &asked.0, &asked.1)).await?
-            {
-                return Ok(known);
-            }
-            self.write((1, 0), move |writer| rare::admit(writer, &room, &user, name.as_deref()))
-                .await
-        })
-    }
-
-    fn tidy(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.read(|conn| conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")))
-    }
-
-    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.read(read::ping))
     }
 }

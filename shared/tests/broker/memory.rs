@@ -118,7 +118,7 @@ async fn a_seal_that_the_database_refused_is_written_later() {
     factory.store.refuses.store(false, Ordering::Relaxed);
     node.make_durable(&next[1..]).await;
     let epochs = node.store.epochs(&room("r")).await.unwrap();
-    assert_eq!(epochs[0], Epoch { epoch: said[0].position.epoch, sealed: Some(0) });
+    assert_eq!(epochs[0], Epoch { epoch: said[0].position.epoch, sealed: Some(0), begun: true });
 }
 
 #[tokio::test]
@@ -158,16 +158,14 @@ async fn sealed(node: &Node, epoch: u64) -> Option<u64> {
 }
 
 impl Store for Sealing {
-    fn seal<'a>(
+    fn begin_epochs<'a>(
         &'a self,
-        room: &'a RoomId,
-        epoch: u64,
-        last: u64,
+        epochs: &'a [(RoomId, u64)],
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         if self.refuses.load(Ordering::Relaxed) {
             return Box::pin(std::future::ready(Err(StoreError::Unavailable("asked to".into()))));
         }
-        self.inner.seal(room, epoch, last)
+        self.inner.begin_epochs(epochs)
     }
 
     fn insert(

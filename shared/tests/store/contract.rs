@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use moim_shared::envelope::Envelope;
+use moim_shared::ids::RoomId;
 use moim_shared::position::Position;
 use moim_shared::store::{Access, Epoch, Store, Stored};
 use proptest::prelude::*;
@@ -204,25 +205,74 @@ pub async fn names_come_newest_first_within_bounds(store: &dyn Store) {
     assert_eq!(last.sender, user("mina"));
 }
 
-pub async fn epochs_are_known_with_their_first_row_and_sealed_once(store: &dyn Store) {
+/// The room's epochs and their last numbers.
+async fn epochs(store: &dyn Store) -> Vec<(u64, Option<u64>)> {
+    let epochs = store.epochs(&room("r")).await.unwrap();
+    epochs.iter().map(|known| (known.epoch, known.sealed)).collect()
+}
+
+fn of_epoch(epoch: u64, envelope: Envelope) -> Envelope {
+    Envelope { position: Position::new(epoch, envelope.position.seq), ..envelope }
+}
+
+pub async fn epochs_are_known_with_their_first_row_and_sealed_by_a_later_one(store: &dyn Store) {
     let r = room("r");
     assert_eq!(store.epochs(&r).await.unwrap(), []);
     assert_eq!(store.head(&r).await.unwrap(), None);
-    let second = Envelope { position: Position::new(EPOCH + 9, 4), ..nameless(0, "x") };
-    insert(store, vec![second, nameless(7, "x")]).await;
+    let rows = vec![of_epoch(EPOCH + 9, nameless(4, "x")), nameless(7, "x"), named(3, "a", "x")];
+    insert(store, rows).await;
+    insert(store, vec![of_epoch(EPOCH + 4, named(2, "a", "x"))]).await;
     assert_eq!(store.head(&r).await.unwrap(), Some(Position::new(EPOCH + 9, 4)));
-    for last in [8, 3] {
-        store.seal(&r, EPOCH, last).await.unwrap();
+    assert_eq!(epochs(store).await, [(EPOCH, None), (EPOCH + 4, None), (EPOCH + 9, None)]);
+
+    store.begin_epoch(&r, EPOCH + 4).await.unwrap();
+    assert_eq!(epochs(store).await, [(EPOCH, Some(7)), (EPOCH + 4, None), (EPOCH + 9, None)]);
+    for _ in 0..2 {
+        store.begin_epoch(&r, EPOCH + 12).await.unwrap();
+        let sealed = [(EPOCH, Some(7)), (EPOCH + 4, Some(2)), (EPOCH + 9, Some(4))];
+        assert_eq!(epochs(store).await[..3], sealed, "at a row or a mark");
+        let last = store.epochs(&r).await.unwrap()[3];
+        assert_eq!(last, Epoch { epoch: EPOCH + 12, sealed: None, begun: true });
     }
-    store.seal(&r, EPOCH + 4, 0).await.unwrap();
-    let known = [
-        Epoch { epoch: EPOCH, sealed: Some(8) },
-        Epoch { epoch: EPOCH + 4, sealed: Some(0) },
-        Epoch { epoch: EPOCH + 9, sealed: None },
-    ];
-    assert_eq!(store.epochs(&r).await.unwrap(), known);
-    insert(store, vec![nameless(8, "x")]).await;
-    assert_eq!(store.epochs(&r).await.unwrap(), known, "a later row opens nothing again");
+    store.begin_epoch(&r, EPOCH + 13).await.unwrap();
+    assert_eq!(epochs(store).await[3..], [(EPOCH + 13, None)], "nothing was in the one before");
+}
+
+pub async fn a_row_of_a_closed_epoch_is_late_unless_it_is_there(store: &dyn Store) {
+    insert(store, vec![named(0, "a", "x"), named(1, "a", "x"), nameless(2, "x")]).await;
+    store.begin_epoch(&room("r"), EPOCH + 1).await.unwrap();
+    let known = epochs(store).await;
+    let next = of_epoch(EPOCH + 1, nameless(0, "x"));
+    let batch =
+        || vec![nameless(2, "x"), named(1, "a", "x"), named(3, "a", "x"), named(4, "b", "x")];
+    let stored = insert(store, [batch(), vec![next]].concat()).await;
+    let first = at(0);
+    let again = [Stored::Again, Stored::Duplicate { first }, Stored::Late, Stored::Late];
+    assert_eq!(stored, [&again[..], &[Stored::New]].concat());
+    assert_eq!(insert(store, batch()).await, again);
+    assert_eq!(places(&shown(store).await), [at(0), at(2), Position::new(EPOCH + 1, 0)]);
+    assert_eq!(epochs(store).await, known, "a late row opens nothing again");
+    let anew = of_epoch(EPOCH + 1, named(1, "b", "x"));
+    assert_eq!(insert(store, vec![anew]).await, [Stored::New], "sent again it has its place");
+}
+
+pub async fn many_rooms_begin_at_once(store: &dyn Store) {
+    let ids: Vec<_> = (0..50).map(|n| room(&format!("r{n}"))).collect();
+    let row = |id: &RoomId| Envelope { room: id.clone(), ..nameless(3, "x") };
+    insert(store, ids.iter().take(40).map(row).collect()).await;
+    let begun: Vec<_> = ids.iter().map(|id| (id.clone(), EPOCH + 1)).collect();
+    store.begin_epochs(&begun).await.unwrap();
+    store.begin_epochs(&[]).await.unwrap();
+    for (n, id) in ids.iter().enumerate() {
+        let known = store.epochs(id).await.unwrap();
+        let new = Epoch { epoch: EPOCH + 1, sealed: None, begun: true };
+        assert_eq!(known.last(), Some(&new));
+        let old: Vec<_> = known.iter().rev().skip(1).map(|old| old.sealed).collect();
+        assert_eq!(old, if n < 40 { vec![Some(3)] } else { Vec::new() });
+    }
+    let late =
+        insert(store, ids.iter().map(|id| Envelope { position: at(4), ..row(id) }).collect());
+    assert_eq!(late.await[..40], [Stored::Late; 40]);
 }
 
 pub async fn a_grant_makes_a_member_once(store: &dyn Store) {

@@ -30,6 +30,8 @@ impl PersistMessages {
             let shown = match stored {
                 Stored::New | Stored::Again => true,
                 Stored::Duplicate { .. } => false,
+                // Nothing of it is durable.
+                Stored::Late => continue,
             };
             let durable = Durable { position: envelope.position, shown };
             rooms.entry(&envelope.room).or_default().push(durable);

@@ -25,8 +25,8 @@ pub struct Log {
     visible: Position,
     names: Names,
     bounds: Bounds,
-    /// Last positions of epochs that became durable to their end after another had begun.
-    sealed: Vec<Position>,
+    /// The epoch that all others are durable below, until the database knows.
+    begun: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Log {
             visible: Position::ZERO,
             names: Names::new(bounds.names, bounds.names_age.as_millis() as u64),
             bounds,
-            sealed: Vec::new(),
+            begun: None,
         }
     }
 
@@ -92,24 +92,24 @@ impl Log {
     }
 
     /// Begins another life of the log. What is not durable yet stays in front of it: the old epoch
-    /// is sealed when it is durable to its end.
+    /// is closed when it is durable to its end.
     pub fn roll(&mut self, epoch: u64) {
         if self.is_durable() && self.visible != Position::ZERO {
-            self.sealed.push(self.visible);
+            self.begun = Some(epoch);
         }
         self.epoch = epoch;
         self.next = 0;
         self.names.forget_all();
     }
 
-    /// Epochs that are complete and wait for being sealed in the database.
-    pub fn take_sealed(&mut self) -> Vec<Position> {
-        std::mem::take(&mut self.sealed)
+    /// The epoch to begin in the database, as everything below it is complete.
+    pub const fn take_begun(&mut self) -> Option<u64> {
+        self.begun.take()
     }
 
-    /// The database did not take these; they wait for the next time.
-    pub fn give_back_sealed(&mut self, sealed: &[Position]) {
-        self.sealed.extend_from_slice(sealed);
+    /// The database did not take this; it waits for the next time.
+    pub fn give_back_begun(&mut self, epoch: u64) {
+        self.begun = self.begun.max(Some(epoch));
     }
 
     pub fn append(&mut self, batch: Batch, now: u64) -> Result<Vec<Placed>, BrokerError> {
@@ -171,7 +171,7 @@ impl Log {
         let mut envelopes = Vec::new();
         while let Some(Entry { envelope, durable: Some(mark) }) = self.entries.get(self.kept) {
             if envelope.position.epoch > self.visible.epoch && self.visible != Position::ZERO {
-                self.sealed.push(self.visible);
+                self.begun = Some(envelope.position.epoch);
             }
             self.visible = envelope.position;
             self.kept += 1;

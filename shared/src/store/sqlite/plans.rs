@@ -8,8 +8,8 @@ use diesel::sql_types::Text;
 use parking_lot::Mutex;
 
 use super::file::Database;
+use super::rows::{accounts, cursors, logins, members, purge, revocations, rooms};
 use super::write::Writer;
-use super::{accounts, cursors, logins, members, purge, revocations, rooms};
 use crate::ids::{RoomId, UserId};
 use crate::membership::{Change, Member, Role};
 use crate::position::Position;
@@ -33,43 +33,44 @@ fn everything(writer: &mut Writer) -> QueryResult<()> {
     let id = RoomId::parse("r").unwrap();
     let two = [Member::new(ann.clone(), None, 1), Member::new(bob.clone(), None, 2)];
     let room = NewRoom { id: id.clone(), name: None, visibility: Visibility::Public };
-    rooms::create(writer, &room, &two[0], 1)?;
-    rooms::direct(writer, &RoomId::parse("dm~1").unwrap(), &two, 1)?;
-    rooms::update(writer, &id, &ann, &RoomChange::default())?.unwrap();
+    rooms::create(&mut writer.conn, &room, &two[0], 1)?;
+    rooms::direct(&mut writer.conn, &RoomId::parse("dm~1").unwrap(), &two, 1)?;
+    rooms::update(&mut writer.conn, &id, &ann, &RoomChange::default())?.unwrap();
     rooms::visible(&mut writer.conn, &ann, Some(&id), 10)?;
     let put = Change::Put { role: Some(Role::Admin), muted_until: None, banned: None };
-    members::change(writer, &id, &ann, &bob, &put, 1)?.unwrap();
+    members::change(&mut writer.conn, &id, &ann, &bob, &put, 1)?.unwrap();
     let mute = Change::Put { role: None, muted_until: Some(Some(9)), banned: None };
-    members::change(writer, &id, &ann, &bob, &mute, 1)?.unwrap();
-    members::change(writer, &id, &ann, &bob, &Change::Kick, 1)?.unwrap();
-    members::change(writer, &id, &ann, &bob, &put, 1)?.unwrap();
+    members::change(&mut writer.conn, &id, &ann, &bob, &mute, 1)?.unwrap();
+    members::change(&mut writer.conn, &id, &ann, &bob, &Change::Kick, 1)?.unwrap();
+    members::change(&mut writer.conn, &id, &ann, &bob, &put, 1)?.unwrap();
     members::reader(&mut writer.conn, &id, &ann)?;
     members::list(&mut writer.conn, &id, Some(&ann), 10)?;
-    cursors::move_on(writer, &id, &bob, Position::new(5, 5))?;
+    cursors::move_on(&mut writer.conn, &id, &bob, Position::new(5, 5))?;
     cursors::rooms_of(&mut writer.conn, &bob, None, 10)?;
     members::came(&mut writer.conn, &bob)?;
     members::has_come(&mut writer.conn, &id, &bob, "joined")?;
-    members::vanish(writer, &ann, 10, 1)?;
+    members::vanish(&mut writer.conn, &ann, 10, 1)?;
     let account =
         Account { user: bob.clone(), name: None, password_hash: "x".into(), created_at: 1 };
-    accounts::create(writer, &account)?;
-    accounts::rename(writer, &bob, None)?;
+    accounts::create(&mut writer.conn, &account)?;
+    accounts::rename(&mut writer.conn, &bob, None)?;
     accounts::is_taken(&mut writer.conn, &bob)?;
     let login = Login { user: bob.clone(), id: "l".into() };
     let refresh = |n| NewRefresh { hash: [n; 32], expires_at: 100 };
-    logins::begin(writer, &login, "x", &refresh(1), 3, 9)?;
-    logins::rotate(writer, &[1; 32], &refresh(2), 10, 10, 9)?;
+    logins::begin(&mut writer.conn, &login, "x", &refresh(1), 3, 9)?;
+    logins::rotate(&mut writer.conn, &[1; 32], &refresh(2), 10, 10, 9)?;
     logins::of(&mut writer.conn, &[1; 32])?;
-    logins::end_of(writer, &[1; 32], 9)?;
+    logins::end_of(&mut writer.conn, &[1; 32], 9)?;
     let revocation = Revocation { subject: Subject::User(bob.clone()), before: 1, until: 9 };
-    accounts::set_password(writer, &bob, "x", "y", &revocation)?;
-    accounts::delete(writer, &bob, &revocation)?;
+    accounts::set_password(&mut writer.conn, &bob, "x", "y", &revocation)?;
+    accounts::delete(&mut writer.conn, &bob, &revocation)?;
     revocations::all(&mut writer.conn, 1)?;
     revocations::forget_expired(&mut writer.conn, 1)?;
     logins::forget_expired(&mut writer.conn, 1)?;
-    rooms::delete(writer, &id, &bob, 9)?.unwrap();
+    rooms::delete(&mut writer.conn, &id, &bob, 9)?.unwrap();
     purge::unpurged(&mut writer.conn, 10)?;
-    purge::purge(writer, &id, 10).map(drop)
+    purge::part(&mut writer.conn, &id, 10)?;
+    purge::end(&mut writer.conn, &id)
 }
 
 #[test]
@@ -93,7 +94,8 @@ fn every_statement_about_rooms_and_people_walks_an_index() {
         seen += 1;
         for Step { detail } in plan {
             // Of a subquery's own rows there are no more than its limit.
-            let walks = detail.starts_with("SCAN") && !detail.contains("subquery");
+            let limited = detail.contains("subquery") || detail == "SCAN counted";
+            let walks = detail.starts_with("SCAN") && !limited;
             assert!(!walks && !detail.contains("TEMP B-TREE"), "{detail}: {sql}");
         }
     }

@@ -8,11 +8,13 @@ use diesel::connection::{SimpleConnection, TransactionManager};
 use diesel::prelude::*;
 use diesel::result::Error;
 
-use super::fault;
 use super::file::Database;
-use super::lane::{Inbox, Reply};
+use super::rows::insert;
+use super::{epochs, fault};
+use crate::envelope::Envelope;
 use crate::ids::RoomId;
-use crate::store::StoreError;
+use crate::store::lane::{Inbox, Reply};
+use crate::store::{StoreError, Stored};
 
 /// Where a transaction stops taking more commands: what one fsync is shared by.
 const MAX_ROWS: usize = 4096;
@@ -37,8 +39,18 @@ impl Writer {
         Self { conn, epochs: HashMap::new(), log_limit: MAX_LOG }
     }
 
+    /// Stores one envelope.
+    pub(super) fn insert(&mut self, envelope: &Envelope) -> QueryResult<Stored> {
+        let (room, epoch) = (&envelope.room, envelope.position.epoch);
+        let sealed = self.is_new_epoch(room, epoch) && epochs::note(&mut self.conn, room, epoch)?;
+        if sealed {
+            self.forget_epoch(room);
+        }
+        insert::insert(&mut self.conn, envelope, sealed)
+    }
+
     /// True when this connection has not written to the epoch yet, as far as it remembers.
-    pub(super) fn is_new_epoch(&mut self, room: &RoomId, epoch: u64) -> bool {
+    fn is_new_epoch(&mut self, room: &RoomId, epoch: u64) -> bool {
         if self.epochs.get(room) == Some(&epoch) {
             return false;
         }
@@ -49,7 +61,7 @@ impl Writer {
         true
     }
 
-    /// The room's epochs are written again with its next row.
+    /// The room's epochs are looked at again with its next row.
     pub(super) fn forget_epoch(&mut self, room: &RoomId) {
         self.epochs.remove(room);
     }

@@ -2,24 +2,24 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::upsert::excluded;
 
+use super::Conn;
 use super::members::{self, MemberRow};
 use super::rooms::{RoomRow, unreadable};
 use super::row::{position, signed};
-use super::write::Writer;
 use crate::ids::{RoomId, UserId};
 use crate::position::Position;
 use crate::store::rooms::{Moved, OwnRoom, UNREAD_MOST};
 use crate::store::schema::cursors;
 
 /// A cursor only moves forward.
-pub(super) fn move_on(
-    writer: &mut Writer,
+pub fn move_on(
+    conn: &mut Conn,
     room: &RoomId,
     user: &UserId,
     read: Position,
 ) -> QueryResult<Option<Moved>> {
-    let conn = &mut writer.conn;
     if members::get(conn, room, user)?.is_none_or(|member| member.banned) {
         return Ok(None);
     }
@@ -33,20 +33,23 @@ pub(super) fn move_on(
     if read <= stands {
         return Ok(Some(Moved::Not(stands)));
     }
-    diesel::replace_into(cursors::table)
+    diesel::insert_into(cursors::table)
         .values((
             cursors::room.eq(room.as_str()),
             cursors::user_id.eq(user.as_str()),
             cursors::epoch.eq(signed(read.epoch)),
             cursors::seq.eq(signed(read.seq)),
         ))
+        .on_conflict((cursors::room, cursors::user_id))
+        .do_update()
+        .set((cursors::epoch.eq(excluded(cursors::epoch)), cursors::seq.eq(excluded(cursors::seq))))
         .execute(conn)?;
     Ok(Some(Moved::On(read)))
 }
 
 /// One statement for a page, not three for each room of it.
-pub(super) fn rooms_of(
-    conn: &mut SqliteConnection,
+pub fn rooms_of(
+    conn: &mut Conn,
     user: &UserId,
     after: Option<&RoomId>,
     limit: usize,

@@ -2,7 +2,9 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
+use diesel::upsert::excluded;
 
+use super::Conn;
 use super::rooms::unreadable;
 use super::row::{signed, unsigned};
 use crate::ids::UserId;
@@ -31,7 +33,7 @@ fn subject(text: &str) -> QueryResult<Subject> {
 /// Expired ones that one call removes.
 const FORGOTTEN: i64 = 10_000;
 
-pub(super) fn put(conn: &mut SqliteConnection, revocation: &Revocation) -> QueryResult<()> {
+pub fn put(conn: &mut Conn, revocation: &Revocation) -> QueryResult<()> {
     let key = text(&revocation.subject);
     let stands: Option<(i64, i64)> = revocations::table
         .find(&key)
@@ -39,17 +41,23 @@ pub(super) fn put(conn: &mut SqliteConnection, revocation: &Revocation) -> Query
         .first(conn)
         .optional()?;
     let (before, until) = stands.unwrap_or_default();
-    diesel::replace_into(revocations::table)
+    diesel::insert_into(revocations::table)
         .values((
             revocations::subject.eq(&key),
             revocations::before.eq(before.max(signed(revocation.before))),
             revocations::until.eq(until.max(signed(revocation.until))),
         ))
+        .on_conflict(revocations::subject)
+        .do_update()
+        .set((
+            revocations::before.eq(excluded(revocations::before)),
+            revocations::until.eq(excluded(revocations::until)),
+        ))
         .execute(conn)
         .map(drop)
 }
 
-pub(super) fn all(conn: &mut SqliteConnection, now: u64) -> QueryResult<Vec<Revocation>> {
+pub fn all(conn: &mut Conn, now: u64) -> QueryResult<Vec<Revocation>> {
     let rows: Vec<(String, i64, i64)> = revocations::table
         .filter(revocations::until.gt(signed(now)))
         .select((revocations::subject, revocations::before, revocations::until))
@@ -65,9 +73,9 @@ pub(super) fn all(conn: &mut SqliteConnection, now: u64) -> QueryResult<Vec<Revo
 }
 
 const EXPIRED: &str = "DELETE FROM revocations WHERE subject IN \
-     (SELECT subject FROM revocations WHERE until <= ? LIMIT ?)";
+     (SELECT subject FROM revocations WHERE until <= $1 LIMIT $2)";
 
-pub(super) fn forget_expired(conn: &mut SqliteConnection, now: u64) -> QueryResult<()> {
+pub fn forget_expired(conn: &mut Conn, now: u64) -> QueryResult<()> {
     diesel::sql_query(EXPIRED)
         .bind::<BigInt, _>(signed(now))
         .bind::<BigInt, _>(FORGOTTEN)

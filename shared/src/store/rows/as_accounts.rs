@@ -1,6 +1,6 @@
 //! [`Accounts`] through the lanes.
 
-use super::{SqliteStore, accounts, logins, members, revocations};
+use super::{Adapter, accounts, logins, members, revocations};
 use crate::BoxFuture;
 use crate::ids::UserId;
 use crate::store::StoreError;
@@ -9,13 +9,13 @@ use crate::store::accounts::{
 };
 use crate::store::rooms::Made;
 
-impl Accounts for SqliteStore {
+impl Accounts for Adapter {
     fn account_create<'a>(
         &'a self,
         account: &'a Account,
     ) -> BoxFuture<'a, Result<Made<()>, StoreError>> {
         let account = account.clone();
-        Box::pin(self.write((1, 0), move |writer| accounts::create(writer, &account)))
+        Box::pin(self.write((1, 0), move |conn| accounts::create(conn, &account)))
     }
 
     fn is_somebody<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, Result<bool, StoreError>> {
@@ -41,7 +41,7 @@ impl Accounts for SqliteStore {
         name: Option<&'a str>,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         let (user, name) = (user.clone(), name.map(str::to_owned));
-        Box::pin(self.write((1, 0), move |writer| accounts::rename(writer, &user, name.as_deref())))
+        Box::pin(self.write((1, 0), move |conn| accounts::rename(conn, &user, name.as_deref())))
     }
 
     fn account_set_password<'a>(
@@ -53,8 +53,8 @@ impl Accounts for SqliteStore {
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         let (user, old, new) = (user.clone(), old.to_owned(), new.to_owned());
         let revocation = revocation.clone();
-        Box::pin(self.write((2, 0), move |writer| {
-            accounts::set_password(writer, &user, &old, &new, &revocation)
+        Box::pin(self.write((2, 0), move |conn| {
+            accounts::set_password(conn, &user, &old, &new, &revocation)
         }))
     }
 
@@ -64,7 +64,7 @@ impl Accounts for SqliteStore {
         revocation: &'a Revocation,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         let (user, revocation) = (user.clone(), revocation.clone());
-        Box::pin(self.write((2, 0), move |writer| accounts::delete(writer, &user, &revocation)))
+        Box::pin(self.write((2, 0), move |conn| accounts::delete(conn, &user, &revocation)))
     }
 
     fn login_begin<'a>(
@@ -76,8 +76,8 @@ impl Accounts for SqliteStore {
         until: u64,
     ) -> BoxFuture<'a, Result<Option<Vec<Login>>, StoreError>> {
         let (login, checked, refresh) = (login.clone(), checked.to_owned(), refresh.clone());
-        Box::pin(self.write((1, 0), move |writer| {
-            logins::begin(writer, &login, &checked, &refresh, most, until)
+        Box::pin(self.write((1, 0), move |conn| {
+            logins::begin(conn, &login, &checked, &refresh, most, until)
         }))
     }
 
@@ -91,7 +91,7 @@ impl Accounts for SqliteStore {
     ) -> BoxFuture<'a, Result<Rotation, StoreError>> {
         let (old, new) = (*old, new.clone());
         Box::pin(
-            self.write((1, 0), move |writer| logins::rotate(writer, &old, &new, now, grace, until)),
+            self.write((1, 0), move |conn| logins::rotate(conn, &old, &new, now, grace, until)),
         )
     }
 
@@ -109,7 +109,7 @@ impl Accounts for SqliteStore {
         until: u64,
     ) -> BoxFuture<'a, Result<Option<Login>, StoreError>> {
         let refresh = *refresh;
-        Box::pin(self.write((1, 0), move |writer| logins::end_of(writer, &refresh, until)))
+        Box::pin(self.write((1, 0), move |conn| logins::end_of(conn, &refresh, until)))
     }
 
     fn logins_end<'a>(
@@ -118,9 +118,9 @@ impl Accounts for SqliteStore {
         revocation: &'a Revocation,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         let (user, revocation) = (user.clone(), revocation.clone());
-        Box::pin(self.write((2, 0), move |writer| {
-            logins::end_all(&mut writer.conn, &user)?;
-            revocations::put(&mut writer.conn, &revocation)
+        Box::pin(self.write((2, 0), move |conn| {
+            logins::end_all(conn, &user)?;
+            revocations::put(conn, &revocation)
         }))
     }
 
@@ -129,7 +129,7 @@ impl Accounts for SqliteStore {
         revocation: &'a Revocation,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         let revocation = revocation.clone();
-        Box::pin(self.write((1, 0), move |writer| revocations::put(&mut writer.conn, &revocation)))
+        Box::pin(self.write((1, 0), move |conn| revocations::put(conn, &revocation)))
     }
 
     fn revocations<'a>(&'a self, now: u64) -> BoxFuture<'a, Result<Vec<Revocation>, StoreError>> {
@@ -137,9 +137,9 @@ impl Accounts for SqliteStore {
     }
 
     fn forget_expired<'a>(&'a self, now: u64) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.write((1, 0), move |writer| {
-            logins::forget_expired(&mut writer.conn, now)?;
-            revocations::forget_expired(&mut writer.conn, now)
+        Box::pin(self.write((1, 0), move |conn| {
+            logins::forget_expired(conn, now)?;
+            revocations::forget_expired(conn, now)
         }))
     }
 }

@@ -2,15 +2,15 @@
 
 use diesel::prelude::*;
 
+use super::Conn;
 use super::row::{signed, unsigned};
-use super::write::Writer;
 use super::{logins, revocations};
 use crate::ids::UserId;
 use crate::store::accounts::{Account, Revocation};
 use crate::store::rooms::Made;
 use crate::store::schema::accounts;
 
-pub(super) fn create(writer: &mut Writer, account: &Account) -> QueryResult<Made<()>> {
+pub fn create(conn: &mut Conn, account: &Account) -> QueryResult<Made<()>> {
     let added = diesel::insert_into(accounts::table)
         .values((
             accounts::user_id.eq(account.user.as_str()),
@@ -19,18 +19,18 @@ pub(super) fn create(writer: &mut Writer, account: &Account) -> QueryResult<Made
             accounts::created_at.eq(signed(account.created_at)),
         ))
         .on_conflict_do_nothing()
-        .execute(&mut writer.conn)?;
+        .execute(conn)?;
     Ok(if added > 0 { Made::New(()) } else { Made::Taken })
 }
 
 /// Whether an account has the name, or had it.
-pub(super) fn is_taken(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<bool> {
+pub fn is_taken(conn: &mut Conn, user: &UserId) -> QueryResult<bool> {
     let row: Option<String> =
         accounts::table.find(user.as_str()).select(accounts::user_id).first(conn).optional()?;
     Ok(row.is_some())
 }
 
-pub(super) fn get(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<Option<Account>> {
+pub fn get(conn: &mut Conn, user: &UserId) -> QueryResult<Option<Account>> {
     let row: Option<(Option<String>, Option<String>, i64)> = accounts::table
         .find(user.as_str())
         .select((accounts::name, accounts::password_hash, accounts::created_at))
@@ -46,43 +46,37 @@ pub(super) fn get(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<Opt
     }))
 }
 
-pub(super) fn rename(writer: &mut Writer, user: &UserId, name: Option<&str>) -> QueryResult<bool> {
+pub fn rename(conn: &mut Conn, user: &UserId, name: Option<&str>) -> QueryResult<bool> {
     let there = accounts::table.find(user.as_str()).filter(accounts::password_hash.is_not_null());
-    let changed = diesel::update(there).set(accounts::name.eq(name)).execute(&mut writer.conn)?;
+    let changed = diesel::update(there).set(accounts::name.eq(name)).execute(conn)?;
     Ok(changed > 0)
 }
 
-pub(super) fn set_password(
-    writer: &mut Writer,
+pub fn set_password(
+    conn: &mut Conn,
     user: &UserId,
     old: &str,
     new: &str,
     revocation: &Revocation,
 ) -> QueryResult<bool> {
     let as_checked = accounts::table.find(user.as_str()).filter(accounts::password_hash.eq(old));
-    let changed = diesel::update(as_checked)
-        .set(accounts::password_hash.eq(new))
-        .execute(&mut writer.conn)?;
+    let changed = diesel::update(as_checked).set(accounts::password_hash.eq(new)).execute(conn)?;
     if changed > 0 {
-        logins::end_all(&mut writer.conn, user)?;
-        revocations::put(&mut writer.conn, revocation)?;
+        logins::end_all(conn, user)?;
+        revocations::put(conn, revocation)?;
     }
     Ok(changed > 0)
 }
 
 /// The row stays, so that the name stays taken.
-pub(super) fn delete(
-    writer: &mut Writer,
-    user: &UserId,
-    revocation: &Revocation,
-) -> QueryResult<bool> {
+pub fn delete(conn: &mut Conn, user: &UserId, revocation: &Revocation) -> QueryResult<bool> {
     let there = accounts::table.find(user.as_str()).filter(accounts::password_hash.is_not_null());
     let changed = diesel::update(there)
         .set((accounts::password_hash.eq(None::<&str>), accounts::name.eq(None::<&str>)))
-        .execute(&mut writer.conn)?;
+        .execute(conn)?;
     if changed > 0 {
-        logins::end_all(&mut writer.conn, user)?;
-        revocations::put(&mut writer.conn, revocation)?;
+        logins::end_all(conn, user)?;
+        revocations::put(conn, revocation)?;
     }
     Ok(changed > 0)
 }

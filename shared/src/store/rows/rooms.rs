@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 use diesel::result::Error;
-use diesel::sqlite::Sqlite;
 
 use super::members::{self, FOUNDED, JOINED, PUT};
 use super::row::{signed, unsigned};
-use super::write::Writer;
+use super::{Conn, Db};
 use crate::ids::{RoomId, UserId};
 use crate::membership::{Denied, Member, Role, may};
 use crate::store::rooms::{Made, NewRoom, RoomChange, RoomInfo, Visibility};
@@ -16,18 +15,18 @@ use crate::store::schema::{cursors, kept_mutes, members as member_rows, rooms};
 
 /// A row that was read.
 #[derive(Debug, Queryable, Selectable)]
-#[diesel(table_name = rooms, check_for_backend(Sqlite))]
-pub(super) struct RoomRow {
-    pub(super) id: String,
-    pub(super) name: Option<String>,
-    pub(super) visibility: String,
-    pub(super) direct: bool,
-    pub(super) created_at: i64,
+#[diesel(table_name = rooms, check_for_backend(Db))]
+pub struct RoomRow {
+    pub id: String,
+    pub name: Option<String>,
+    pub visibility: String,
+    pub direct: bool,
+    pub created_at: i64,
 }
 
 impl RoomRow {
     /// What it was written from.
-    pub(super) fn info(self) -> QueryResult<RoomInfo> {
+    pub fn info(self) -> QueryResult<RoomInfo> {
         Ok(RoomInfo {
             id: RoomId::parse(&self.id).map_err(unreadable)?,
             name: self.name,
@@ -40,14 +39,12 @@ impl RoomRow {
 }
 
 /// A row that this program has not written.
-pub(super) fn unreadable(
-    why: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
-) -> Error {
+pub fn unreadable(why: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>) -> Error {
     Error::DeserializationError(why.into())
 }
 
 /// The room, unless it was deleted.
-pub(super) fn get(conn: &mut SqliteConnection, room: &RoomId) -> QueryResult<Option<RoomInfo>> {
+pub fn get(conn: &mut Conn, room: &RoomId) -> QueryResult<Option<RoomInfo>> {
     let row = rooms::table
         .find(room.as_str())
         .filter(rooms::deleted_at.is_null())
@@ -57,8 +54,8 @@ pub(super) fn get(conn: &mut SqliteConnection, room: &RoomId) -> QueryResult<Opt
     row.map(RoomRow::info).transpose()
 }
 
-pub(super) fn create(
-    writer: &mut Writer,
+pub fn create(
+    conn: &mut Conn,
     new: &NewRoom,
     owner: &Member,
     now: u64,
@@ -70,16 +67,16 @@ pub(super) fn create(
         direct: false,
         created_at: now,
     };
-    if !add(writer, &info)? {
+    if !add(conn, &info)? {
         return Ok(Made::Taken);
     }
     let owner = Member { role: Role::Owner, ..owner.clone() };
-    members::put(&mut writer.conn, &new.id, &owner, FOUNDED)?;
+    members::put(conn, &new.id, &owner, FOUNDED)?;
     Ok(Made::New(info))
 }
 
 /// False when the id is taken.
-fn add(writer: &mut Writer, info: &RoomInfo) -> QueryResult<bool> {
+fn add(conn: &mut Conn, info: &RoomInfo) -> QueryResult<bool> {
     let added = diesel::insert_into(rooms::table)
         .values((
             rooms::id.eq(info.id.as_str()),
@@ -89,12 +86,12 @@ fn add(writer: &mut Writer, info: &RoomInfo) -> QueryResult<bool> {
             rooms::created_at.eq(signed(info.created_at)),
         ))
         .on_conflict_do_nothing()
-        .execute(&mut writer.conn)?;
+        .execute(conn)?;
     Ok(added > 0)
 }
 
-pub(super) fn direct(
-    writer: &mut Writer,
+pub fn direct(
+    conn: &mut Conn,
     room: &RoomId,
     two: &[Member; 2],
     now: u64,
@@ -106,31 +103,30 @@ pub(super) fn direct(
         direct: true,
         created_at: now,
     };
-    let made = if add(writer, &info)? {
+    let made = if add(conn, &info)? {
         Made::New(info)
     } else {
-        match get(&mut writer.conn, room)? {
+        match get(conn, room)? {
             Some(there) if there.direct => Made::There(there),
             _ => return Ok(Made::Taken),
         }
     };
     // Who asks is there by itself.
     for (member, source) in two.iter().zip([JOINED, PUT]) {
-        if members::get(&mut writer.conn, room, &member.user)?.is_none() {
-            let member = members::named(&mut writer.conn, member.clone())?;
-            members::put(&mut writer.conn, room, &member, source)?;
+        if members::get(conn, room, &member.user)?.is_none() {
+            let member = members::named(conn, member.clone())?;
+            members::put(conn, room, &member, source)?;
         }
     }
     Ok(made)
 }
 
-pub(super) fn update(
-    writer: &mut Writer,
+pub fn update(
+    conn: &mut Conn,
     room: &RoomId,
     actor: &UserId,
     change: &RoomChange,
 ) -> QueryResult<Result<RoomInfo, Denied>> {
-    let conn = &mut writer.conn;
     let Some(mut info) = get(conn, room)? else { return Ok(Err(Denied::NoRoom)) };
     let least = if change.visibility.is_some() { Role::Owner } else { Role::Admin };
     if let Err(denied) = may(members::get(conn, room, actor)?.as_ref(), least) {
@@ -150,13 +146,12 @@ pub(super) fn update(
 }
 
 /// The row stays without what people wrote into it, so that the id stays taken.
-pub(super) fn delete(
-    writer: &mut Writer,
+pub fn delete(
+    conn: &mut Conn,
     room: &RoomId,
     actor: &UserId,
     now: u64,
 ) -> QueryResult<Result<(), Denied>> {
-    let conn = &mut writer.conn;
     if get(conn, room)?.is_none() {
         return Ok(Err(Denied::NoRoom));
     }
@@ -177,8 +172,8 @@ pub(super) fn delete(
 }
 
 /// Two walks, each up to `limit`, and what comes first of both.
-pub(super) fn visible(
-    conn: &mut SqliteConnection,
+pub fn visible(
+    conn: &mut Conn,
     user: &UserId,
     after: Option<&RoomId>,
     limit: usize,

@@ -70,7 +70,7 @@ impl<J: Send + 'static> Lane<J> {
         match timeout(self.answer, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_gone)) => Err(self.away("failed while it worked on this")),
-            Err(_elapsed) => Err(self.away("does not answer in time; look at the disk")),
+            Err(_elapsed) => Err(self.away("does not answer in time")),
         }
     }
 
@@ -93,7 +93,7 @@ impl<J: Send + 'static> Lane<J> {
 }
 
 impl<J> Drop for Lane<J> {
-    /// Waits until what was handed over is done, so that the file is free after it.
+    /// Waits until what was handed over is done, so that the database is free after it.
     fn drop(&mut self) {
         self.jobs = None;
         for thread in self.threads.drain(..) {

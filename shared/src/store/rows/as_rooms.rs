@@ -1,6 +1,6 @@
 //! [`Rooms`] through the lanes.
 
-use super::{SqliteStore, cursors, members, purge, rooms};
+use super::{Adapter, cursors, members, purge, rooms};
 use crate::BoxFuture;
 use crate::clock::now_ms;
 use crate::ids::{RoomId, UserId};
@@ -12,14 +12,14 @@ use crate::store::rooms::{Made, Moved, NewRoom, OwnRoom, Reader, RoomChange, Roo
 /// Rooms that one transaction takes a user out of.
 const VANISH: usize = 256;
 
-impl Rooms for SqliteStore {
+impl Rooms for Adapter {
     fn room_create<'a>(
         &'a self,
         room: &'a NewRoom,
         owner: &'a Member,
     ) -> BoxFuture<'a, Result<Made<RoomInfo>, StoreError>> {
         let (room, owner, now) = (room.clone(), owner.clone(), now_ms());
-        Box::pin(self.write((2, 0), move |writer| rooms::create(writer, &room, &owner, now)))
+        Box::pin(self.write((2, 0), move |conn| rooms::create(conn, &room, &owner, now)))
     }
 
     fn room_direct<'a>(
@@ -28,7 +28,7 @@ impl Rooms for SqliteStore {
         two: &'a [Member; 2],
     ) -> BoxFuture<'a, Result<Made<RoomInfo>, StoreError>> {
         let (room, two, now) = (room.clone(), two.clone(), now_ms());
-        Box::pin(self.write((3, 0), move |writer| rooms::direct(writer, &room, &two, now)))
+        Box::pin(self.write((3, 0), move |conn| rooms::direct(conn, &room, &two, now)))
     }
 
     fn room_get<'a>(
@@ -46,7 +46,7 @@ impl Rooms for SqliteStore {
         change: &'a RoomChange,
     ) -> BoxFuture<'a, Result<Result<RoomInfo, Denied>, StoreError>> {
         let (room, actor, change) = (room.clone(), actor.clone(), change.clone());
-        Box::pin(self.write((1, 0), move |writer| rooms::update(writer, &room, &actor, &change)))
+        Box::pin(self.write((1, 0), move |conn| rooms::update(conn, &room, &actor, &change)))
     }
 
     fn room_delete<'a>(
@@ -55,7 +55,7 @@ impl Rooms for SqliteStore {
         actor: &'a UserId,
     ) -> BoxFuture<'a, Result<Result<(), Denied>, StoreError>> {
         let (room, actor, now) = (room.clone(), actor.clone(), now_ms());
-        Box::pin(self.write((1, 0), move |writer| rooms::delete(writer, &room, &actor, now)))
+        Box::pin(self.write((1, 0), move |conn| rooms::delete(conn, &room, &actor, now)))
     }
 
     fn room_purge<'a>(
@@ -64,7 +64,7 @@ impl Rooms for SqliteStore {
         rows: usize,
     ) -> BoxFuture<'a, Result<usize, StoreError>> {
         let room = room.clone();
-        Box::pin(self.write((rows, 0), move |writer| purge::purge(writer, &room, rows)))
+        Box::pin(self.purge_part(room, rows))
     }
 
     fn rooms_unpurged(&self, limit: usize) -> BoxFuture<'_, Result<Vec<RoomId>, StoreError>> {
@@ -118,9 +118,11 @@ impl Rooms for SqliteStore {
         change: Change,
     ) -> BoxFuture<'a, Result<Result<Option<Member>, Denied>, StoreError>> {
         let (room, actor, target, now) = (room.clone(), actor.clone(), target.clone(), now_ms());
-        Box::pin(self.write((1, 0), move |writer| {
-            members::change(writer, &room, &actor, &target, &change, now)
-        }))
+        Box::pin(
+            self.write((1, 0), move |conn| {
+                members::change(conn, &room, &actor, &target, &change, now)
+            }),
+        )
     }
 
     fn member_vanish<'a>(
@@ -132,7 +134,7 @@ impl Rooms for SqliteStore {
             loop {
                 let (user, now) = (user.clone(), now_ms());
                 let part = self
-                    .write((VANISH, 0), move |writer| members::vanish(writer, &user, VANISH, now))
+                    .write((VANISH, 0), move |conn| members::vanish(conn, &user, VANISH, now))
                     .await?;
                 let last = part.len() < VANISH;
                 all.extend(part);
@@ -150,6 +152,6 @@ impl Rooms for SqliteStore {
         read: Position,
     ) -> BoxFuture<'a, Result<Option<Moved>, StoreError>> {
         let (room, user) = (room.clone(), user.clone());
-        Box::pin(self.write((1, 0), move |writer| cursors::move_on(writer, &room, &user, read)))
+        Box::pin(self.write((1, 0), move |conn| cursors::move_on(conn, &room, &user, read)))
     }
 }

@@ -5,7 +5,7 @@ use diesel::sql_types::{BigInt, Text};
 
 use super::rooms::unreadable;
 use super::row::signed;
-use super::write::Writer;
+use super::{Conn, read};
 use crate::ids::RoomId;
 use crate::store::schema::{epochs, marks, rooms};
 
@@ -23,20 +23,21 @@ struct Size {
     size: i64,
 }
 
-const SIZES: &str = "SELECT epoch, seq, octet_length(body) AS size FROM messages \
-     WHERE room = ? ORDER BY epoch, seq LIMIT ?";
-const MESSAGES_UPTO: &str = "DELETE FROM messages WHERE room = ? AND (epoch, seq) <= (?, ?)";
-const MARKS_UPTO: &str = "DELETE FROM marks WHERE room = ? AND (epoch, seq) <= (?, ?)";
+const SIZES: &str = "SELECT epoch, seq, CAST(octet_length(body) AS BIGINT) AS size \
+     FROM messages WHERE room = $1 ORDER BY epoch, seq LIMIT $2";
+const MESSAGES_UPTO: &str = "DELETE FROM messages WHERE room = $1 AND (epoch, seq) <= ($2, $3)";
+const MARKS_UPTO: &str = "DELETE FROM marks WHERE room = $1 AND (epoch, seq) <= ($2, $3)";
 
-pub(super) fn purge(writer: &mut Writer, room: &RoomId, rows: usize) -> QueryResult<usize> {
-    if !is_deleted(&mut writer.conn, room)? {
+/// Removes a part of a deleted room's messages and marks; how many. At 0, [`end`] is what is left.
+pub fn part(conn: &mut Conn, room: &RoomId, rows: usize) -> QueryResult<usize> {
+    if !is_deleted(conn, room)? {
         return Ok(0);
     }
     let limit = signed(rows as u64);
     let sizes: Vec<Size> = diesel::sql_query(SIZES)
         .bind::<Text, _>(room.as_str())
         .bind::<BigInt, _>(limit)
-        .load(&mut writer.conn)?;
+        .load(conn)?;
     let mut bytes = 0;
     let mut last = None;
     for Size { epoch, seq, size } in sizes {
@@ -47,27 +48,31 @@ pub(super) fn purge(writer: &mut Writer, room: &RoomId, rows: usize) -> QueryRes
         last = Some((epoch, seq));
     }
     if let Some(last) = last {
-        return delete_upto(&mut writer.conn, MESSAGES_UPTO, room, last);
+        return delete_upto(conn, MESSAGES_UPTO, room, last);
     }
     let marked: Vec<(i64, i64)> = marks::table
         .filter(marks::room.eq(room.as_str()))
         .order((marks::epoch, marks::seq))
         .limit(limit)
         .select((marks::epoch, marks::seq))
-        .load(&mut writer.conn)?;
+        .load(conn)?;
     if let Some(last) = marked.last() {
-        return delete_upto(&mut writer.conn, MARKS_UPTO, room, *last);
+        return delete_upto(conn, MARKS_UPTO, room, *last);
     }
-    // Last, since they tell that something is left. Of a row that was still on its way, the writer
-    // writes its epoch again.
-    writer.forget_epoch(room);
-    diesel::delete(epochs::table.filter(epochs::room.eq(room.as_str())))
-        .execute(&mut writer.conn)?;
     Ok(0)
 }
 
+/// Removes the room's epochs once nothing else of it is left: last, since they tell that something
+/// is. No insert may run beside it, or its row would be left without an epoch.
+pub fn end(conn: &mut Conn, room: &RoomId) -> QueryResult<()> {
+    if is_deleted(conn, room)? && read::head(conn, room)?.is_none() {
+        diesel::delete(epochs::table.filter(epochs::room.eq(room.as_str()))).execute(conn)?;
+    }
+    Ok(())
+}
+
 fn delete_upto(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     sql: &str,
     room: &RoomId,
     (epoch, seq): (i64, i64),
@@ -79,7 +84,7 @@ fn delete_upto(
         .execute(conn)
 }
 
-fn is_deleted(conn: &mut SqliteConnection, room: &RoomId) -> QueryResult<bool> {
+fn is_deleted(conn: &mut Conn, room: &RoomId) -> QueryResult<bool> {
     let deleted = rooms::table
         .find(room.as_str())
         .select(rooms::deleted_at.is_not_null())
@@ -89,7 +94,7 @@ fn is_deleted(conn: &mut SqliteConnection, room: &RoomId) -> QueryResult<bool> {
 }
 
 /// Deleted rooms that have epochs still.
-pub(super) fn unpurged(conn: &mut SqliteConnection, limit: usize) -> QueryResult<Vec<RoomId>> {
+pub fn unpurged(conn: &mut Conn, limit: usize) -> QueryResult<Vec<RoomId>> {
     let ids: Vec<String> = rooms::table
         .filter(rooms::deleted_at.is_not_null())
         .filter(diesel::dsl::exists(

@@ -4,6 +4,7 @@ use diesel::connection::DefaultLoadingMode;
 use diesel::prelude::*;
 use diesel::result::Error;
 
+use super::Conn;
 use super::row::{Row, position, signed, unsigned};
 use crate::ids::{OriginId, RoomId, UserId};
 use crate::position::Position;
@@ -15,8 +16,8 @@ const CLOCK_SLACK: u64 = 60 * 60 * 1000;
 /// Rows that a search for names walks besides those it may find, in a room of nameless messages.
 const NAMELESS: usize = 50_000;
 
-pub(super) fn history(
-    conn: &mut SqliteConnection,
+pub fn history(
+    conn: &mut Conn,
     room: &RoomId,
     after: Position,
     limit: usize,
@@ -50,8 +51,8 @@ pub(super) fn history(
 }
 
 /// Two walks of the key backwards, for the same reason.
-pub(super) fn history_back(
-    conn: &mut SqliteConnection,
+pub fn history_back(
+    conn: &mut Conn,
     room: &RoomId,
     before: Option<Position>,
     limit: usize,
@@ -112,11 +113,7 @@ impl Page<'_> {
     }
 }
 
-pub(super) fn before_last(
-    conn: &mut SqliteConnection,
-    room: &RoomId,
-    count: usize,
-) -> QueryResult<Position> {
+pub fn before_last(conn: &mut Conn, room: &RoomId, count: usize) -> QueryResult<Position> {
     messages::table
         .filter(messages::room.eq(room.as_str()))
         .order((messages::epoch.desc(), messages::seq.desc()))
@@ -127,7 +124,7 @@ pub(super) fn before_last(
         .map(|found| found.map_or(Position::ZERO, position))
 }
 
-pub(super) fn head(conn: &mut SqliteConnection, room: &RoomId) -> QueryResult<Option<Position>> {
+pub fn head(conn: &mut Conn, room: &RoomId) -> QueryResult<Option<Position>> {
     let row = messages::table
         .filter(messages::room.eq(room.as_str()))
         .order((messages::epoch.desc(), messages::seq.desc()))
@@ -144,8 +141,8 @@ pub(super) fn head(conn: &mut SqliteConnection, room: &RoomId) -> QueryResult<Op
 }
 
 /// A walk back from the head that ends where the rows are too old to be asked for.
-pub(super) fn names(
-    conn: &mut SqliteConnection,
+pub fn names(
+    conn: &mut Conn,
     room: &RoomId,
     count: usize,
     since: u64,
@@ -189,24 +186,21 @@ fn unreadable(error: crate::ids::IdError) -> Error {
     Error::DeserializationError(Box::new(error))
 }
 
-pub(super) fn epochs(conn: &mut SqliteConnection, room: &RoomId) -> QueryResult<Vec<Epoch>> {
-    let rows: Vec<(i64, Option<i64>)> = epochs::table
+pub fn epochs(conn: &mut Conn, room: &RoomId) -> QueryResult<Vec<Epoch>> {
+    let rows: Vec<(i64, Option<i64>, bool)> = epochs::table
         .filter(epochs::room.eq(room.as_str()))
         .order(epochs::epoch)
-        .select((epochs::epoch, epochs::sealed_last))
+        .select((epochs::epoch, epochs::sealed_last, epochs::begun))
         .load(conn)?;
-    let epoch = |(epoch, sealed): (i64, Option<i64>)| Epoch {
+    let epoch = |(epoch, sealed, begun): (i64, Option<i64>, bool)| Epoch {
         epoch: unsigned(epoch),
         sealed: sealed.map(unsigned),
+        begun,
     };
     Ok(rows.into_iter().map(epoch).collect())
 }
 
-pub(super) fn access(
-    conn: &mut SqliteConnection,
-    room: &RoomId,
-    user: &UserId,
-) -> QueryResult<Access> {
+pub fn access(conn: &mut Conn, room: &RoomId, user: &UserId) -> QueryResult<Access> {
     let row: Option<(bool, Option<i64>)> = members::table
         .find((room.as_str(), user.as_str()))
         .select((members::banned, members::muted_until))
@@ -220,7 +214,7 @@ pub(super) fn access(
     })
 }
 
-/// Any page of the file.
-pub(super) fn ping(conn: &mut SqliteConnection) -> QueryResult<()> {
+/// Any row.
+pub fn ping(conn: &mut Conn) -> QueryResult<()> {
     rooms::table.select(rooms::id).first::<String>(conn).optional().map(drop)
 }

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
+use super::Conn;
 use super::revocations;
 use super::rooms::unreadable;
 use super::row::{signed, unsigned};
-use super::write::Writer;
 use crate::ids::UserId;
 use crate::store::accounts::{Login, NewRefresh, Revocation, Rotation, TokenHash};
 use crate::store::schema::{accounts, refresh_tokens};
@@ -27,15 +27,14 @@ const CHANGED: usize = 128;
 /// Rows past their time that one call removes.
 const FORGOTTEN: i64 = 10_000;
 
-pub(super) fn begin(
-    writer: &mut Writer,
+pub fn begin(
+    conn: &mut Conn,
     login: &Login,
     checked: &str,
     refresh: &NewRefresh,
     most: usize,
     until: u64,
 ) -> QueryResult<Option<Vec<Login>>> {
-    let conn = &mut writer.conn;
     let stands: Option<Option<String>> = accounts::table
         .find(login.user.as_str())
         .select(accounts::password_hash)
@@ -50,12 +49,7 @@ pub(super) fn begin(
 }
 
 /// Leaves the user `most` log-ins: those that end last. The others are told.
-fn make_room(
-    conn: &mut SqliteConnection,
-    user: &UserId,
-    most: usize,
-    until: u64,
-) -> QueryResult<Vec<Login>> {
+fn make_room(conn: &mut Conn, user: &UserId, most: usize, until: u64) -> QueryResult<Vec<Login>> {
     let tokens: Vec<(String, i64)> = refresh_tokens::table
         .filter(refresh_tokens::user_id.eq(user.as_str()))
         .select((refresh_tokens::login, refresh_tokens::expires_at))
@@ -75,7 +69,7 @@ fn make_room(
     Ok(gone)
 }
 
-fn add(conn: &mut SqliteConnection, login: &Login, refresh: &NewRefresh) -> QueryResult<()> {
+fn add(conn: &mut Conn, login: &Login, refresh: &NewRefresh) -> QueryResult<()> {
     diesel::insert_into(refresh_tokens::table)
         .values((
             refresh_tokens::hash.eq(&refresh.hash[..]),
@@ -94,7 +88,7 @@ struct Token {
     rotated_at: Option<u64>,
 }
 
-fn find(conn: &mut SqliteConnection, hash: &TokenHash) -> QueryResult<Option<Token>> {
+fn find(conn: &mut Conn, hash: &TokenHash) -> QueryResult<Option<Token>> {
     let row: Option<(String, String, i64, Option<i64>)> = refresh_tokens::table
         .find(&hash[..])
         .select((
@@ -114,19 +108,18 @@ fn find(conn: &mut SqliteConnection, hash: &TokenHash) -> QueryResult<Option<Tok
 }
 
 /// The log-in that the token belongs to.
-pub(super) fn of(conn: &mut SqliteConnection, hash: &TokenHash) -> QueryResult<Option<Login>> {
+pub fn of(conn: &mut Conn, hash: &TokenHash) -> QueryResult<Option<Login>> {
     Ok(find(conn, hash)?.map(|token| token.login))
 }
 
-pub(super) fn rotate(
-    writer: &mut Writer,
+pub fn rotate(
+    conn: &mut Conn,
     old: &TokenHash,
     new: &NewRefresh,
     now: u64,
     grace: u64,
     until: u64,
 ) -> QueryResult<Rotation> {
-    let conn = &mut writer.conn;
     let Some(token) = find(conn, old)?.filter(|token| token.expires_at > now) else {
         return Ok(Rotation::Refused);
     };
@@ -150,7 +143,7 @@ pub(super) fn rotate(
 
 /// Of the tokens that were changed for others, forgets the oldest that are not needed any more.
 /// Given a time, there are too many until then.
-fn forget_oldest(conn: &mut SqliteConnection, login: &Login, now: u64) -> QueryResult<Option<u64>> {
+fn forget_oldest(conn: &mut Conn, login: &Login, now: u64) -> QueryResult<Option<u64>> {
     let mut tokens: Vec<(Option<i64>, Vec<u8>)> = refresh_tokens::table
         .filter(refresh_tokens::user_id.eq(login.user.as_str()))
         .filter(refresh_tokens::login.eq(&login.id))
@@ -173,19 +166,14 @@ fn forget_oldest(conn: &mut SqliteConnection, login: &Login, now: u64) -> QueryR
 }
 
 /// Ends the log-in that the token belongs to.
-pub(super) fn end_of(
-    writer: &mut Writer,
-    hash: &TokenHash,
-    until: u64,
-) -> QueryResult<Option<Login>> {
-    let conn = &mut writer.conn;
+pub fn end_of(conn: &mut Conn, hash: &TokenHash, until: u64) -> QueryResult<Option<Login>> {
     let Some(token) = find(conn, hash)? else { return Ok(None) };
     end(conn, &token.login, until)?;
     Ok(Some(token.login))
 }
 
 /// With its access tokens: in one transaction, or they would be good again after a restart.
-fn end(conn: &mut SqliteConnection, login: &Login, until: u64) -> QueryResult<()> {
+fn end(conn: &mut Conn, login: &Login, until: u64) -> QueryResult<()> {
     let tokens = refresh_tokens::table
         .filter(refresh_tokens::user_id.eq(login.user.as_str()))
         .filter(refresh_tokens::login.eq(&login.id));
@@ -194,16 +182,16 @@ fn end(conn: &mut SqliteConnection, login: &Login, until: u64) -> QueryResult<()
 }
 
 /// Ends all log-ins of a user.
-pub(super) fn end_all(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<()> {
+pub fn end_all(conn: &mut Conn, user: &UserId) -> QueryResult<()> {
     let tokens = refresh_tokens::table.filter(refresh_tokens::user_id.eq(user.as_str()));
     diesel::delete(tokens).execute(conn).map(drop)
 }
 
 const EXPIRED: &str = "DELETE FROM refresh_tokens WHERE hash IN \
-     (SELECT hash FROM refresh_tokens WHERE expires_at <= ? LIMIT ?)";
+     (SELECT hash FROM refresh_tokens WHERE expires_at <= $1 LIMIT $2)";
 
 /// Removes tokens past their time.
-pub(super) fn forget_expired(conn: &mut SqliteConnection, now: u64) -> QueryResult<()> {
+pub fn forget_expired(conn: &mut Conn, now: u64) -> QueryResult<()> {
     diesel::sql_query(EXPIRED)
         .bind::<BigInt, _>(signed(now))
         .bind::<BigInt, _>(FORGOTTEN)

@@ -1,12 +1,11 @@
 //! Memberships as rows, and what becomes of them in one transaction.
 
 use diesel::prelude::*;
-use diesel::sqlite::Sqlite;
 use diesel::upsert::excluded;
 
 use super::rooms::{self, unreadable};
 use super::row::{position, signed, unsigned};
-use super::write::Writer;
+use super::{Conn, Db};
 use crate::ids::{RoomId, UserId};
 use crate::membership::{Change, Decision, Denied, Known, Member, Role, decide, running};
 use crate::position::Position;
@@ -14,25 +13,25 @@ use crate::store::rooms::{Reader, Visibility};
 use crate::store::schema::{accounts, cursors, kept_mutes, members};
 
 /// `members.source`: how somebody came in.
-pub(super) const FOUNDED: &str = "founded";
-pub(super) const JOINED: &str = "joined";
-pub(super) const PUT: &str = "put";
+pub const FOUNDED: &str = "founded";
+pub const JOINED: &str = "joined";
+pub const PUT: &str = "put";
 
 /// A row that was read.
 #[derive(Debug, Queryable, Selectable)]
-#[diesel(table_name = members, check_for_backend(Sqlite))]
-pub(super) struct MemberRow {
-    pub(super) user_id: String,
-    pub(super) name: Option<String>,
-    pub(super) role: String,
-    pub(super) joined_at: i64,
-    pub(super) muted_until: Option<i64>,
-    pub(super) banned: bool,
+#[diesel(table_name = members, check_for_backend(Db))]
+pub struct MemberRow {
+    pub user_id: String,
+    pub name: Option<String>,
+    pub role: String,
+    pub joined_at: i64,
+    pub muted_until: Option<i64>,
+    pub banned: bool,
 }
 
 impl MemberRow {
     /// What it was written from.
-    pub(super) fn member(self) -> QueryResult<Member> {
+    pub fn member(self) -> QueryResult<Member> {
         Ok(Member {
             user: UserId::parse(&self.user_id).map_err(unreadable)?,
             name: self.name,
@@ -44,11 +43,7 @@ impl MemberRow {
     }
 }
 
-pub(super) fn get(
-    conn: &mut SqliteConnection,
-    room: &RoomId,
-    user: &UserId,
-) -> QueryResult<Option<Member>> {
+pub fn get(conn: &mut Conn, room: &RoomId, user: &UserId) -> QueryResult<Option<Member>> {
     let row = members::table
         .find((room.as_str(), user.as_str()))
         .select(MemberRow::as_select())
@@ -64,11 +59,7 @@ fn from_row((row, read): ReaderRow) -> QueryResult<Reader> {
     Ok(Reader { member: row.member()?, read: read.map_or(Position::ZERO, position) })
 }
 
-pub(super) fn reader(
-    conn: &mut SqliteConnection,
-    room: &RoomId,
-    user: &UserId,
-) -> QueryResult<Option<Reader>> {
+pub fn reader(conn: &mut Conn, room: &RoomId, user: &UserId) -> QueryResult<Option<Reader>> {
     let its_cursor = cursors::room.eq(members::room).and(cursors::user_id.eq(members::user_id));
     let row: Option<ReaderRow> = members::table
         .left_join(cursors::table.on(its_cursor))
@@ -80,8 +71,8 @@ pub(super) fn reader(
     row.map(from_row).transpose()
 }
 
-pub(super) fn list(
-    conn: &mut SqliteConnection,
+pub fn list(
+    conn: &mut Conn,
     room: &RoomId,
     after: Option<&UserId>,
     limit: usize,
@@ -99,12 +90,7 @@ pub(super) fn list(
 }
 
 /// Writes a row; of one that is there, what can change.
-pub(super) fn put(
-    conn: &mut SqliteConnection,
-    room: &RoomId,
-    member: &Member,
-    source: &str,
-) -> QueryResult<()> {
+pub fn put(conn: &mut Conn, room: &RoomId, member: &Member, source: &str) -> QueryResult<()> {
     diesel::insert_into(members::table)
         .values((
             members::room.eq(room.as_str()),
@@ -127,7 +113,7 @@ pub(super) fn put(
     Ok(())
 }
 
-fn remove(conn: &mut SqliteConnection, room: &RoomId, user: &UserId) -> QueryResult<()> {
+fn remove(conn: &mut Conn, room: &RoomId, user: &UserId) -> QueryResult<()> {
     let key = (room.as_str(), user.as_str());
     diesel::delete(members::table.find(key)).execute(conn)?;
     diesel::delete(cursors::table.find(key)).execute(conn)?;
@@ -135,7 +121,7 @@ fn remove(conn: &mut SqliteConnection, room: &RoomId, user: &UserId) -> QueryRes
 }
 
 /// Whether the user came into a room by itself, or read in one that others put it into.
-pub(super) fn came(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<bool> {
+pub fn came(conn: &mut Conn, user: &UserId) -> QueryResult<bool> {
     let its_cursor = cursors::room.eq(members::room).and(cursors::user_id.eq(members::user_id));
     let room: Option<String> = members::table
         .left_join(cursors::table.on(its_cursor))
@@ -148,40 +134,27 @@ pub(super) fn came(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<bo
 }
 
 /// Somebody whom others put there is there by itself.
-pub(super) fn has_come(
-    conn: &mut SqliteConnection,
-    room: &RoomId,
-    user: &UserId,
-    source: &str,
-) -> QueryResult<()> {
+pub fn has_come(conn: &mut Conn, room: &RoomId, user: &UserId, source: &str) -> QueryResult<()> {
     let put = members::table.find((room.as_str(), user.as_str())).filter(members::source.eq(PUT));
     diesel::update(put).set(members::source.eq(source)).execute(conn).map(drop)
 }
 
 /// A mute that somebody went with, over or not.
-pub(super) fn kept_mute(
-    conn: &mut SqliteConnection,
-    room: &RoomId,
-    user: &UserId,
-) -> QueryResult<Option<u64>> {
+pub fn kept_mute(conn: &mut Conn, room: &RoomId, user: &UserId) -> QueryResult<Option<u64>> {
     let row = kept_mutes::table.find((room.as_str(), user.as_str()));
     let until: Option<i64> = row.select(kept_mutes::muted_until).first(conn).optional()?;
     Ok(until.map(unsigned))
 }
 
 /// It stands in the member's row from now on.
-pub(super) fn forget_mute(
-    conn: &mut SqliteConnection,
-    room: &RoomId,
-    user: &UserId,
-) -> QueryResult<()> {
+pub fn forget_mute(conn: &mut Conn, room: &RoomId, user: &UserId) -> QueryResult<()> {
     let row = kept_mutes::table.find((room.as_str(), user.as_str()));
     diesel::delete(row).execute(conn).map(drop)
 }
 
 /// Those of the room that are over go with it, so that they do not heap up.
 fn keep_mute(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     room: &RoomId,
     user: &UserId,
     muted_until: Option<u64>,
@@ -195,18 +168,23 @@ fn keep_mute(
         kept_mutes::user_id.eq(user.as_str()),
         kept_mutes::muted_until.eq(signed(until)),
     );
-    diesel::replace_into(kept_mutes::table).values(row).execute(conn).map(drop)
+    diesel::insert_into(kept_mutes::table)
+        .values(row)
+        .on_conflict((kept_mutes::room, kept_mutes::user_id))
+        .do_update()
+        .set(kept_mutes::muted_until.eq(excluded(kept_mutes::muted_until)))
+        .execute(conn)
+        .map(drop)
 }
 
-pub(super) fn change(
-    writer: &mut Writer,
+pub fn change(
+    conn: &mut Conn,
     room: &RoomId,
     actor: &UserId,
     target: &UserId,
     change: &Change,
     now: u64,
 ) -> QueryResult<Result<Option<Member>, Denied>> {
-    let conn = &mut writer.conn;
     let Some(info) = rooms::get(conn, room)? else { return Ok(Err(Denied::NoRoom)) };
     let (target, source) = match change {
         Change::Join { .. } | Change::Leave => (actor, JOINED),
@@ -246,7 +224,7 @@ pub(super) fn change(
 }
 
 /// How many owners it has; of more than two, two.
-fn owners(conn: &mut SqliteConnection, room: &RoomId) -> QueryResult<usize> {
+fn owners(conn: &mut Conn, room: &RoomId) -> QueryResult<usize> {
     let owners: Vec<String> = members::table
         .filter(members::room.eq(room.as_str()))
         .filter(members::role.eq(Role::Owner.as_str()))
@@ -257,7 +235,7 @@ fn owners(conn: &mut SqliteConnection, room: &RoomId) -> QueryResult<usize> {
 }
 
 /// The member under the name that its account says, if it has no other.
-pub(super) fn named(conn: &mut SqliteConnection, member: Member) -> QueryResult<Member> {
+pub fn named(conn: &mut Conn, member: Member) -> QueryResult<Member> {
     if member.name.is_some() {
         return Ok(member);
     }
@@ -267,13 +245,7 @@ pub(super) fn named(conn: &mut SqliteConnection, member: Member) -> QueryResult<
 }
 
 /// Takes the user out of up to `most` rooms.
-pub(super) fn vanish(
-    writer: &mut Writer,
-    user: &UserId,
-    most: usize,
-    now: u64,
-) -> QueryResult<Vec<RoomId>> {
-    let conn = &mut writer.conn;
+pub fn vanish(conn: &mut Conn, user: &UserId, most: usize, now: u64) -> QueryResult<Vec<RoomId>> {
     let rows: Vec<(String, String, Option<i64>)> = members::table
         .filter(members::user_id.eq(user.as_str()))
         .filter(members::banned.eq(false))
@@ -295,7 +267,7 @@ pub(super) fn vanish(
 }
 
 /// Makes the member with the highest role that came first the owner.
-fn pass_on(conn: &mut SqliteConnection, room: &RoomId) -> QueryResult<()> {
+fn pass_on(conn: &mut Conn, room: &RoomId) -> QueryResult<()> {
     for role in [Role::Admin, Role::Member] {
         let next: Option<String> = members::table
             .filter(members::room.eq(room.as_str()))

@@ -28,12 +28,12 @@ SELECT
             WHERE messages.room = members.room
             AND (messages.epoch, messages.seq)
                 > (coalesce(cursors.epoch, 0), coalesce(cursors.seq, 0))
-            LIMIT ?
-        )
+            LIMIT $1
+        ) AS counted
     ) AS unread
 FROM members
 JOIN rooms ON rooms.id = members.room
 LEFT JOIN cursors ON cursors.room = members.room AND cursors.user_id = members.user_id
-WHERE members.user_id = ? AND members.banned = FALSE AND members.room > ?
+WHERE members.user_id = $2 AND members.banned = FALSE AND members.room > $3
 ORDER BY members.room
-LIMIT ?
+LIMIT $4

@@ -1,0 +1,24 @@
+//! The rows that are the same on every database, and the seams over them.
+//!
+//! Compiled once below each adapter, against what that one names here: diesel has no connection
+//! that is both, and a type parameter would repeat diesel's bounds at every function.
+
+pub mod accounts;
+pub mod admit;
+mod as_accounts;
+mod as_rooms;
+mod as_store;
+pub mod cursors;
+pub mod insert;
+pub mod logins;
+pub mod members;
+pub mod purge;
+pub mod read;
+pub mod revocations;
+pub mod rooms;
+pub mod row;
+
+// The store, its connection and diesel's backend; a body as it is written and read; and the one
+// statement that adds a message, or says that something stands in its way.
+use super::message::{Body, NewBody, add, body_of};
+use super::{Adapter, Conn, Db};
