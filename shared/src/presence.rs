@@ -1,6 +1,7 @@
 //! The seam that knows who is connected where.
 
 pub mod memory;
+pub mod redis;
 
 use crate::BoxFuture;
 use crate::ids::{NodeId, UserId};

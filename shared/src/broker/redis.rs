@@ -229,7 +229,11 @@ impl Inner {
         for envelope in &batch.envelopes {
             let given = envelope.origin.is_given();
             append
-                .arg(if given { name_of(&envelope.sender, &envelope.origin) } else { String::new() })
+                .arg(if given {
+                    name_of(&envelope.sender, &envelope.origin)
+                } else {
+                    String::new()
+                })
                 .arg(if given { envelope.body_hash() } else { 0 })
                 .arg(crate::wire::encode(envelope));
         }

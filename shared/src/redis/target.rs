@@ -88,7 +88,9 @@ impl Target {
                 let nodes: Result<_, RedisError> = nodes.collect();
                 nodes.map(Self::Cluster).map_err(|error| BadRedisUrl(error.to_string()))
             }
-            _ => Err(bad("it begins with redis://, rediss://, redis+sentinel:// or redis+cluster://")),
+            _ => Err(bad(
+                "it begins with redis://, rediss://, redis+sentinel:// or redis+cluster://",
+            )),
         }
     }
 
@@ -130,10 +132,8 @@ impl Target {
             }
             Self::Cluster(nodes) => {
                 let manager = cluster::Manager::new(nodes.clone(), false)?;
-                let pool = cluster::Pool::builder(manager)
-                    .config(config)
-                    .runtime(Runtime::Tokio1)
-                    .build();
+                let pool =
+                    cluster::Pool::builder(manager).config(config).runtime(Runtime::Tokio1).build();
                 Pools::Cluster(pool.map_err(|error| away(&error))?)
             }
         })
@@ -177,7 +177,8 @@ fn link_config() -> AsyncConnectionConfig {
 
 impl Watched {
     fn builder(&self) -> Result<SentinelClientBuilder, RedisError> {
-        let sentinels = self.sentinels.iter().map(|(host, port)| address(host.clone(), *port, false));
+        let sentinels =
+            self.sentinels.iter().map(|(host, port)| address(host.clone(), *port, false));
         let mut builder =
             SentinelClientBuilder::new(sentinels, &self.name, SentinelServerType::Master)?
                 .set_client_to_redis_db(self.db);
@@ -196,11 +197,8 @@ impl Watched {
     fn manager(&self) -> Result<sentinel::Manager, RedisError> {
         let mut settings = self.login.settings();
         settings = settings.set_db(self.db);
-        let sentinels: Vec<ConnectionAddr> = self
-            .sentinels
-            .iter()
-            .map(|(host, port)| address(host.clone(), *port, false))
-            .collect();
+        let sentinels: Vec<ConnectionAddr> =
+            self.sentinels.iter().map(|(host, port)| address(host.clone(), *port, false)).collect();
         let master = sentinel::SentinelNodeConnectionInfo {
             tls_mode: self.tls.then_some(sentinel::TlsMode::Secure),
             redis_connection_info: Some(settings.into()),
@@ -244,7 +242,8 @@ fn split(rest: &str, port: u16) -> Result<(Login, Vec<(String, u16)>, &str), Bad
     };
     let text = |part: &str| -> Result<Option<String>, BadRedisUrl> {
         let decoded = percent_encoding::percent_decode_str(part).decode_utf8();
-        let decoded = decoded.map_err(|_not| BadRedisUrl("its credentials are not UTF-8".into()))?;
+        let decoded =
+            decoded.map_err(|_not| BadRedisUrl("its credentials are not UTF-8".into()))?;
         Ok((!decoded.is_empty()).then(|| decoded.into_owned()))
     };
     let (user, password) = login.split_once(':').unwrap_or((login, ""));

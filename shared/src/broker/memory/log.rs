@@ -200,7 +200,8 @@ impl Log {
             return LogPage { durable: self.visible, base: self.base, ..LogPage::default() };
         }
         let durable = self.visible;
-        let mut page = LogPage { envelopes: Vec::new(), upto: Some(durable), durable, base: self.base };
+        let mut page =
+            LogPage { envelopes: Vec::new(), upto: Some(durable), durable, base: self.base };
         let start = self.entries.partition_point(|entry| entry.envelope.position <= after);
         let mut total = 0;
         for Entry { envelope, durable } in self.entries.range(start.min(self.kept)..self.kept) {

@@ -55,8 +55,7 @@ impl Inner {
         let mut scan = cmd("SSCAN");
         scan.arg(&rooms).arg(cursor).arg("COUNT").arg(ROOMS);
         let (next, found): (u64, Vec<String>) = self.links.command(&rooms, &scan).await?;
-        let found: Vec<RoomId> =
-            found.iter().filter_map(|room| RoomId::parse(room).ok()).collect();
+        let found: Vec<RoomId> = found.iter().filter_map(|room| RoomId::parse(room).ok()).collect();
         let mut looks = stream::iter(found)
             .map(|room| async move { self.sweep_room(&room, overdue, idle, queue).await })
             .buffer_unordered(AT_ONCE);
@@ -113,8 +112,7 @@ impl Inner {
                 let mut range = cmd("XRANGE");
                 range.arg(&log).arg(format!("{epoch}-{from}")).arg("+");
                 range.arg("COUNT").arg(MESSAGES);
-                let entries: Vec<(String, Vec<Vec<u8>>)> =
-                    self.links.command(room, &range).await?;
+                let entries: Vec<(String, Vec<Vec<u8>>)> = self.links.command(room, &range).await?;
                 let Some((last, _)) = entries.last() else { break };
                 from = last.parse::<Position>().map_err(|_not| script::odd())?.seq + 1;
                 let mut left = Vec::with_capacity(entries.len());
@@ -144,8 +142,7 @@ impl Inner {
             return Ok(false);
         }
         let rooms = self.keys.rooms();
-        let _: u64 =
-            self.links.command(&rooms, cmd("SREM").arg(&rooms).arg(room.as_str())).await?;
+        let _: u64 = self.links.command(&rooms, cmd("SREM").arg(&rooms).arg(room.as_str())).await?;
         // Somebody may have begun another life in between.
         if self.standing(room).await.is_ok_and(|standing| standing.is_ok()) {
             let _: u64 =

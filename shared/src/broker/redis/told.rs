@@ -338,20 +338,14 @@ impl WireSignal {
         let kind = match signal {
             Signal::Event(room, event) => Kind::Event(WireEvent::of(room, event)),
             Signal::Topic(topic, flash) => Kind::Topic(WireFlash::of(topic, None, flash)),
-            Signal::User(user, queue, flash) => {
-                Kind::User(WireFlash::of(queue, Some(user), flash))
-            }
+            Signal::User(user, queue, flash) => Kind::User(WireFlash::of(queue, Some(user), flash)),
             Signal::Revoked(Revocation { subject, before, until }) => {
                 let whose = match subject {
                     Subject::User(user) => Whose::User(user.to_string()),
                     Subject::Login(id) => Whose::Login(id.clone()),
                     Subject::Token(id) => Whose::Token(id.clone()),
                 };
-                Kind::Revoked(WireRevocation {
-                    whose: Some(whose),
-                    before: *before,
-                    until: *until,
-                })
+                Kind::Revoked(WireRevocation { whose: Some(whose), before: *before, until: *until })
             }
         };
         Self { kind: Some(kind) }
@@ -407,18 +401,16 @@ mod tests {
                 departed: vec![UserId::parse("joon").unwrap()],
             },
         ];
-        let subjects = [
-            Subject::User(mina.clone()),
-            Subject::Login("l".into()),
-            Subject::Token("t".into()),
-        ];
+        let subjects =
+            [Subject::User(mina.clone()), Subject::Login("l".into()), Subject::Token("t".into())];
         let signals = events
             .into_iter()
             .map(|event| Signal::Event(room.clone(), event))
             .chain([Signal::Topic(topic.clone(), flash()), Signal::User(mina, topic, flash())])
-            .chain(subjects.map(|subject| {
-                Signal::Revoked(Revocation { subject, before: 1, until: 2 })
-            }));
+            .chain(
+                subjects
+                    .map(|subject| Signal::Revoked(Revocation { subject, before: 1, until: 2 })),
+            );
         for said in signals {
             let heard = Told::read(signal(&said).into(), None).unwrap();
             assert_eq!(heard, Told::Signal(said));

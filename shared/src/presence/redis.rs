@@ -1,0 +1,198 @@
+//! Presence in Redis: a hash for each node, which ends with the node's lease.
+//!
+//! A node is the only one who writes its hash, from a map that it keeps: what Redis loses is written
+//! again with the next renewal, and what a dead node left ends as a whole. Asking about a user asks
+//! for its field in the hash of every node that lives, of which there are few.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::{Pipeline, cmd};
+use futures_util::future::try_join_all;
+use parking_lot::Mutex;
+
+use super::{Entry, Presence, PresenceError};
+use crate::BoxFuture;
+use crate::clock::now_ms;
+use crate::ids::{NodeId, UserId};
+use crate::redis::{Links, RedisAway};
+
+/// Fields that one command writes.
+const FIELDS: usize = 1_000;
+
+type Mine = HashMap<NodeId, HashMap<UserId, Vec<Entry>>>;
+
+/// The presence in Redis.
+pub struct RedisPresence {
+    links: Arc<Links>,
+    prefix: String,
+    lease: Duration,
+    /// The sessions of the nodes that this process speaks for: of one, but in tests.
+    mine: Mutex<Mine>,
+}
+
+impl RedisPresence {
+    /// Entries of a node vanish `lease` after it was last heard of. All keys begin with `prefix`.
+    pub fn new(links: Arc<Links>, prefix: &str, lease: Duration) -> Self {
+        Self { links, prefix: format!("{prefix}:presence"), lease, mine: Mutex::default() }
+    }
+
+    fn key(&self, node: &NodeId) -> String {
+        format!("{}:{{{node}}}", self.prefix)
+    }
+
+    /// The nodes, by the end of their leases in ms since 1970.
+    fn nodes(&self) -> String {
+        format!("{}:nodes", self.prefix)
+    }
+
+    /// Writes what is known of the user on the node.
+    async fn write(&self, node: &NodeId, user: &UserId) -> Result<(), PresenceError> {
+        let known = || self.mine.lock().get(node).and_then(|users| users.get(user)).map(encode);
+        let key = self.key(node);
+        let mut field = known();
+        loop {
+            let command = match &field {
+                Some(field) => cmd("HSET").arg(&key).arg(user.as_str()).arg(field).clone(),
+                None => cmd("HDEL").arg(&key).arg(user.as_str()).clone(),
+            };
+            let _: u64 = self.links.command(&key, &command).await?;
+            // Of two that write side by side the older may come last.
+            let now = known();
+            if now == field {
+                return self.prolong(node).await.map(drop);
+            }
+            field = now;
+        }
+    }
+
+    /// The lease begins anew. False: Redis knew nothing of the node's sessions.
+    async fn prolong(&self, node: &NodeId) -> Result<bool, PresenceError> {
+        let (key, nodes) = (self.key(node), self.nodes());
+        let lease = self.lease.as_millis() as u64;
+        let mut add = cmd("ZADD");
+        add.arg(&nodes).arg(now_ms() + lease).arg(node.as_str());
+        let _: u64 = self.links.command(&nodes, &add).await?;
+        let known: u64 = self.links.command(&key, cmd("PEXPIRE").arg(&key).arg(lease)).await?;
+        Ok(known == 1)
+    }
+
+    async fn write_all(&self, node: &NodeId) -> Result<(), PresenceError> {
+        let key = self.key(node);
+        let fields: Vec<(String, String)> = {
+            let mine = self.mine.lock();
+            let users = mine.get(node).into_iter().flatten();
+            users.map(|(user, entries)| (user.to_string(), encode(entries))).collect()
+        };
+        for part in fields.chunks(FIELDS) {
+            let mut set = cmd("HSET");
+            set.arg(&key).arg(part);
+            let _: u64 = self.links.command(&key, &set).await?;
+        }
+        self.prolong(node).await.map(drop)
+    }
+
+    async fn nodes_that_live(&self) -> Result<Vec<NodeId>, PresenceError> {
+        let nodes = self.nodes();
+        let now = now_ms();
+        // A lease longer than they end: whoever asks may have a clock that goes before.
+        let old = now.saturating_sub(self.lease.as_millis() as u64);
+        let mut ask = Pipeline::new();
+        ask.zrembyscore(&nodes, 0, old).ignore().zrange(&nodes, 0, -1);
+        let (found,): (Vec<String>,) =
+            self.links.run(&nodes, async |mut link| ask.query_async(&mut link).await).await?;
+        Ok(found.iter().filter_map(|node| NodeId::parse(node).ok()).collect())
+    }
+}
+
+impl From<RedisAway> for PresenceError {
+    fn from(away: RedisAway) -> Self {
+        Self(away.to_string())
+    }
+}
+
+/// `session device`, a line each. A device without a name has none.
+fn encode(entries: &Vec<Entry>) -> String {
+    let line = |entry: &Entry| {
+        let device = entry.device.as_deref().unwrap_or_default();
+        format!("{} {device}", entry.session)
+    };
+    entries.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn decode(node: &NodeId, field: &str) -> Vec<Entry> {
+    let entry = |line: &str| {
+        let (session, device) = line.split_once(' ')?;
+        let device = (!device.is_empty()).then(|| device.to_owned());
+        Some(Entry { node: node.clone(), session: session.parse().ok()?, device })
+    };
+    field.lines().filter_map(entry).collect()
+}
+
+impl Presence for RedisPresence {
+    fn arrived<'a>(
+        &'a self,
+        user: &'a UserId,
+        entry: Entry,
+    ) -> BoxFuture<'a, Result<(), PresenceError>> {
+        Box::pin(async move {
+            let node = entry.node.clone();
+            {
+                let mut mine = self.mine.lock();
+                let users = mine.entry(node.clone()).or_default();
+                let entries = users.entry(user.clone()).or_insert_with(|| Vec::with_capacity(1));
+                entries.retain(|known| known.session != entry.session);
+                entries.push(entry);
+            }
+            self.write(&node, user).await
+        })
+    }
+
+    fn left<'a>(
+        &'a self,
+        user: &'a UserId,
+        node: &'a NodeId,
+        session: u64,
+    ) -> BoxFuture<'a, Result<(), PresenceError>> {
+        Box::pin(async move {
+            {
+                let mut mine = self.mine.lock();
+                let Some(users) = mine.get_mut(node) else { return Ok(()) };
+                let Some(entries) = users.get_mut(user) else { return Ok(()) };
+                entries.retain(|known| known.session != session);
+                if entries.is_empty() {
+                    users.remove(user);
+                }
+            }
+            self.write(node, user).await
+        })
+    }
+
+    fn sessions<'a>(
+        &'a self,
+        user: &'a UserId,
+    ) -> BoxFuture<'a, Result<Vec<Entry>, PresenceError>> {
+        Box::pin(async move {
+            let nodes = self.nodes_that_live().await?;
+            let fields = nodes.iter().map(|node| async {
+                let key = self.key(node);
+                let mut ask = cmd("HGET");
+                ask.arg(&key).arg(user.as_str());
+                let field: Option<String> = self.links.command(&key, &ask).await?;
+                Ok::<_, PresenceError>(decode(node, &field.unwrap_or_default()))
+            });
+            Ok(try_join_all(fields).await?.concat())
+        })
+    }
+
+    fn renew<'a>(&'a self, node: &'a NodeId) -> BoxFuture<'a, Result<(), PresenceError>> {
+        Box::pin(async move {
+            let anybody = self.mine.lock().get(node).is_some_and(|users| !users.is_empty());
+            if !self.prolong(node).await? && anybody {
+                self.write_all(node).await?;
+            }
+            Ok(())
+        })
+    }
+}
