@@ -58,6 +58,12 @@ impl Feed for Relay {
         }
     }
 
+    fn missed(&self, room: &RoomId) {
+        if let Some(handle) = self.room(room) {
+            handle.tell(Notice::Missed);
+        }
+    }
+
     fn signalled(&self, signal: Signal) {
         let Some(here) = self.here.get() else { return };
         match signal {

@@ -40,6 +40,8 @@ pub enum Notice {
     Published(Published),
     /// Memberships changed.
     MembersChanged(MembersChanged),
+    /// Nobody knows what the broker could not tell.
+    Missed,
     /// Something happened in the room, here or on another node.
     Event(Event),
     /// A subscription was ended; it already receives nothing.

@@ -153,6 +153,13 @@ pub struct LogPage {
     pub base: Position,
 }
 
+impl LogPage {
+    /// Whether something after `since` is neither in the log any more nor in the database yet.
+    pub fn lacks(&self, since: Position) -> bool {
+        self.upto.is_none() && self.durable < self.base && since < self.base
+    }
+}
+
 /// The end of a room's log, or what stands before some position in it.
 #[derive(Debug, Clone, Default)]
 pub struct LogTail {

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use moim_shared::BoxFuture;
 use moim_shared::backoff::Backoff;
+use moim_shared::broker::BrokerError;
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::RoomId;
 use moim_shared::position::Position;
@@ -128,6 +129,9 @@ impl Room {
         }
         if self.missed.take_events() {
             effects.extend(self.state.on_events_missed());
+        }
+        if self.missed.take_touch() {
+            effects.extend(self.state.on_lost_touch());
         }
         if self.missed.members() > self.state.members() {
             effects.extend(self.state.on_members_missed(self.missed.members()));
@@ -318,6 +322,7 @@ impl Handler<Notice> for Room {
             Notice::MembersChanged(changed) => {
                 self.apply(ctx, |state, _| state.on_members_changed(&changed));
             }
+            Notice::Missed => self.apply(ctx, |state, _| state.on_lost_touch()),
             Notice::Event(event) => self.apply(ctx, |state, _| state.on_event(&event)),
             Notice::Left => self.apply(ctx, |state, _| state.on_left()),
         }
@@ -392,8 +397,11 @@ async fn ask_start(
     match start {
         Start::Live | Start::Last(0) => Ok((true, head)),
         Start::Since(since) => {
-            let epochs = store.epochs(room).await?;
-            let covered = is_covered(since, head, &epochs);
+            let log = context.history.broker.read(room, since, 1).await;
+            let log = log.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            let current = since.epoch == head.epoch;
+            let epochs = if current { Vec::new() } else { store.epochs(room).await? };
+            let covered = !log.lacks(since) && is_covered(since, head, &epochs);
             Ok((covered, if covered { since } else { head }))
         }
         Start::Last(count) => Ok((true, store.before_last(room, count).await?)),
@@ -410,11 +418,15 @@ fn read<'a>(
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         loop {
             match context.history.page(room, after, context.bounds.page_bytes).await {
-                Err(error) if backoff.tries() < HISTORY_TRIES => {
+                Err(error) if error.retryable() && backoff.tries() < HISTORY_TRIES => {
                     if backoff.tries() == 0 {
                         tracing::warn!(room.id = %room, %error, "history cannot be read, trying again");
                     }
                     tokio::time::sleep(backoff.wait()).await;
+                    if matches!(error, HistoryError::Broker(BrokerError::EpochRolled)) {
+                        // Its log was lost: somebody has to begin another.
+                        let _ = context.history.broker.open(room).await;
+                    }
                 }
                 done => return done,
             }

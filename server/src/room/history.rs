@@ -37,6 +37,20 @@ pub enum HistoryError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The log was cut while the database was away, and what stood there is on its way.
+    #[error("a part of it is neither in the log any more nor in the database yet")]
+    Cut,
+}
+
+impl HistoryError {
+    /// Whether asking again, or opening the room first, may help.
+    pub const fn retryable(&self) -> bool {
+        match self {
+            Self::Broker(_) => true,
+            Self::Store(error) => error.retryable(),
+            Self::Cut => false,
+        }
+    }
 }
 
 /// Which way to read, and from where.
@@ -85,6 +99,9 @@ impl History {
         if let Some(upto) = log.upto {
             return Ok(Page { envelopes: log.envelopes, upto });
         }
+        if log.lacks(after) && after >= log.durable {
+            return Err(HistoryError::Cut);
+        }
         let rows = self.store.history(room, after, rows, bytes).await?;
         let mut envelopes = rows.envelopes;
         // Rows beyond the mark may have holes in front of them: they are for the hot log to tell.
@@ -114,7 +131,13 @@ impl History {
         // The epoch that goes on needs no seal.
         let current = from.epoch == head.epoch;
         let epochs = if current { Vec::new() } else { self.store.epochs(room).await? };
-        part.recovered = is_covered(from, head, &epochs);
+        let cut = match self.broker.read(room, from, 1).await {
+            Ok(log) => log.lacks(from),
+            // Without a log the database has all of it.
+            Err(BrokerError::EpochRolled) => false,
+            Err(error) => return Err(error.into()),
+        };
+        part.recovered = !cut && is_covered(from, head, &epochs);
         Ok(part)
     }
 
@@ -135,6 +158,8 @@ impl History {
                 Err(HistoryError::Broker(BrokerError::EpochRolled)) => {
                     self.stored(room, at, head, rows, left).await?
                 }
+                // What comes behind it is asked for later.
+                Err(HistoryError::Cut) => break,
                 page => page?,
             };
             at = page.upto;

@@ -9,6 +9,7 @@ use super::Notice;
 pub struct Missed {
     published: AtomicBool,
     events: AtomicBool,
+    touch: AtomicBool,
     /// The newest version of the memberships.
     members: AtomicU64,
 }
@@ -19,6 +20,7 @@ impl Missed {
         match notice {
             Notice::Published(_) => self.published.store(true, Ordering::SeqCst),
             Notice::Event(_) => self.events.store(true, Ordering::SeqCst),
+            Notice::Missed => self.touch.store(true, Ordering::SeqCst),
             Notice::MembersChanged(changed) => {
                 self.members.fetch_max(changed.version, Ordering::SeqCst);
             }
@@ -35,6 +37,11 @@ impl Missed {
     /// Whether something happened; asked once.
     pub fn take_events(&self) -> bool {
         self.events.load(Ordering::Relaxed) && self.events.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether nobody knows what it was not told; asked once.
+    pub fn take_touch(&self) -> bool {
+        self.touch.load(Ordering::Relaxed) && self.touch.swap(false, Ordering::SeqCst)
     }
 
     /// The version of the memberships that was told.

@@ -70,6 +70,8 @@ pub struct State {
     bounds: Bounds,
     /// False until the broker said where the room stands, and while it is asked again.
     open: bool,
+    /// What was told since the broker was asked may be missing from its answer.
+    ask_again: bool,
     /// The last position that live subscribers were given.
     at: Position,
     epoch: u64,
@@ -111,6 +113,7 @@ impl State {
             room,
             bounds,
             open: false,
+            ask_again: false,
             at: Position::ZERO,
             epoch: 0,
             members: 0,
@@ -153,8 +156,15 @@ impl State {
             }
         };
         self.backoff.reset();
+        if std::mem::take(&mut self.ask_again) {
+            return vec![Effect::Open { wait: Duration::ZERO }];
+        }
         self.open = true;
-        self.epoch = head.epoch;
+        if self.epoch != head.epoch {
+            self.epoch = head.epoch;
+            // Versions of another life are not to be compared.
+            self.members = 0;
+        }
         let mut effects = Vec::new();
         let members = head.members.max(std::mem::take(&mut self.members_seen));
         let inherited = !self.survivors.is_empty();
@@ -179,6 +189,18 @@ impl State {
         for ask in std::mem::take(&mut self.asks) {
             effects.extend(self.on_ask(ask));
         }
+        effects
+    }
+
+    /// The broker does not know what it could not tell: it is asked where the room stands.
+    pub fn on_lost_touch(&mut self) -> Vec<Effect> {
+        if !self.open {
+            self.ask_again = true;
+            return Vec::new();
+        }
+        self.open = false;
+        let mut effects = self.on_events_missed();
+        effects.push(Effect::Open { wait: Duration::ZERO });
         effects
     }
 

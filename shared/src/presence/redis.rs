@@ -49,7 +49,10 @@ impl RedisPresence {
 
     /// Writes what is known of the user on the node.
     async fn write(&self, node: &NodeId, user: &UserId) -> Result<(), PresenceError> {
-        let known = || self.mine.lock().get(node).and_then(|users| users.get(user)).map(encode);
+        let known = || {
+            let mine = self.mine.lock();
+            mine.get(node).and_then(|users| users.get(user)).map(|entries| encode(entries))
+        };
         let key = self.key(node);
         let mut field = known();
         loop {
@@ -113,7 +116,7 @@ impl From<RedisAway> for PresenceError {
 }
 
 /// `session device`, a line each. A device without a name has none.
-fn encode(entries: &Vec<Entry>) -> String {
+fn encode(entries: &[Entry]) -> String {
     let line = |entry: &Entry| {
         let device = entry.device.as_deref().unwrap_or_default();
         format!("{} {device}", entry.session)

@@ -64,7 +64,7 @@ impl Target {
                 Ok(Self::One(Box::new(info)))
             }
             "redis+sentinel" | "rediss+sentinel" => {
-                let (login, hosts, path) = split(rest, 26_379)?;
+                let Authority { login, hosts, path } = split(rest, 26_379)?;
                 let mut path = path.split('/');
                 let name = path.next().filter(|name| !name.is_empty());
                 let name = name.ok_or_else(|| bad("name the master: …/<name>"))?.to_owned();
@@ -75,7 +75,7 @@ impl Target {
                 Ok(Self::Sentinel(Box::new(watched)))
             }
             "redis+cluster" | "rediss+cluster" => {
-                let (login, hosts, path) = split(rest, 6_379)?;
+                let Authority { login, hosts, path } = split(rest, 6_379)?;
                 if !path.is_empty() && path != "0" {
                     return Err(bad("a Redis Cluster has one database"));
                 }
@@ -233,8 +233,15 @@ fn address(host: String, port: u16, tls: bool) -> ConnectionAddr {
     }
 }
 
-/// Credentials, hosts and path of what stands behind `://`.
-fn split(rest: &str, port: u16) -> Result<(Login, Vec<(String, u16)>, &str), BadRedisUrl> {
+/// What stands behind `://`.
+struct Authority<'a> {
+    login: Login,
+    hosts: Vec<(String, u16)>,
+    path: &'a str,
+}
+
+/// Hosts without a port have `port`.
+fn split(rest: &str, port: u16) -> Result<Authority<'_>, BadRedisUrl> {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (login, hosts) = match authority.rsplit_once('@') {
         Some((login, hosts)) => (login, hosts),
@@ -264,7 +271,7 @@ fn split(rest: &str, port: u16) -> Result<(Login, Vec<(String, u16)>, &str), Bad
         }
     };
     let hosts: Result<Vec<_>, _> = hosts.split(',').map(host).collect();
-    Ok((login, hosts?, path))
+    Ok(Authority { login, hosts: hosts?, path })
 }
 
 impl fmt::Display for Target {
@@ -337,5 +344,54 @@ impl Drop for Taken {
             Some(Place::Cluster(connection)) => drop(cluster::Connection::take(connection)),
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_url_is_read_and_shows_no_password() {
+        let good = [
+            "redis://127.0.0.1",
+            "redis://:s3cret@127.0.0.1:7000/2",
+            "rediss://moim:s3cret@redis.example.org:6380",
+            "redis+sentinel://:s3cret@10.0.0.1,10.0.0.2:26380/moim",
+            "rediss+sentinel://a:s3cret@[::1]:26379/moim/1",
+            "redis+cluster://:s3cret@10.0.0.1:7000,10.0.0.2:7001",
+        ];
+        for url in good {
+            let target = Target::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+            let shown = format!("{target} {target:?}");
+            assert!(!shown.contains("s3cret"), "{shown}");
+            assert_eq!(target.is_cluster(), url.contains("cluster"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_of_redis_is_refused_without_its_password() {
+        let bad = [
+            "127.0.0.1:6379",
+            "http://:s3cret@127.0.0.1",
+            "redis://:s3cret@127.0.0.1:port",
+            "redis+sentinel://:s3cret@10.0.0.1",
+            "redis+sentinel://:s3cret@10.0.0.1/moim/x",
+            "redis+cluster://:s3cret@10.0.0.1:x",
+            "redis+cluster://:s3cret@10.0.0.1/1",
+            "redis+cluster://:s3cret@",
+        ];
+        for url in bad {
+            let error = Target::parse(url).err().unwrap_or_else(|| panic!("{url} is taken"));
+            assert!(!error.to_string().contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_escaped_password_is_read_as_it_is() {
+        let authority = split("a%40b:p%3Aw@host", 1).unwrap();
+        assert_eq!(authority.login.user.as_deref(), Some("a@b"));
+        assert_eq!(authority.login.password.as_deref(), Some("p:w"));
+        assert_eq!(authority.hosts, [("host".to_owned(), 1)]);
     }
 }

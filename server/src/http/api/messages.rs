@@ -122,6 +122,7 @@ impl From<HistoryError> for Problem {
         match error {
             HistoryError::Broker(error) => error.into(),
             HistoryError::Store(error) => error.into(),
+            HistoryError::Cut => Refusal::unavailable().into(),
         }
     }
 }

@@ -173,7 +173,7 @@ impl State {
     fn on_join(&mut self, join: Join) -> Vec<Effect> {
         match join.start {
             Start::Live => self.begin(join, Ok((true, self.at))),
-            Start::Since(since) if since.epoch == self.at.epoch || since > self.at => {
+            Start::Since(since) if since >= self.at => {
                 let recovered = is_covered(since, self.at, &[]);
                 self.begin(join, Ok((recovered, since)))
             }

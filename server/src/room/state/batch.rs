@@ -15,8 +15,8 @@ use crate::room::post::{Post, Reply};
 /// The batch under way.
 #[derive(Debug)]
 pub enum InFlight {
-    /// At the broker. It has no places yet.
-    Appending(Vec<Post>),
+    /// At the broker. It has no places yet. Said again, it keeps its number.
+    Appending { number: u64, posts: Vec<Post> },
     /// At the queue. Each has its place; those whose time ran out were answered already.
     Confirming { envelopes: Vec<Arc<Envelope>>, replies: Vec<(Position, Instant, Option<Reply>)> },
 }
@@ -43,23 +43,26 @@ impl State {
             }
             posts.extend(self.pending.pop_front());
         }
-        Some(self.append(posts, Duration::ZERO))
+        Some(self.append(Batch::next_number(), posts, Duration::ZERO))
     }
 
-    fn append(&mut self, posts: Vec<Post>, wait: Duration) -> Effect {
+    fn append(&mut self, number: u64, posts: Vec<Post>, wait: Duration) -> Effect {
         let batch = Batch {
             room: self.room.clone(),
             epoch: self.epoch,
             members: self.members,
+            number,
             envelopes: posts.iter().map(|post| post.envelope(&self.room)).collect(),
         };
-        self.in_flight = Some(InFlight::Appending(posts));
+        self.in_flight = Some(InFlight::Appending { number, posts });
         Effect::Append { batch, wait }
     }
 
     /// The broker answered.
     pub fn on_appended(&mut self, appended: Result<Vec<Placed>, BrokerError>) -> Vec<Effect> {
-        let Some(InFlight::Appending(posts)) = self.in_flight.take() else { return Vec::new() };
+        let Some(InFlight::Appending { number, posts }) = self.in_flight.take() else {
+            return Vec::new();
+        };
         match appended {
             Ok(placed) => {
                 self.backoff.reset();
@@ -80,7 +83,7 @@ impl State {
                     tracing::warn!(room.id = %self.room, %error, "the broker does not append");
                 }
                 let wait = self.backoff.wait();
-                vec![self.append(posts, wait)]
+                vec![self.append(number, posts, wait)]
             }
         }
     }
@@ -163,7 +166,7 @@ impl State {
                     }
                 }
             }
-            Some(InFlight::Appending(posts)) => {
+            Some(InFlight::Appending { posts, .. }) => {
                 for post in posts.iter_mut().filter(|post| post.deadline <= now) {
                     post.reply.expire();
                 }
