@@ -68,6 +68,9 @@ pub trait Queue: Send + Sync + 'static {
     /// No more publishes; consumers get what this process holds, then `None`. What they do not take
     /// stays in the queue, if that outlives the process.
     fn close(&self);
+
+    /// Whether [`Queue::close`] was called.
+    fn is_closed(&self) -> bool;
 }
 
 /// Envelopes for a consumer, to be settled once. Dropping it unsettled gives it back to the queue,

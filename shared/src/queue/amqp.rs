@@ -208,6 +208,10 @@ impl Queue for AmqpQueue {
         self.waiting.close();
         self.shelf.close();
     }
+
+    fn is_closed(&self) -> bool {
+        self.shelf.closed()
+    }
 }
 
 impl Drop for AmqpQueue {

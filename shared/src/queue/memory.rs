@@ -145,6 +145,10 @@ impl Queue for MemoryQueue {
         self.shared.waiting.lock().closed = true;
         self.shared.arrived.notify_one();
     }
+
+    fn is_closed(&self) -> bool {
+        self.shared.waiting.lock().closed
+    }
 }
 
 #[derive(Debug)]

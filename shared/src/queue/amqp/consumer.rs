@@ -79,14 +79,13 @@ impl Consumer {
                 Err(error) => End::Lost(error),
             };
             // First, so that nothing of it is acknowledged that RabbitMQ delivers again.
-            self.shelf.forget(!matches!(end, End::GivenBack));
-            if let End::Lost(error) = &end {
-                self.keeper.lose(error);
+            self.shelf.forget();
+            match end {
+                End::Over => return link.close().await,
+                End::GivenBack => self.shelf.rest(),
+                End::Lost(error) => self.keeper.lose(&error),
             }
             link.close().await;
-            if matches!(end, End::Over) {
-                return;
-            }
         }
     }
 
@@ -178,9 +177,7 @@ async fn tell(settled: Vec<(Acker, Settled)>) -> lapin::Result<()> {
     let told = settled.into_iter().map(|(acker, settled)| async move {
         match settled {
             Settled::Done => acker.ack(BasicAckOptions::default()).await,
-            Settled::Back => {
-                acker.nack(BasicNackOptions { requeue: true, multiple: false }).await
-            }
+            Settled::Back => acker.nack(BasicNackOptions { requeue: true, multiple: false }).await,
         }
     });
     for told in join_all(told).await {

@@ -84,7 +84,8 @@ impl Link {
                     let found = lookup_host((host.as_str(), uri.authority.port)).await?;
                     AsyncTcpStream::connect(&runtime, found.collect::<Vec<_>>()).await
                 };
-                let stream = tokio::time::timeout(within, dial).await.map_err(io::Error::from)??;
+                let stream =
+                    tokio::time::timeout(within, dial).await.map_err(io::Error::from)??;
                 if let AsyncTcpStream::Plain(plain) = &stream {
                     socket.lock().keep(plain.get_ref().as_fd())?;
                 }

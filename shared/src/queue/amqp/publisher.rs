@@ -113,11 +113,7 @@ impl Publisher {
         }
     }
 
-    async fn settle(
-        &self,
-        channels: &Channels,
-        outcomes: Vec<Outcome>,
-    ) -> Result<(), LinkError> {
+    async fn settle(&self, channels: &Channels, outcomes: Vec<Outcome>) -> Result<(), LinkError> {
         let mut returned = false;
         for outcome in outcomes {
             let result = match outcome.landing {

@@ -35,7 +35,12 @@ struct State {
     /// Taken by consumers and not settled, of this life.
     taken: usize,
     settled: Vec<(Acker, Settled)>,
+    /// Consumers that wait.
+    receivers: usize,
+    /// Somebody asked since deliveries were given back.
     wanted: bool,
+    /// Something came back that was held for too long.
+    stale: bool,
     closed: Option<Instant>,
 }
 
@@ -76,6 +81,7 @@ impl Shelf {
 
     /// For consumers: see [`crate::queue::Queue::receive`].
     pub async fn receive(self: &Arc<Self>) -> Option<Delivery> {
+        let _receiver = Receiver::of(self);
         loop {
             // Registered before looking: what arrives in between is not missed.
             let arrived = self.arrived.notified();
@@ -156,16 +162,17 @@ impl Shelf {
     pub fn over(&self, now: Instant, close_within: Duration) -> bool {
         let state = self.state.lock();
         let quiet = state.held.is_empty() && state.taken == 0 && state.settled.is_empty();
-        state.closed.is_some_and(|closed| {
-            quiet || now.saturating_duration_since(closed) >= close_within
-        })
+        state
+            .closed
+            .is_some_and(|closed| quiet || now.saturating_duration_since(closed) >= close_within)
     }
 
-    /// Whether something has been here for so long that it is better given back.
+    /// Whether something was held for so long that all is better given back: RabbitMQ takes it by
+    /// force in the end.
     pub fn stale(&self, now: Instant) -> bool {
         let state = self.state.lock();
         let oldest = state.held.front().map(|held| held.lease.came);
-        oldest.is_some_and(|came| now.saturating_duration_since(came) >= self.hold)
+        state.stale || oldest.is_some_and(|came| now.saturating_duration_since(came) >= self.hold)
     }
 
     /// A delivery came.
@@ -183,15 +190,20 @@ impl Shelf {
         std::mem::take(&mut self.state.lock().settled)
     }
 
-    /// The connection has ended: what came on it comes again by itself. Nothing is wanted until
-    /// somebody asks, unless somebody waits.
-    pub fn forget(&self, wanted: bool) {
+    /// The connection has ended: what came on it comes again by itself.
+    pub fn forget(&self) {
         let mut state = self.state.lock();
         state.life += 1;
         state.held.clear();
         state.taken = 0;
         state.settled.clear();
-        state.wanted = wanted;
+        state.stale = false;
+    }
+
+    /// Nothing is wanted until a consumer asks again.
+    pub fn rest(&self) {
+        let mut state = self.state.lock();
+        state.wanted = state.receivers > 0;
     }
 }
 
@@ -200,6 +212,22 @@ impl State {
         let held = self.held.pop_front()?;
         self.taken += 1;
         Some(held)
+    }
+}
+
+/// One that waits.
+struct Receiver<'a>(&'a Shelf);
+
+impl<'a> Receiver<'a> {
+    fn of(shelf: &'a Shelf) -> Self {
+        shelf.state.lock().receivers += 1;
+        Self(shelf)
+    }
+}
+
+impl Drop for Receiver<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().receivers -= 1;
     }
 }
 
@@ -234,10 +262,9 @@ impl Settle for SettleHeld {
         let shelf = self.shelf.clone();
         {
             let mut state = shelf.state.lock();
-            let stays = state.life == self.life
-                && state.closed.is_none()
-                && self.lease.came.elapsed() < shelf.hold;
-            if !stays {
+            let stale = self.lease.came.elapsed() >= shelf.hold;
+            if state.life != self.life || state.closed.is_some() || stale {
+                state.stale |= stale && state.life == self.life;
                 drop(state);
                 return self.settle(Settled::Back);
             }

@@ -94,9 +94,7 @@ impl Topology {
         }
         let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
         let none = FieldTable::default();
-        channel
-            .exchange_declare(name.into(), ExchangeKind::Direct, durable, none.clone())
-            .await?;
+        channel.exchange_declare(name.into(), ExchangeKind::Direct, durable, none.clone()).await?;
         channel.queue_declare(name.into(), QueueDeclareOptions::durable(), table).await?;
         let bind = QueueBindOptions::default();
         channel.queue_bind(name.into(), name.into(), name.into(), bind, none).await
