@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use moim_shared::BoxFuture;
@@ -42,6 +43,8 @@ enum Turn {
     Works,
     IsAway,
     Panics,
+    /// Those with these bodies can never be done.
+    Poison(&'static [u32]),
 }
 
 /// A job that tells each batch and then does as it is told; out of turns, it works.
@@ -50,6 +53,8 @@ struct Scripted {
     seen: mpsc::UnboundedSender<Vec<u32>>,
     /// One run needs one permit.
     go: Semaphore,
+    ready: AtomicBool,
+    asked: mpsc::UnboundedSender<()>,
 }
 
 mod parking {
@@ -82,8 +87,18 @@ impl Job for Scripted {
                 Turn::Works => Ok(()),
                 Turn::IsAway => Err(JobError::Away("asked to be".into())),
                 Turn::Panics => panic!("asked to"),
+                Turn::Poison(poison) => {
+                    let places = bodies(envelopes).into_iter().enumerate();
+                    let dead = places.filter(|(_, body)| poison.contains(body));
+                    Err(JobError::Poison(dead.map(|(at, body)| (at, body.to_string())).collect()))
+                }
             }
         })
+    }
+
+    fn is_ready(&self) -> BoxFuture<'_, bool> {
+        let _ = self.asked.send(());
+        Box::pin(std::future::ready(self.ready.load(Ordering::Relaxed)))
     }
 }
 
@@ -91,6 +106,7 @@ struct Rig {
     queue: Arc<MemoryQueue>,
     job: Arc<Scripted>,
     seen: mpsc::UnboundedReceiver<Vec<u32>>,
+    asked: mpsc::UnboundedReceiver<()>,
     running: Running,
 }
 
@@ -100,13 +116,16 @@ impl Rig {
     fn start(options: Options, turns: impl IntoIterator<Item = Turn>) -> Self {
         let queue = Arc::new(MemoryQueue::new(1 << 20));
         let (tell, seen) = mpsc::unbounded_channel();
+        let (ask, asked) = mpsc::unbounded_channel();
         let job = Arc::new(Scripted {
             turns: parking::Turns::new(turns),
             seen: tell,
             go: Semaphore::new(0),
+            ready: AtomicBool::new(false),
+            asked: ask,
         });
         let running = runner::start(job.clone(), queue.clone(), options);
-        Self { queue, job, seen, running }
+        Self { queue, job, seen, asked, running }
     }
 
     /// Publishes one parcel; it waits in the queue when this returns.
@@ -205,6 +224,62 @@ async fn a_job_that_is_away_is_tried_again_with_the_same_batch_until_it_works() 
     assert_eq!(rig.seen().await, [1]);
     rig.end().await;
     confirmed(vec![other]).await;
+}
+
+#[actix_rt::test]
+async fn what_is_away_for_long_gets_its_batch_taken_from_it_until_it_is_ready() {
+    let options = Options { hold: Duration::ZERO, ..one_lane() };
+    let mut rig = Rig::start(options, [Turn::IsAway]);
+    let confirm = rig.publish(0).await;
+    assert_eq!(rig.seen().await, [0]);
+    rig.let_run(1);
+    for _ in 0..2 {
+        within(rig.asked.recv()).await.unwrap();
+    }
+    let back = rig.queue.try_receive().unwrap();
+    assert_eq!(bodies(back.envelopes()), [0], "it is in the queue, and nothing is tried");
+    drop(back);
+    assert!(rig.seen.try_recv().is_err());
+    assert_eq!(rig.running.trouble().borrow().as_deref(), Some("asked to be"));
+    rig.job.ready.store(true, Ordering::Relaxed);
+    assert_eq!(rig.seen().await, [0]);
+    rig.let_run(1);
+    confirmed(vec![confirm]).await;
+    within(rig.running.trouble().wait_for(Option::is_none)).await.unwrap();
+    rig.end().await;
+}
+
+#[actix_rt::test]
+async fn poison_is_buried_and_the_rest_of_the_batch_is_done() {
+    let mut rig = Rig::start(one_lane(), [Turn::Works, Turn::Poison(&[2])]);
+    let mut confirms = vec![rig.publish(0).await];
+    assert_eq!(rig.seen().await, [0]);
+    for body in 1..=3 {
+        confirms.push(rig.publish(body).await);
+    }
+    rig.let_run(2);
+    assert_eq!(rig.seen().await, [1, 2, 3]);
+    let poison = confirms.remove(2);
+    confirmed(confirms).await;
+    assert_eq!(within(poison).await.unwrap(), Err(QueueError::Buried("2".into())));
+    assert_eq!(rig.queue.bytes(), 0);
+    rig.end().await;
+}
+
+#[actix_rt::test]
+async fn a_job_that_is_away_at_the_end_gives_its_batch_back_and_ends() {
+    let away = (0..100).map(|_| Turn::IsAway);
+    for hold in [Duration::ZERO, PATIENCE * 10] {
+        let options = Options { hold, last_tries: Duration::from_millis(10), ..one_lane() };
+        let mut rig = Rig::start(options, away.clone());
+        let _confirm = rig.publish(0).await;
+        rig.seen().await;
+        rig.let_run(100);
+        within(rig.running.trouble().wait_for(Option::is_some)).await.unwrap();
+        rig.queue.close();
+        assert!(rig.running.ended(PATIENCE).await);
+        assert_eq!(bodies(rig.queue.try_receive().unwrap().envelopes()), [0]);
+    }
 }
 
 #[actix_rt::test]

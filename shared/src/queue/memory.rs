@@ -1,7 +1,7 @@
 //! A queue inside one process.
 //!
 //! Memory makes nothing safe, so a publish is confirmed only when its consumer acknowledged it:
-//! after the commit. Bounded in bytes through [`Queue::pressure`].
+//! after the commit. Bounded in bytes, published and not acknowledged, through [`Queue::pressure`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::{Delivery, Pressure, Queue, QueueError, Settle};
+use super::{Dead, Delivery, Pressure, Queue, QueueError, Settle};
 use crate::BoxFuture;
 use crate::envelope::Envelope;
 
@@ -38,11 +38,14 @@ struct Waiting {
     closed: bool,
 }
 
+/// Who waits for the confirm.
+type Confirm = oneshot::Sender<Result<(), QueueError>>;
+
 #[derive(Debug)]
 struct Parcel {
     number: u64,
     envelopes: Vec<Arc<Envelope>>,
-    confirm: oneshot::Sender<()>,
+    confirm: Confirm,
 }
 
 impl MemoryQueue {
@@ -101,7 +104,7 @@ impl Queue for MemoryQueue {
                 return Err(QueueError::Closed);
             }
             // The sender goes only when the queue itself goes: a requeue keeps it.
-            confirmed.await.map_err(|_gone| QueueError::Closed)
+            confirmed.await.map_err(|_gone| QueueError::Closed)?
         })
     }
 
@@ -142,21 +145,46 @@ impl Queue for MemoryQueue {
         self.shared.waiting.lock().closed = true;
         self.shared.arrived.notify_one();
     }
+
+    fn is_closed(&self) -> bool {
+        self.shared.waiting.lock().closed
+    }
 }
 
 #[derive(Debug)]
 struct SettleParcel {
     number: u64,
-    confirm: oneshot::Sender<()>,
+    confirm: Confirm,
     shared: Arc<Shared>,
     bytes: usize,
 }
 
-impl Settle for SettleParcel {
-    fn ack(self: Box<Self>) {
+impl SettleParcel {
+    fn end(self, result: Result<(), QueueError>) {
         self.shared.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         // A publisher that no longer waits needs no confirm.
-        let _ = self.confirm.send(());
+        let _ = self.confirm.send(result);
+    }
+}
+
+impl Settle for SettleParcel {
+    fn ack(self: Box<Self>) {
+        self.end(Ok(()));
+    }
+
+    /// There is no place to keep them: the log has them, and their publisher is told.
+    fn bury(
+        self: Box<Self>,
+        _envelopes: Vec<Arc<Envelope>>,
+        dead: Vec<Dead>,
+    ) -> BoxFuture<'static, Result<(), QueueError>> {
+        for Dead { envelope, reason } in &dead {
+            let (room, position) = (&envelope.room, envelope.position);
+            tracing::error!(room.id = %room, %position, reason, "a message can never be stored");
+        }
+        let reason = dead.into_iter().next().map(|dead| dead.reason);
+        self.end(reason.map_or(Ok(()), |reason| Err(QueueError::Buried(reason))));
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn requeue(self: Box<Self>, envelopes: Vec<Arc<Envelope>>) {

@@ -1,18 +1,18 @@
 //! One lane of a job: an actor fed by the queue, one batch at a time.
 
+mod batch;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, StreamHandler, WrapFuture,
 };
 use futures_util::stream;
-use moim_shared::backoff::Backoff;
-use moim_shared::envelope::Envelope;
 use moim_shared::queue::{Delivery, Queue};
 use tokio::sync::{oneshot, watch};
 
-use super::{Job, JobError, Options};
+use self::batch::{Work, gather};
+use super::{Job, Options};
 
 /// What every life of a lane starts from.
 pub struct Lane<J> {
@@ -24,8 +24,8 @@ pub struct Lane<J> {
 
 /// How a lane ended.
 pub enum End {
-    /// Nothing is left to do.
-    QueueClosed,
+    /// The queue is closed and nothing is left that can be done.
+    Stopped,
     /// It panicked.
     Died,
 }
@@ -48,39 +48,34 @@ impl<J: Job> Lane<J> {
         let batches = stream::unfold(queue, move |queue| async move {
             gather(&*queue, options).await.map(|batch| (batch, queue))
         });
-        let (job, trouble) = (self.job.clone(), self.trouble.clone());
+        let work = Work {
+            job: self.job.clone(),
+            queue: self.queue.clone(),
+            options,
+            trouble: self.trouble.clone(),
+        };
         LaneActor::create(|ctx| {
             ctx.add_stream(batches);
-            LaneActor { job, trouble, ended: Some(ended) }
+            LaneActor { work, ended: Some(ended) }
         });
         // The sender is dropped unused when the actor unwinds.
         wait.await.unwrap_or(End::Died)
     }
 }
 
-/// Waits for one delivery and takes what else waits, up to the batch's bounds.
-async fn gather(queue: &dyn Queue, options: Options) -> Option<Vec<Delivery>> {
-    let first = queue.receive().await?;
-    let size = |delivery: &Delivery| -> (usize, usize) {
-        let bytes = delivery.envelopes().iter().map(|envelope| envelope.weight()).sum();
-        (delivery.envelopes().len(), bytes)
-    };
-    let (mut count, mut bytes) = size(&first);
-    let mut batch = vec![first];
-    while count < options.batch && bytes < options.batch_bytes {
-        let Some(delivery) = queue.try_receive() else { break };
-        let (more, more_bytes) = size(&delivery);
-        count += more;
-        bytes += more_bytes;
-        batch.push(delivery);
-    }
-    Some(batch)
+struct LaneActor<J> {
+    work: Work<J>,
+    ended: Option<oneshot::Sender<End>>,
 }
 
-struct LaneActor<J> {
-    job: Arc<J>,
-    trouble: watch::Sender<Option<String>>,
-    ended: Option<oneshot::Sender<End>>,
+impl<J: Job> LaneActor<J> {
+    fn stop(&mut self, ctx: &mut Context<Self>) {
+        if let Some(ended) = self.ended.take() {
+            // Its owner may have been stopped with the process.
+            let _ = ended.send(End::Stopped);
+        }
+        ctx.stop();
+    }
 }
 
 impl<J: Job> Actor for LaneActor<J> {
@@ -89,47 +84,16 @@ impl<J: Job> Actor for LaneActor<J> {
 
 impl<J: Job> StreamHandler<Vec<Delivery>> for LaneActor<J> {
     fn handle(&mut self, batch: Vec<Delivery>, ctx: &mut Self::Context) {
-        let done = work_off(self.job.clone(), batch, self.trouble.clone());
+        let done = self.work.clone().work_off(batch);
         // The stream is not asked for the next batch before this one is done.
-        ctx.wait(done.into_actor(self).map(|(), _, _| ()));
+        ctx.wait(done.into_actor(self).map(|goes_on, lane, ctx| {
+            if !goes_on {
+                lane.stop(ctx);
+            }
+        }));
     }
 
     fn finished(&mut self, ctx: &mut Self::Context) {
-        if let Some(ended) = self.ended.take() {
-            // Its owner may have been stopped with the process.
-            let _ = ended.send(End::QueueClosed);
-        }
-        ctx.stop();
-    }
-}
-
-/// Runs the job until it is done: what is away is waited for, without a limit of tries.
-async fn work_off<J: Job>(
-    job: Arc<J>,
-    batch: Vec<Delivery>,
-    trouble: watch::Sender<Option<String>>,
-) {
-    let envelopes: Vec<Arc<Envelope>> =
-        batch.iter().flat_map(|delivery| delivery.envelopes().iter().cloned()).collect();
-    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-    while let Err(JobError::Away(reason)) = job.run(&envelopes).await {
-        if backoff.tries() == 0 {
-            let waiting = envelopes.len();
-            tracing::error!(
-                job = J::NAME,
-                waiting,
-                "`{}` cannot work, will try again: {reason}",
-                J::NAME
-            );
-        }
-        trouble.send_replace(Some(reason));
-        tokio::time::sleep(backoff.wait()).await;
-    }
-    if backoff.tries() > 0 {
-        tracing::info!(job = J::NAME, tries = backoff.tries(), "`{}` works again", J::NAME);
-    }
-    trouble.send_if_modified(|now| now.take().is_some());
-    for delivery in batch {
-        delivery.ack();
+        self.stop(ctx);
     }
 }
