@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Small things.
 
 say() {

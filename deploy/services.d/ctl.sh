@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What tests do to a running service.
 
 # ctl VERB SERVICE
@@ -56,6 +57,7 @@ start_process() {
     if ! pid_of "$1" >/dev/null; then
         rm -f "$1/pid"
         end_helper "$1"
+        [[ $kind != postgres ]] || postgres_release "$1"
         launch "$1"
     fi
     await "$1" || fail_with_log "$1" "did not come up"

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Containers by Docker Compose, one project per start.
 
 compose_words() {

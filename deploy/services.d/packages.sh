@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The binaries of the machine; the distribution's packages where they are missing.
 
 rabbitmq_binary() {
@@ -44,26 +45,28 @@ packages_need() {
     local missing
     missing=$(packages_missing "$@")
     [[ -n $missing ]] || return 0
-    packages_install $missing >&2
+    packages_install "$@" >&2
     missing=$(packages_missing "$@")
-    [[ -z $missing ]] || fail 3 "still missing after the installation:" $missing
+    [[ -z $missing ]] || fail 3 "still missing after the installation: ${missing//$'\n'/ }"
 }
 
+# packages_install SERVICE…
 packages_install() {
-    local root=()
+    local root=() missing
+    missing=$(packages_missing "$@")
     ((EUID == 0)) || root=(sudo -n)
     if ! command -v apt-get >/dev/null || ! "${root[@]}" true 2>/dev/null; then
-        fail 3 "missing here:" "$@" "
+        fail 3 "missing here: ${missing//$'\n'/ }
   (Debian's names of packages; looked for are the programs redis-server and redis-cli,
   rabbitmq-server with erl and epmd, postgres with initdb and psql.) Install them, or start a
   Docker engine with Compose, or set the MOIM_TEST_*_URL of a service that tests may flush."
     fi
-    say "installs" "$@"
+    say "installs ${missing//$'\n'/ }"
     # One of several that start at once installs; the others find the packages there.
     (
         flock 9
         # shellcheck disable=SC2046 # a word each
-        packages_apt $(packages_missing "${services[@]}")
+        packages_apt $(packages_missing "$@")
     ) 9>"${TMPDIR:-/tmp}/moim-services.$EUID.lock"
 }
 

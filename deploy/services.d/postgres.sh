@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Postgres: durable as by default, reached over TCP with a password only.
 
 # The words before a command that runs as the user `postgres`, since Postgres refuses root.
@@ -10,7 +11,7 @@ postgres_prepare() {
     bin=$(postgres_binaries) user=$(postgres_user)
     mkdir -m 700 "$1/data"
     ((EUID)) || chown postgres: "$1/data"
-    cd "$1/data"
+    cd "$1/data" || return
     # shellcheck disable=SC2086 # words
     $user "$bin/initdb" --pgdata "$1/data" --username postgres --encoding UTF8 --locale C \
         --auth scram-sha-256 --auth-local reject --no-sync
@@ -41,17 +42,24 @@ postgres_answers() {
         --dbname "$(url_of "$1")" --command 'select 1' </dev/null >/dev/null
 }
 
-# An immediate shutdown gives its shared memory back; after a SIGKILL we do.
+# An immediate shutdown gives its shared memory back, a SIGKILL does not.
 postgres_end() {
-    local pid segment
-    segment=$(sed -n 7p "$1/data/postmaster.pid" 2>/dev/null | awk '{ print $2 }')
+    local pid
     if pid=$(pid_of "$1"); then
         kill -QUIT "$pid"
         signal_family CONT "$1" >/dev/null
         gone 5 "$pid" || true
     fi
-    if [[ -n $segment && -e $1/data/postmaster.pid ]]; then
-        signal_family KILL "$1" >/dev/null
-        ipcrm -m "$segment" 2>/dev/null || true
-    fi
+    signal_family KILL "$1" >/dev/null
+    postgres_release "$1"
+}
+
+# What a killed Postgres left: its segment, and a lock that holds as long as nobody has waited for
+# the dead process, which may be long in a container.
+postgres_release() {
+    local lock=$1/data/postmaster.pid segment
+    [[ -e $lock ]] || return 0
+    segment=$(sed -n 7p "$lock" | awk '{ print $2 }')
+    [[ -z $segment ]] || ipcrm -m "$segment" 2>/dev/null || true
+    rm -f "$lock"
 }

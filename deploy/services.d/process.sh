@@ -1,10 +1,11 @@
+# shellcheck shell=bash
 # Processes: who lives, who belongs to whom, how a service of a folder is started and ended.
 
 # identity PID: the id and the time of birth, since ids come again; fails when it does not live.
 identity() {
     local stat fields
     if [[ -d /proc/self ]]; then
-        { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
+        read -r stat 2>/dev/null <"/proc/$1/stat" || return 1
         read -ra fields <<<"${stat##*) }"
         [[ ${fields[0]} != [ZX] ]] || return 1
         echo "$1:${fields[19]}"

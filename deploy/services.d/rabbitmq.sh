@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # RabbitMQ: a node of its own with its own epmd, so that none of the machine is touched.
 
 rabbitmq_prepare() {

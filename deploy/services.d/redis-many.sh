@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Redis as several processes: a master with its replica and sentinels, or a cluster.
 
 plan_redis_sentinel() {

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Redis: append-only file, nothing evicted, a password.
 
 redis_prepare() {
