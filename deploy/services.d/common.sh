@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Small things.
+# Words, secrets, ports, addresses.
 
 say() {
-    echo "services: $*" >&2
+    echo "$name: $*" >&2
 }
 
 # fail CODE WHAT…
@@ -29,7 +29,7 @@ free_port() {
 }
 
 taken() {
-    (exec {probe}<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
 # url_of FOLDER

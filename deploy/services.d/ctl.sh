@@ -37,25 +37,9 @@ ctl() {
     esac
 }
 
-# As the service's operator stops it, with nothing of it left.
-stop_process() {
-    local pid members signal=TERM
-    pid=$(pid_of "$1") || return 0
-    members=$(family "$pid")
-    [[ $kind != postgres ]] || signal=INT # "fast": does not wait for its clients
-    kill "-$signal" "$pid"
-    # shellcheck disable=SC2086 # one word each
-    kill -CONT $members 2>/dev/null || true
-    gone 30 "$pid" || say "${1##*/} does not stop by itself; killed"
-    # shellcheck disable=SC2086
-    kill -KILL $members 2>/dev/null || true
-    # shellcheck disable=SC2086
-    gone 10 $members
-}
-
 start_process() {
     if ! pid_of "$1" >/dev/null; then
-        rm -f "$1/pid"
+        rm -f "$1/identity"
         end_helper "$1"
         [[ $kind != postgres ]] || postgres_release "$1"
         launch "$1"

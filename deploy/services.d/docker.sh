@@ -19,7 +19,7 @@ docker_wanted() {
 docker_answers() {
     local limit=()
     ! command -v timeout >/dev/null || limit=(timeout 10)
-    ${limit[@]+"${limit[@]}"} docker info >/dev/null 2>&1
+    "${limit[@]}" docker info >/dev/null 2>&1
 }
 
 # compose DIR WORD…

@@ -25,6 +25,7 @@ SQL
 # Memory of queries in the data folder: what shm_open gives would stay behind after a SIGKILL.
 postgres_configure() {
     free_port >"$1/port"
+    echo INT >"$1/signal" # "fast": does not wait for its clients
     cat >"$1/run" <<RUN
 cd '$1/data'
 exec $(postgres_user) '$(postgres_binaries)/postgres' -D '$1/data' -p $(<"$1/port") \\

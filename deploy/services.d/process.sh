@@ -22,7 +22,7 @@ lives() {
 # pid_of FOLDER: of the service's first process; fails when it does not live.
 pid_of() {
     local known
-    known=$(cat "$1/pid" 2>/dev/null) && [[ -n $known ]] && lives "$known" && echo "${known%%:*}"
+    known=$(cat "$1/identity" 2>/dev/null) && [[ -n $known ]] && lives "$known" && echo "${known%%:*}"
 }
 
 # family PID: itself first, then all that descend from it.
@@ -69,10 +69,10 @@ launch() {
         # shellcheck disable=SC2016 # for the inner shell
         exec env -i PATH="$PATH" HOME="$folder" LC_ALL=C.UTF-8 setsid bash -c '
             . "$2/services.d/process.sh"
-            identity $$ >"$1/pid.new" && mv "$1/pid.new" "$1/pid" && exec bash "$1/run"
+            echo $$ >"$1/pid" && identity $$ >"$1/identity" && exec bash "$1/run"
         ' bash "$folder" "$here" </dev/null >>"$folder/log" 2>&1
     ) &
-    until [[ -s $1/pid ]]; do
+    until [[ -s $1/identity ]]; do
         kill -0 $! 2>/dev/null || break
         sleep 0.02
     done
@@ -82,9 +82,10 @@ launch() {
 await() {
     local until=$((SECONDS + 60)) kind
     kind=$(<"$1/kind")
-    until "${kind}_answers" "$1" 2>/dev/null; do
-        ((SECONDS < until)) || return 1
+    while :; do
         [[ -e ${1%/*}/compose.env ]] || pid_of "$1" >/dev/null || return 1
+        ! "${kind}_answers" "$1" 2>/dev/null || return 0
+        ((SECONDS < until)) || return 1
         sleep 0.1
     done
 }
@@ -96,7 +97,7 @@ start_service() {
     "${kind}_prepare" "$1" >>"$1/log" 2>&1 || fail_with_log "$1" "could not be prepared"
     for try in 1 2 3 4 5; do
         "${kind}_configure" "$1"
-        rm -f "$1/pid"
+        rm -f "$1/identity"
         launch "$1"
         if await "$1"; then
             say "${1##*/} answers on port $(<"$1/port")"
@@ -107,6 +108,21 @@ start_service() {
         say "${1##*/} found its port taken (try $try)"
     done
     fail_with_log "$1" "did not come up"
+}
+
+# stop_process FOLDER [SECONDS]: as its operator stops it, with nothing of it left.
+stop_process() {
+    local pid members
+    pid=$(pid_of "$1") || return 0
+    members=$(family "$pid")
+    kill "-$(cat "$1/signal" 2>/dev/null || echo TERM)" "$pid"
+    # shellcheck disable=SC2086 # one word each
+    kill -CONT $members 2>/dev/null || true
+    gone "${2:-30}" "$pid" || say "${1##*/} does not stop by itself; killed"
+    # shellcheck disable=SC2086
+    kill -KILL $members 2>/dev/null || true
+    # shellcheck disable=SC2086
+    gone 10 $members
 }
 
 # end_service FOLDER: at once, its data is not wanted any more.
@@ -123,7 +139,7 @@ end_service() {
 # end_helper FOLDER: a process that the service left behind, when it did.
 end_helper() {
     local known
-    if known=$(cat "$1/helper.pid" 2>/dev/null) && lives "$known"; then
+    if known=$(cat "$1/helper" 2>/dev/null) && lives "$known"; then
         kill -KILL "${known%%:*}" 2>/dev/null || true
         gone 5 "${known%%:*}" || true
     fi

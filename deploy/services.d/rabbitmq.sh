@@ -41,7 +41,7 @@ export ERL_EPMD_PORT=$(<"$1/epmd.port") ERL_EPMD_ADDRESS=127.0.0.1
 export RUNNING_UNDER_SYSTEMD=true
 . '$here/services.d/process.sh'
 epmd -address 127.0.0.1 -port "\$ERL_EPMD_PORT" &
-identity \$! >'$1/helper.pid'
+identity \$! >'$1/helper'
 exec '$bin'
 RUN
 }

@@ -4,7 +4,7 @@
 plan_redis_sentinel() {
     local number
     for number in 1 2; do
-        free_port 10000 >"$dir/redis-$number/port"
+        free_port >"$dir/redis-$number/port"
         cat >"$dir/redis-$number/more" <<CONF
 masterauth $secret
 replica-announce-ip 127.0.0.1
@@ -80,8 +80,8 @@ url_redis_cluster() {
 join_redis_cluster() {
     local number until=$((SECONDS + 30)) nodes
     IFS=, read -ra nodes <<<"$(addresses "$dir"/redis-*)"
-    REDISCLI_AUTH=$secret redis-cli --cluster create "${nodes[@]}" --cluster-yes >&2 ||
-        fail 3 "the cluster could not be created"
+    REDISCLI_AUTH=$secret redis-cli --cluster create "${nodes[@]}" --cluster-yes >"$dir/log" 2>&1 ||
+        { tail -n 20 "$dir/log" >&2 && fail 3 "the cluster could not be created"; }
     for number in 1 2 3; do
         until [[ $(redis_cli "$number" cluster info) == *cluster_state:ok*cluster_known_nodes:3* ]]; do
             waiting "$until" "the cluster does not come together"

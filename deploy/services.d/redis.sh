@@ -7,7 +7,7 @@ redis_prepare() {
 
 # redis_configure FOLDER: with what the topology added in FOLDER/more.
 redis_configure() {
-    [[ -s $1/port && -e $1/more ]] || free_port 10000 >"$1/port"
+    [[ -e $1/more ]] || free_port >"$1/port"
     (
         umask 077
         cat >"$1/redis.conf" <<CONF
