@@ -1,5 +1,6 @@
 //! The composition root: the only place that knows all concrete types and the mode.
 
+mod cluster;
 mod listen;
 mod people;
 mod standalone;
@@ -9,24 +10,26 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use actix_web::web;
-use moim_shared::broker::Broker;
+use moim_shared::BoxFuture;
+use moim_shared::broker::{Broker, Unheard};
 use moim_shared::config::{Config, Mode, Secret};
+use moim_shared::health::{Health, Trouble};
 use moim_shared::ids::NodeId;
 use moim_shared::presence::Presence;
-use moim_shared::queue::Queue;
+use moim_shared::process::{StartError, told_to_stop};
+use moim_shared::queue::{Pressure, Queue};
 use moim_shared::store::accounts::Accounts;
 use moim_shared::store::rooms::Rooms;
-use moim_shared::store::{Store, StoreError};
+use moim_shared::store::Store;
+use moim_worker::purge;
 use moim_worker::runner::Running;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::http::api::Rates;
-use crate::http::{Api, Health, Routes};
+use crate::http::{Api, Routes};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::outbox::{self, CloseReason};
-use crate::purge;
 use crate::reaper::Reaper;
 use crate::registry::Registry;
 use crate::relay::Relay;
@@ -34,50 +37,6 @@ use crate::room::{self, Cursors, History, RoomContext};
 use crate::session::{Destinations, SessionContext};
 use crate::token::{KeySource, Revoked, Verifier};
 use crate::topics::Topics;
-
-/// Why the server does not run, by exit code.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// 1: it is our fault.
-    #[error("{0}")]
-    Internal(String),
-    /// 2: what it was told does not work.
-    #[error("{0}")]
-    Usage(String),
-    /// 3: something that it needs is away.
-    #[error("{0}")]
-    Away(String),
-    /// 4: the database has another schema.
-    #[error("{0}")]
-    Migration(String),
-    /// 5: the data cannot be used as it is.
-    #[error("{0}")]
-    Data(String),
-}
-
-impl StartError {
-    /// The exit code of the process.
-    pub const fn code(&self) -> u8 {
-        match self {
-            Self::Internal(_) => 1,
-            Self::Usage(_) => 2,
-            Self::Away(_) => 3,
-            Self::Migration(_) => 4,
-            Self::Data(_) => 5,
-        }
-    }
-}
-
-impl From<StoreError> for StartError {
-    fn from(error: StoreError) -> Self {
-        match &error {
-            StoreError::Unavailable(_) => Self::Away(error.to_string()),
-            StoreError::Migration(_) => Self::Migration(error.to_string()),
-            StoreError::Unusable(_) => Self::Data(error.to_string()),
-            StoreError::Refused(_) => Self::Internal(error.to_string()),
-        }
-    }
-}
 
 /// What stands behind a node: the seams, with their adapters chosen.
 struct Backends {
@@ -90,6 +49,8 @@ struct Backends {
     /// Whether topics are open when the configuration does not say.
     open_topics: bool,
     secret: Secret,
+    /// Waits until what the queue still does is done.
+    queue_ended: BoxFuture<'static, ()>,
     /// Jobs that run inside this process.
     jobs: Vec<Running>,
 }
@@ -99,6 +60,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let relay = Arc::new(Relay::default());
     let backends = match config.mode {
         Mode::Standalone => standalone::backends(&config, relay.clone())?,
+        Mode::Cluster => cluster::backends(&config, relay.clone()).await?,
     };
     let node = config.node_id.clone().unwrap_or_else(NodeId::random);
     let metrics = Arc::new(Metrics::new());
@@ -164,7 +126,13 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         sessions: AtomicU64::new(1),
     });
     let purge = Arc::new(Notify::new());
-    let purging = actix_rt::spawn(purge::run(backends.rooms.clone(), purge.clone()));
+    let purging = match config.mode {
+        Mode::Standalone => {
+            Some(actix_rt::spawn(purge::run(backends.rooms.clone(), purge.clone())))
+        }
+        // A worker does it.
+        Mode::Cluster => None,
+    };
     let api = web::Data::new(Api {
         rooms: backends.rooms.clone(),
         logins: people.logins,
@@ -200,10 +168,10 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     for server in servers {
         actix_rt::spawn(server);
     }
-    tracing::info!(node.id = %node, data = %config.data_dir.display(),
+    tracing::info!(node.id = %node, mode = config.mode.name(),
         "moim {} listens on {scheme}://{address} (WebSocket at /ws)", env!("CARGO_PKG_VERSION"));
 
-    stop_signal().await?;
+    told_to_stop().await?;
     tracing::info!(connections = metrics.connections.get(), "stopping");
     health.drain();
     sessions.reaper.close_all(CloseReason::COME_BACK);
@@ -211,9 +179,12 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     wait_until(Duration::from_secs(5), quiet).await;
     lease.abort();
     revocations.abort();
-    purging.abort();
+    if let Some(purging) = purging {
+        purging.abort();
+    }
     hub.close();
     backends.queue.close();
+    backends.queue_ended.await;
     for job in backends.jobs {
         if !job.ended(Duration::from_secs(10)).await {
             tracing::error!("a job did not end in time; what it held was not acknowledged");
@@ -238,7 +209,29 @@ fn watch(health: &Health, backends: &Backends) {
         "store",
         Box::new(move || {
             let store = store.clone();
-            Box::pin(async move { store.ping().await.map_err(|error| error.to_string()) })
+            Box::pin(async move { Ok(store.ping().await?) })
+        }),
+    );
+    let broker = backends.broker.clone();
+    health.watch(
+        "broker",
+        Box::new(move || {
+            let heard = broker.hearing().map_err(|unheard| match unheard {
+                Unheard::Away(_) => Trouble::from(unheard),
+                Unheard::Deaf => Trouble::Unfit(unheard.to_string()),
+            });
+            Box::pin(std::future::ready(heard))
+        }),
+    );
+    let queue = backends.queue.clone();
+    health.watch(
+        "queue",
+        Box::new(move || {
+            let state = match queue.pressure() {
+                Pressure::Free => Ok(()),
+                Pressure::Full => Err("it takes nothing at the moment".into()),
+            };
+            Box::pin(std::future::ready(state))
         }),
     );
     for job in &backends.jobs {
@@ -247,7 +240,7 @@ fn watch(health: &Health, backends: &Backends) {
             "jobs",
             Box::new(move || {
                 let trouble = trouble.borrow().clone();
-                Box::pin(std::future::ready(trouble.map_or(Ok(()), Err)))
+                Box::pin(std::future::ready(trouble.map_or(Ok(()), |why| Err(why.into()))))
             }),
         );
     }
@@ -288,29 +281,6 @@ fn renew_presence(presence: Arc<dyn Presence>, node: NodeId) -> actix_rt::task::
             tokio::time::sleep(PRESENCE_LEASE / 4).await;
         }
     })
-}
-
-async fn stop_signal() -> Result<(), StartError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signal)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    // A second one ends it at once.
-    actix_rt::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::warn!("told to stop twice, ending at once");
-        std::process::exit(0);
-    });
-    Ok(())
-}
-
-fn no_signal(error: std::io::Error) -> StartError {
-    StartError::Internal(format!("signals cannot be heard: {error}"))
 }
 
 async fn wait_until(bound: Duration, done: impl Fn() -> bool) {

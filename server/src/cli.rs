@@ -1,15 +1,15 @@
-//! The command line: `serve` (also without an argument), `config`, `token`.
+//! The command line: `serve` (also without an argument), `config`, `migrate`, `token`.
 
-use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use moim_server::app::{self, StartError};
+use moim_server::app;
 use moim_server::token::{Grant, MintRequest, mint, standalone_secret};
 use moim_shared::clock::now_ms;
-use moim_shared::config::{Config, LogFormat, ProcessEnv, Span};
+use moim_shared::cluster;
+use moim_shared::config::{Config, Mode, ProcessEnv, Span};
 use moim_shared::ids::{RoomId, UserId};
-use tracing_subscriber::EnvFilter;
+use moim_shared::process::{StartError, exit, log_to_stderr, print};
 
 /// A chat server: STOMP over WebSocket, one binary, nothing acknowledged is ever lost.
 ///
@@ -29,6 +29,8 @@ enum Command {
     Serve,
     /// Prints the default configuration with comments, as a file for MOIM_CONFIG.
     Config,
+    /// Brings the schema of a cluster's database up to date; safe from many nodes at once.
+    Migrate,
     /// Prints a token for development, signed with the configured secret.
     Token {
         /// The user id (`sub`).
@@ -52,43 +54,30 @@ pub fn run() -> ExitCode {
     let done = match command {
         Command::Config => print(&Config::commented_default()),
         Command::Serve => load().and_then(serve),
+        Command::Migrate => load().and_then(|config| migrate(&config)),
         Command::Token { user, name, rooms, ttl } => load().and_then(|config| {
             let token = token(&config, &user, name.as_deref(), &rooms, ttl)?;
             print(&format!("{token}\n"))
         }),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Standard error may be closed; the exit code still tells.
-            let _ = writeln!(std::io::stderr(), "moim-server: {error}");
-            ExitCode::from(error.code())
-        }
-    }
+    exit("moim-server", done)
 }
 
 fn load() -> Result<Config, StartError> {
     Config::load(&ProcessEnv).map_err(|error| StartError::Usage(error.to_string()))
 }
 
-fn print(text: &str) -> Result<(), StartError> {
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| StartError::Internal(format!("cannot print: {error}")))
+fn serve(config: Config) -> Result<(), StartError> {
+    log_to_stderr(&config.log)?;
+    actix_rt::System::new().block_on(app::serve(config))
 }
 
-fn serve(config: Config) -> Result<(), StartError> {
-    let filter = EnvFilter::try_new(&config.log.filter)
-        .map_err(|error| StartError::Usage(format!("MOIM_LOG: {error}")))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match config.log.format {
-        LogFormat::Pretty => log.init(),
-        LogFormat::Json => log.json().init(),
+fn migrate(config: &Config) -> Result<(), StartError> {
+    match config.mode {
+        Mode::Cluster => actix_rt::System::new().block_on(cluster::migrate(config)),
+        // It is done at each start.
+        Mode::Standalone => print("the schema is up to date\n"),
     }
-    actix_rt::System::new().block_on(app::serve(config))
 }
 
 fn token(

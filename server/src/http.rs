@@ -22,7 +22,6 @@ use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, web};
 pub use self::api::Api;
 pub use self::client_address::{Client, Trust, client_of};
 pub use self::connection::Setup;
-pub use self::health::{Health, Probe};
 pub use self::problem::{Problem, problem};
 pub use self::serve::{Listener, Serving, serve};
 pub use self::tls::Tls;

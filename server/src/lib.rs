@@ -17,7 +17,6 @@ pub mod http;
 pub mod hub;
 pub mod metrics;
 pub mod outbox;
-pub mod purge;
 pub mod reaper;
 pub mod refusal;
 pub mod registry;

@@ -30,20 +30,34 @@ pub use jwks::Jwks;
 pub use limits::Limits;
 pub use networks::Networks;
 pub use origins::Origins;
-pub use secret::{AdminToken, Secret};
+pub use secret::{AdminToken, Secret, ServiceUrl};
 pub use source::{ProcessEnv, Source};
 pub use templates::{Form, Pattern, Pointer, SendTemplate, SubscribeTemplate, Templates, room_of};
 pub use units::{Size, Span, UnitError};
 
-use crate::ids::NodeId;
+use crate::ids::{ClusterName, NodeId};
 use reader::{Given, Reader};
 use settings::{Settings, settings};
 
 settings! {
     /// All that can be configured.
     Config in "" {
-        /// How Moim runs: `standalone` is one process with everything in it.
+        /// How Moim runs: `standalone` is one process with everything in it, `cluster` any number of
+        /// servers and workers over Redis, RabbitMQ and Postgres.
         mode: Mode = Mode::Standalone;
+        /// Where Redis 7 is, in a cluster: `redis://`, `rediss://` (TLS),
+        /// `redis+sentinel://host,host/name`, `redis+cluster://host,host`.
+        redis_url: Option<ServiceUrl> = None, like "\"redis://:password@redis:6379\"";
+        /// Where RabbitMQ is, in a cluster: `amqp://` or `amqps://`.
+        amqp_url: Option<ServiceUrl> = None, like "\"amqp://moim:password@rabbitmq:5672/%2f\"";
+        /// Where Postgres is, in a cluster: `postgres://`, with `?sslmode=require` for TLS.
+        database_url: Option<ServiceUrl> = None, like "\"postgres://moim:password@postgres/moim\"";
+        /// Connections to Postgres of this process.
+        database_connections: usize = 8, within 3..=500;
+        /// What the names of this cluster begin with in Redis and RabbitMQ, where others are too.
+        cluster: ClusterName = ClusterName::default();
+        /// Where a worker serves `/livez`, `/readyz` and `/metrics`.
+        worker_listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8090));
         /// Where clients connect. 127.0.0.1 is this machine alone, 0.0.0.0 is every network.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
         /// The certificate that clients are shown, with those between it and a root: a PEM file.
@@ -95,6 +109,26 @@ settings! {
         log: Log;
         /// Bounds for clients, rooms and the node.
         limits: Limits;
+        /// What workers do.
+        worker: Worker;
+    }
+}
+
+settings! {
+    /// What workers do.
+    Worker in "worker" {
+        /// Messages that are written with one transaction, about.
+        batch: usize = 2_000, within 1..=20_000;
+        /// Transactions side by side.
+        lanes: usize = 2, within 1..=64;
+        /// How often the logs are looked through for messages that may have been forgotten.
+        sweep_every: Span = Span::secs(10), within Span::millis(100)..=Span::hours(1);
+        /// How old a message is that is not known to be stored when it is queued again.
+        sweep_after: Span = Span::secs(30), within Span::secs(1)..=Span::hours(24);
+        /// How long nothing was said in a room whose log is dropped from Redis.
+        log_idle: Span = Span::hours(1), within Span::secs(1)..=Span::hours(720);
+        /// How long messages are kept. Off: for ever.
+        retention: Option<Span> = None, within Span::hours(1)..=Span::hours(876_000);
     }
 }
 
@@ -154,6 +188,8 @@ settings! {
 pub enum Mode {
     /// One process with everything in it, and SQLite.
     Standalone,
+    /// Servers and workers over Redis, RabbitMQ and Postgres.
+    Cluster,
 }
 
 /// How log lines look.
@@ -220,11 +256,12 @@ impl Mode {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Standalone => "standalone",
+            Self::Cluster => "cluster",
         }
     }
 
     fn named(name: &str) -> Option<Self> {
-        (name == Self::Standalone.name()).then_some(Self::Standalone)
+        [Self::Standalone, Self::Cluster].into_iter().find(|mode| mode.name() == name)
     }
 }
 

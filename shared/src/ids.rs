@@ -96,6 +96,21 @@ text_id!(
     "a node id is 1 to 64 of A-Z a-z 0-9 . _ ~ -"
 );
 
+text_id!(
+    /// What the names of a cluster begin with in services that it shares with others:
+    /// `[A-Za-z0-9._~-]{1,32}`.
+    ClusterName,
+    |text| (1..=32).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b)),
+    "a cluster's name is 1 to 32 of A-Z a-z 0-9 . _ ~ -"
+);
+
+impl Default for ClusterName {
+    fn default() -> Self {
+        Self("moim".into())
+    }
+}
+
 impl RoomId {
     /// What the ids of rooms of two people begin with. Nobody chooses such an id.
     pub const DIRECT: &str = "dm~";

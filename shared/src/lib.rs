@@ -10,12 +10,15 @@
 pub mod backoff;
 pub mod broker;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod envelope;
+pub mod health;
 pub mod ids;
 pub mod membership;
 pub mod position;
 pub mod presence;
+pub mod process;
 pub mod queue;
 pub mod redis;
 pub mod signal;

@@ -1,5 +1,6 @@
 //! The jobs, one file each. A job is idempotent: it may see the same delivery again.
 
 mod persist_messages;
+mod resend;
 
 pub use persist_messages::PersistMessages;

@@ -1,7 +1,13 @@
-//! Background jobs of Moim: a runner that names no job, and one file for each job.
+//! Background jobs of Moim: a runner that names no job, one file for each job, and the process that
+//! runs them in a cluster.
 //!
 //! **Invariant**: nothing here knows STOMP. The server touches this crate in its composition root
 //! only, to run the same jobs inside standalone.
 
+pub mod app;
+pub mod chores;
+mod http;
 pub mod jobs;
+pub mod metrics;
+pub mod purge;
 pub mod runner;

@@ -30,6 +30,8 @@ impl Feed for Told {
     fn members_changed(&self, _: &RoomId, _: MembersChanged) {}
 
     fn signalled(&self, _: Signal) {}
+
+    fn missed(&self, _: &RoomId) {}
 }
 
 struct Rig {

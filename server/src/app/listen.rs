@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use actix_web::web;
 use moim_shared::config::Config;
+use moim_shared::process::{StartError, no_signal};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{StartError, no_signal};
+
 use crate::http::{self, Api, Routes, Serving};
 
 /// Serves what clients and operators use, where the configuration says; also says where clients

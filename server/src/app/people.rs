@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use moim_shared::config::{AdminToken, Config, Mode};
+use moim_shared::process::StartError;
 
-use super::{Backends, StartError};
+use super::Backends;
 use crate::accounts::{Ends, Logins, Parts, random_text};
 use crate::registry::Registry;
 use crate::token::Revoked;
@@ -67,6 +68,8 @@ fn admin_token(config: &Config) -> Option<AdminToken> {
     let served: SocketAddr = config.admin_listen.unwrap_or(config.listen);
     let alone = match config.mode {
         Mode::Standalone => served.ip().is_loopback(),
+        // Each node would have another.
+        Mode::Cluster => false,
     };
     let token = AdminToken::new(random_text::<24>()).filter(|_| alone)?;
     tracing::info!("admin token: {} (until this process ends)", token.as_str());

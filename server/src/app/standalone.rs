@@ -6,13 +6,14 @@ use std::sync::Arc;
 use moim_shared::broker::memory::{Bounds, MemoryBroker};
 use moim_shared::config::Config;
 use moim_shared::presence::memory::MemoryPresence;
+use moim_shared::process::StartError;
 use moim_shared::queue::memory::MemoryQueue;
 use moim_shared::store::Store;
 use moim_shared::store::sqlite::SqliteStore;
 use moim_worker::jobs::PersistMessages;
 use moim_worker::runner;
 
-use super::{Backends, PRESENCE_LEASE, StartError};
+use super::{Backends, PRESENCE_LEASE};
 use crate::relay::Relay;
 use crate::token::standalone_secret;
 
@@ -34,7 +35,7 @@ pub(super) fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backends, S
     };
     let broker = Arc::new(MemoryBroker::new(store.clone(), relay, bounds));
     let queue = Arc::new(MemoryQueue::new(limits.queue_max_bytes.get()));
-    let job = Arc::new(PersistMessages::new(store.clone(), broker.clone()));
+    let job = Arc::new(PersistMessages::new(store.clone(), broker.clone(), queue.clone()));
     let persist = runner::start(job, queue.clone(), runner::Options::default());
     Ok(Backends {
         broker,
@@ -45,6 +46,8 @@ pub(super) fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backends, S
         accounts: database,
         open_topics: true,
         secret,
+        // Closed and empty, its jobs end.
+        queue_ended: Box::pin(std::future::ready(())),
         jobs: vec![persist],
     })
 }

@@ -167,6 +167,10 @@ impl Feed for LossyFeed {
     fn signalled(&self, signal: Signal) {
         self.relay.signalled(signal);
     }
+
+    fn missed(&self, room: &RoomId) {
+        self.relay.missed(room);
+    }
 }
 
 /// How much of what the broker publishes is lost on its way to the rooms.

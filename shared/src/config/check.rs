@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::Config;
+use super::{Config, Mode};
 
 /// What does not fit together, a line for each. Keys go by their paths: they may come from the
 /// file, the environment or a default.
@@ -16,6 +16,27 @@ pub(super) fn contradictions(config: &Config) -> Vec<String> {
         (Some(_), None) => found.push("`tls_cert` is set, but `tls_key` is not".into()),
         (None, Some(_)) => found.push("`tls_key` is set, but `tls_cert` is not".into()),
         _ => {}
+    }
+    let urls = [
+        ("redis_url", &config.redis_url),
+        ("amqp_url", &config.amqp_url),
+        ("database_url", &config.database_url),
+    ];
+    for (name, url) in urls {
+        match (config.mode, url) {
+            (Mode::Cluster, None) => {
+                found.push(format!("`mode` is `cluster`, but `{name}` is not set"));
+            }
+            (Mode::Standalone, Some(_)) => {
+                found.push(format!("`{name}` is set, but `mode` is not `cluster`"));
+            }
+            _ => {}
+        }
+    }
+    if config.mode == Mode::Cluster && config.jwt_secret.is_none() {
+        found.push(
+            "`mode` is `cluster`, but `jwt_secret` is not set: all nodes sign with the same".into(),
+        );
     }
     let public = config.listen;
     if config.admin_listen.is_some_and(|admin| admin == public && admin.port() != 0) {

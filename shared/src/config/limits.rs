@@ -53,6 +53,10 @@ settings! {
         hot_log_keep: usize = 256, within 1..=100_000;
         /// Bytes of such messages that a room keeps.
         hot_log_bytes: Size = Size::mib(4), within Size::kib(64)..=Size::gib(1);
+        /// Messages that a room's log holds while the database is away, in a cluster. Past it the
+        /// oldest go all the same: they are on their way, but nobody can resume in front of them
+        /// until the database has them.
+        hot_log_max: usize = 100_000, within 1_000..=10_000_000;
         /// Names (`origin-id`) that a room remembers, so that a repeated SEND is stored once.
         names_max: usize = 10_000, within 100..=1_000_000;
         /// How long it remembers them.

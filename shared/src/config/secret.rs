@@ -40,6 +40,30 @@ impl AdminToken {
     }
 }
 
+/// A URL that may hold a password. Debug shows `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServiceUrl(String);
+
+impl ServiceUrl {
+    /// `None` when it has no scheme. What else is wrong with it says who connects.
+    pub fn new(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        let fits = text.contains("://") && text.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then_some(Self(text))
+    }
+
+    /// The text, with its password.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ServiceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 impl fmt::Debug for AdminToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")

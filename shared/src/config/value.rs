@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::{AdminToken, Jwks, LogFormat, Mode, Networks, Origins, Secret, Size, Span, Templates};
-use crate::ids::NodeId;
+use super::{
+    AdminToken, Jwks, LogFormat, Mode, Networks, Origins, Secret, ServiceUrl, Size, Span, Templates,
+};
+use crate::ids::{ClusterName, NodeId};
 
 /// A type that a key may have.
 pub(super) trait Value: Sized {
@@ -89,8 +91,8 @@ values! {
     NodeId: |text| Self::parse(text).ok(), quoted, "1 to 64 of A-Z a-z 0-9 . _ ~ -";
     LogFormat: LogFormat::named, |format| quoted(format.name()), "`pretty` or `json`";
     Size: |text| text.parse().ok(), quoted, Size::EXPECTED;
-    Mode: Mode::named, |mode| quoted(mode.name()),
-        "`standalone`, the only mode that this build knows";
+    ClusterName: |text| Self::parse(text).ok(), quoted, "1 to 32 of A-Z a-z 0-9 . _ ~ -";
+    Mode: Mode::named, |mode| quoted(mode.name()), "`standalone` or `cluster`";
 }
 
 /// Digits only: Rust's own parser would take a leading `+`.
@@ -147,6 +149,22 @@ impl Value for AdminToken {
 
     fn expected(_: &str) -> String {
         "printable ASCII without spaces".into()
+    }
+}
+
+impl Value for ServiceUrl {
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::new(text).ok_or_else(String::new)
+    }
+
+    fn show(&self) -> Option<String> {
+        None
+    }
+
+    fn expected(_: &str) -> String {
+        "a URL such as `redis://host:6379`, without white space".into()
     }
 }
 

@@ -29,7 +29,8 @@ pub async fn run(rooms: Arc<dyn Rooms>, told: Arc<Notify>) {
     }
 }
 
-async fn purge(rooms: &dyn Rooms) -> Result<(), StoreError> {
+/// Purges all rooms that were deleted.
+pub async fn purge(rooms: &dyn Rooms) -> Result<(), StoreError> {
     loop {
         let deleted = rooms.rooms_unpurged(ROOMS).await?;
         for room in &deleted {

@@ -1,0 +1,118 @@
+//! The composition root of a worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moim_shared::broker::Broker;
+use moim_shared::broker::redis::RedisBroker;
+use moim_shared::cluster;
+use moim_shared::config::{Config, Mode};
+use moim_shared::health::{Health, Trouble};
+use moim_shared::process::{StartError, told_to_stop};
+use moim_shared::queue::amqp::AmqpQueue;
+use moim_shared::queue::Queue;
+use moim_shared::store::Store;
+use moim_shared::store::postgres::PostgresStore;
+
+use crate::chores::Chores;
+use crate::http::{self, Asked};
+use crate::jobs::PersistMessages;
+use crate::metrics::Metrics;
+use crate::runner::{self, Running};
+
+/// How long batches under way may take after it was told to stop.
+const LAST: Duration = Duration::from_secs(20);
+
+/// Works until it is told to stop (SIGTERM, SIGINT).
+pub async fn serve(config: Config) -> Result<(), StartError> {
+    if config.mode != Mode::Cluster {
+        return Err(StartError::Usage(
+            "a worker belongs to a cluster: set MOIM_MODE=cluster; standalone has its own".into(),
+        ));
+    }
+    let services = cluster::connect(&config).await?;
+    let (store, queue) = (services.store, services.queue);
+    let broker =
+        Arc::new(RedisBroker::deaf(services.links, store.clone(), services.broker));
+    let metrics = Arc::new(Metrics::default());
+    let job = PersistMessages::new(store.clone(), broker.clone(), queue.clone());
+    let options = runner::Options {
+        lanes: config.worker.lanes,
+        batch: config.worker.batch,
+        ..runner::Options::default()
+    };
+    let job = Arc::new(job.counted_by(metrics.clone()));
+    let persist = runner::start(job, queue.clone(), options);
+    let chores = Arc::new(Chores {
+        broker: broker.clone(),
+        queue: queue.clone(),
+        store: store.clone(),
+        rooms: store.clone(),
+        settings: config.worker.clone(),
+        metrics: metrics.clone(),
+    });
+    let health = Arc::new(Health::default());
+    watch(&health, &store, &queue, &persist);
+    let asked = Asked { health: health.clone(), metrics, queue: queue.clone() };
+    let (http, address) = http::serve(config.worker_listen, asked)?;
+    let sweeping = actix_rt::spawn({
+        let chores = chores.clone();
+        async move { chores.keep_sweeping().await }
+    });
+    let tidying = actix_rt::spawn(async move { chores.keep_tidy().await });
+    tracing::info!("moim worker {} works, and answers on http://{address}",
+        env!("CARGO_PKG_VERSION"));
+
+    told_to_stop().await?;
+    tracing::info!("stopping");
+    health.drain();
+    sweeping.abort();
+    tidying.abort();
+    queue.close();
+    if !persist.ended(LAST).await {
+        tracing::warn!("a batch did not end in time; another worker takes it");
+    }
+    queue.ended().await;
+    http.stop(false).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What `/readyz` looks at.
+fn watch(
+    health: &Health,
+    store: &Arc<PostgresStore>,
+    queue: &Arc<AmqpQueue>,
+    persist: &Running,
+) {
+    let store = store.clone();
+    health.watch(
+        "store",
+        Box::new(move || {
+            let store = store.clone();
+            Box::pin(async move { Ok(store.ping().await?) })
+        }),
+    );
+    let queue = queue.clone();
+    health.watch(
+        "queue",
+        Box::new(move || {
+            let numbers = queue.numbers();
+            let state = match (numbers.connected, numbers.blocked) {
+                (false, _) => Err("not connected".into()),
+                (true, true) => Err("RabbitMQ takes nothing: it is short of memory or disk".into()),
+                (true, false) => Ok(()),
+            };
+            Box::pin(std::future::ready(state))
+        }),
+    );
+    let trouble = persist.trouble();
+    health.watch(
+        "jobs",
+        Box::new(move || {
+            let trouble = trouble.borrow().clone();
+            let state = trouble.map_or(Ok(()), |why| Err(Trouble::Away(why)));
+            Box::pin(std::future::ready(state))
+        }),
+    );
+}

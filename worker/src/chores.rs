@@ -1,0 +1,111 @@
+//! What one worker of all does now and then: looks through the logs, purges deleted rooms, removes
+//! messages that are older than they are kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moim_shared::broker::{Broker, BrokerError};
+use moim_shared::clock::now_ms;
+use moim_shared::config::Worker;
+use moim_shared::queue::Queue;
+use moim_shared::store::rooms::Rooms;
+use moim_shared::store::{Store, StoreError};
+use tokio::time::sleep;
+
+use crate::metrics::Metrics;
+use crate::purge;
+
+/// How often rooms are purged and old messages removed.
+const TIDY: Duration = Duration::from_secs(30);
+/// Rows that one transaction removes.
+const ROWS: usize = 5_000;
+/// Between two of them, so that everybody else's writes come first.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What it is done with.
+pub struct Chores {
+    /// The logs.
+    pub broker: Arc<dyn Broker>,
+    /// Where forgotten messages go.
+    pub queue: Arc<dyn Queue>,
+    /// Messages.
+    pub store: Arc<dyn Store>,
+    /// Rooms.
+    pub rooms: Arc<dyn Rooms>,
+    /// How often, and how old.
+    pub settings: Worker,
+    /// Where it is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Chores {
+    /// Queues again what may have been forgotten; until it is dropped.
+    pub async fn keep_sweeping(&self) {
+        let every = self.settings.sweep_every.get();
+        loop {
+            sleep(every).await;
+            match self.broker.lead("sweep", every * 3).await {
+                Ok(true) => {
+                    if let Err(error) = self.sweep().await {
+                        tracing::warn!(%error, "the logs were not looked through");
+                    }
+                }
+                Ok(false) => {}
+                Err(error) => tracing::debug!(%error, "nobody knows who looks through the logs"),
+            }
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), BrokerError> {
+        let (overdue, idle) = (self.settings.sweep_after.get(), self.settings.log_idle.get());
+        let (mut cursor, mut queued, mut dropped) = (0, 0, 0);
+        loop {
+            let swept = self.broker.sweep(cursor, overdue, idle, &*self.queue).await?;
+            self.metrics.swept(swept.queued);
+            queued += swept.queued;
+            dropped += swept.dropped;
+            match swept.next {
+                Some(next) => cursor = next,
+                None => break,
+            }
+        }
+        if queued > 0 {
+            tracing::warn!(queued, "messages that may have been forgotten are queued again");
+        }
+        if dropped > 0 {
+            tracing::debug!(dropped, "logs that nobody uses were dropped");
+        }
+        Ok(())
+    }
+
+    /// Removes what is to be removed; until it is dropped.
+    pub async fn keep_tidy(&self) {
+        loop {
+            sleep(TIDY).await;
+            if !self.broker.lead("tidy", TIDY * 3).await.unwrap_or(false) {
+                continue;
+            }
+            if let Err(error) = self.tidy().await {
+                tracing::warn!(%error, "what is to be removed is there still");
+            }
+        }
+    }
+
+    async fn tidy(&self) -> Result<(), StoreError> {
+        purge::purge(&*self.rooms).await?;
+        let Some(retention) = self.settings.retention else { return Ok(()) };
+        let before = now_ms().saturating_sub(retention.get().as_millis() as u64);
+        let mut removed = 0;
+        loop {
+            match self.store.expire(before, ROWS).await? {
+                0 => break,
+                part => removed += part,
+            }
+            sleep(PAUSE).await;
+        }
+        if removed > 0 {
+            tracing::info!(removed, "messages older than they are kept were removed");
+        }
+        Ok(())
+    }
+}

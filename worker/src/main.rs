@@ -1,0 +1,53 @@
+//! The `moim-worker` command: `serve` (also without an argument), `config`, `migrate`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use moim_shared::cluster;
+use moim_shared::config::{Config, ProcessEnv};
+use moim_shared::process::{StartError, exit, log_to_stderr, print};
+use moim_worker::app;
+
+/// A worker of a chat cluster: writes behind what servers acknowledged.
+///
+/// Configured like a server, by MOIM_* variables and the TOML file that MOIM_CONFIG names. Exit
+/// codes: 0 clean, 1 internal, 2 usage or configuration, 3 a dependency is away, 4 migration
+/// needed, 5 data unusable.
+#[derive(Parser)]
+#[command(name = "moim-worker", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Works; the same as no argument.
+    Serve,
+    /// Prints the default configuration with comments, as a file for MOIM_CONFIG.
+    Config,
+    /// Brings the database's schema up to date; safe from many processes at once.
+    Migrate,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command.unwrap_or(Command::Serve) {
+        Command::Config => print(&Config::commented_default()),
+        Command::Serve => load().and_then(serve),
+        Command::Migrate => load().and_then(|config| migrate(&config)),
+    };
+    exit("moim-worker", done)
+}
+
+fn load() -> Result<Config, StartError> {
+    Config::load(&ProcessEnv).map_err(|error| StartError::Usage(error.to_string()))
+}
+
+fn serve(config: Config) -> Result<(), StartError> {
+    log_to_stderr(&config.log)?;
+    actix_rt::System::new().block_on(app::serve(config))
+}
+
+fn migrate(config: &Config) -> Result<(), StartError> {
+    actix_rt::System::new().block_on(cluster::migrate(config))
+}

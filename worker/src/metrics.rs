@@ -1,0 +1,102 @@
+//! Numbers for operators, as a worker's `/metrics` shows them.
+
+use std::fmt;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// The numbers of a worker.
+pub struct Metrics {
+    registry: Registry,
+    rows: Counter,
+    lag: Histogram,
+    insert: Histogram,
+    late: Counter,
+    buried: Counter,
+    swept: Counter,
+    /// AMQP messages that wait in RabbitMQ; set when it is read.
+    pub queued: Gauge,
+    /// AMQP messages with what can never be stored; set when it is read.
+    pub dead: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            registry: Registry::with_prefix("moim_worker"),
+            rows: Counter::default(),
+            // 1 ms to 32 s, and 0.25 ms to 16 s.
+            lag: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
+            insert: Histogram::new(exponential_buckets(0.000_25, 2.0, 17)),
+            late: Counter::default(),
+            buried: Counter::default(),
+            swept: Counter::default(),
+            queued: Gauge::default(),
+            dead: Gauge::default(),
+        };
+        metrics.registered()
+    }
+}
+
+impl Metrics {
+    fn registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        registry.register("rows", "Messages stored", self.rows.clone());
+        registry.register_with_unit(
+            "flush_lag",
+            "From a node taking a message to its row",
+            Unit::Seconds,
+            self.lag.clone(),
+        );
+        registry.register_with_unit(
+            "insert",
+            "Writing one batch",
+            Unit::Seconds,
+            self.insert.clone(),
+        );
+        registry.register("late", "Messages said again in another epoch", self.late.clone());
+        registry.register("buried", "Messages that can never be stored", self.buried.clone());
+        registry.register("swept", "Messages queued again from the logs", self.swept.clone());
+        registry.register(
+            "queued",
+            "AMQP messages that wait in RabbitMQ, each of many envelopes",
+            self.queued.clone(),
+        );
+        registry.register("dead", "AMQP messages in the dead letter queue", self.dead.clone());
+        self
+    }
+
+    /// A batch was written in `took` seconds; how old each new row was, in ms.
+    pub fn stored(&self, lags: impl Iterator<Item = u64>, took: f64) {
+        self.insert.observe(took);
+        for lag in lags {
+            self.rows.inc();
+            self.lag.observe(lag as f64 / 1_000.0);
+        }
+    }
+
+    /// So many came after their epoch was closed.
+    pub fn late(&self, count: usize) {
+        self.late.inc_by(count as u64);
+    }
+
+    /// So many can never be stored.
+    pub fn buried(&self, count: usize) {
+        self.buried.inc_by(count as u64);
+    }
+
+    /// So many were queued again.
+    pub fn swept(&self, count: usize) {
+        self.swept.inc_by(count as u64);
+    }
+
+    /// All of it in the OpenMetrics text format.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
