@@ -5,6 +5,7 @@
 pub mod accounts;
 mod headers;
 mod lane;
+pub mod postgres;
 pub mod rooms;
 mod schema;
 pub mod sqlite;
