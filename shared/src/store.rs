@@ -5,6 +5,7 @@
 pub mod accounts;
 mod headers;
 mod lane;
+pub mod postgres;
 pub mod rooms;
 mod schema;
 pub mod sqlite;
@@ -182,6 +183,11 @@ pub trait Store: Send + Sync + 'static {
         &'a self,
         epochs: &'a [(RoomId, u64)],
     ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// TODO-RETENTION
+    fn expire(&self, _before: u64, _rows: usize) -> BoxFuture<'_, Result<usize, StoreError>> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
 
     /// What the user may do in the room.
     fn access<'a>(

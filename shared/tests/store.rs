@@ -1,4 +1,5 @@
-//! What every database must do (`store/*contract.rs`), asked of SQLite; and what is SQLite's own.
+//! What every database must do (`store/*contract.rs`), asked of SQLite and Postgres; and what is each
+//! one's own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
 
@@ -14,13 +15,20 @@ mod disk;
 mod make;
 #[path = "store/members_contract.rs"]
 mod members_contract;
+#[path = "store/postgres.rs"]
+mod postgres;
 #[path = "store/rooms_contract.rs"]
 mod rooms_contract;
+#[path = "support/postgres.rs"]
+mod support;
 
 use std::path::PathBuf;
 
+use moim_shared::store::postgres::{Options, PostgresStore};
 use moim_shared::store::sqlite::SqliteStore;
 use tempfile::TempDir;
+
+use self::support::TestDatabase;
 
 /// A store in a folder of its own.
 fn fresh() -> (TempDir, SqliteStore) {
@@ -33,17 +41,32 @@ fn file_in(dir: &TempDir) -> PathBuf {
     dir.path().join("data").join("moim.db")
 }
 
-macro_rules! sqlite_keeps {
+/// A store over a database of its own.
+async fn fresh_postgres() -> (TestDatabase, PostgresStore) {
+    let database = TestDatabase::migrated().await;
+    let store = PostgresStore::open(database.url(), Options::default()).await.unwrap();
+    (database, store)
+}
+
+macro_rules! both_keep {
     ($contract:ident: $($promise:ident),* $(,)?) => { $(
-        #[tokio::test]
-        async fn $promise() {
-            let (_dir, store) = fresh();
-            $contract::$promise(&store).await;
+        mod $promise {
+            #[tokio::test]
+            async fn on_sqlite() {
+                let (_dir, store) = crate::fresh();
+                crate::$contract::$promise(&store).await;
+            }
+
+            #[tokio::test]
+            async fn on_postgres() {
+                let (_database, store) = crate::fresh_postgres().await;
+                crate::$contract::$promise(&store).await;
+            }
         }
     )* };
 }
 
-sqlite_keeps!(
+both_keep!(
     contract:
     what_is_inserted_is_read_back_whole,
     answers_come_in_the_order_given,
@@ -66,14 +89,14 @@ sqlite_keeps!(
     inserts_from_many_tasks_get_their_own_answers,
 );
 
-sqlite_keeps!(
+both_keep!(
     back_contract:
     both_ways_show_the_same_in_pages_of_any_size,
     back_is_bounded_by_rows_and_by_bytes,
     back_from_anywhere_shows_what_stands_before,
 );
 
-sqlite_keeps!(
+both_keep!(
     rooms_contract:
     a_room_that_is_made_has_its_owner_and_its_id_is_taken,
     of_many_who_make_a_room_at_once_one_does,
@@ -92,7 +115,7 @@ sqlite_keeps!(
     a_room_that_a_grant_made_has_no_owner,
 );
 
-sqlite_keeps!(
+both_keep!(
     members_contract:
     who_is_put_in_is_called_as_its_account_is,
     what_is_so_already_is_answered_with_the_row,
@@ -106,7 +129,7 @@ sqlite_keeps!(
     who_went_muted_comes_back_muted,
 );
 
-sqlite_keeps!(
+both_keep!(
     accounts_contract:
     a_name_is_given_out_once_for_ever,
     an_account_is_read_back_and_renamed_until_it_is_deleted,
@@ -134,6 +157,10 @@ proptest::proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (_dir, store) = fresh();
-        runtime.block_on(contract::every_position_is_covered_once(&store, deliveries));
+        runtime.block_on(contract::every_position_is_covered_once(&store, deliveries.clone()));
+        runtime.block_on(async {
+            let (_database, store) = fresh_postgres().await;
+            contract::every_position_is_covered_once(&store, deliveries).await;
+        });
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use moim_shared::broker::Broker;
 use moim_shared::broker::redis::RedisBroker;
 use moim_shared::cluster;
 use moim_shared::config::{Config, Mode};

@@ -10,6 +10,7 @@ mod message;
 #[cfg(test)]
 mod plans;
 #[path = "rows/mod.rs"]
+#[allow(clippy::duplicate_mod, reason = "once for each database")]
 mod rows;
 mod write;
 

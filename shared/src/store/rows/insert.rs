@@ -20,15 +20,7 @@ pub fn insert(conn: &mut Conn, envelope: &Envelope, closed: bool) -> QueryResult
         return Ok(Stored::New);
     }
     if let Some(body_hash) = hash_at(conn, envelope)? {
-        if body_hash != envelope.body_hash() {
-            // Two messages for one number: a broker has handed it out twice.
-            tracing::error!(
-                room.id = %envelope.room,
-                position = %envelope.position,
-                "another message stands at this position; this one is not stored"
-            );
-        }
-        return Ok(Stored::Again);
+        return Ok(again(envelope, body_hash));
     }
     if let Some(first) = marked_at(conn, envelope)? {
         return Ok(Stored::Duplicate { first });
@@ -45,6 +37,19 @@ pub fn insert(conn: &mut Conn, envelope: &Envelope, closed: bool) -> QueryResult
         _ if add(conn, NewRow::nameless(envelope))? => Ok(Stored::New),
         _ => Err(diesel::result::Error::NotFound),
     }
+}
+
+/// A row is at the envelope's position, and its body has this fingerprint.
+pub fn again(envelope: &Envelope, body_hash: u64) -> Stored {
+    if body_hash != envelope.body_hash() {
+        // Two messages for one number: a broker has handed it out twice.
+        tracing::error!(
+            room.id = %envelope.room,
+            position = %envelope.position,
+            "another message stands at this position; this one is not stored"
+        );
+    }
+    Stored::Again
 }
 
 /// The body's fingerprint of the row at the envelope's position.

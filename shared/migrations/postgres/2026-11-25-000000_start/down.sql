@@ -1,0 +1,10 @@
+DROP TABLE revocations;
+DROP TABLE refresh_tokens;
+DROP TABLE accounts;
+DROP TABLE cursors;
+DROP TABLE kept_mutes;
+DROP TABLE members;
+DROP TABLE rooms;
+DROP TABLE epochs;
+DROP TABLE marks;
+DROP TABLE messages;
