@@ -1,10 +1,9 @@
-# shellcheck shell=bash
-# What tests do to a running service.
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of those who source it
+# What tests do to a running service or node.
 
-# ctl VERB SERVICE
+# ctl VERB SERVICE: in the folder $dir
 ctl() {
     (($# == 2)) || { usage >&2; exit 2; }
-    dir=${MOIM_TEST_SERVICES_DIR:?is the folder that deploy/services printed}
     local folder=$dir/$2 kind
     [[ -e $folder/kind ]] || fail 2 "no service \`$2\` was started in $dir"
     case $1 in

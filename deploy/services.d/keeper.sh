@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of those who source it
 # What is called (the front) and what it starts (the keeper): a process and session of its own, which
 # owns a folder and everything that runs there. So it can clean up whatever happens to the front, to
 # its process group or to its terminal, a SIGKILL too.
@@ -64,6 +64,7 @@ front() {
     fi
     setsid "$here/$name" "${options[@]}" keep "$me" &
     keeper=$!
+    exec >&- # it prints the lines, and who reads them sees their end
     trap 'kill -TERM "$keeper" 2>/dev/null || true' TERM INT HUP
     wait_for "$keeper"
     exit "$code"

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of those who source it
 # The binaries of the machine; the distribution's packages where they are missing.
 
 rabbitmq_binary() {

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of those who source it
 # Postgres: durable as by default, reached over TCP with a password only.
 
 # The words before a command that runs as the user `postgres`, since Postgres refuses root.

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of those who source it
 # Processes: who lives, who belongs to whom, how a service of a folder is started and ended.
 
 # identity PID: the id and the time of birth, since ids come again; fails when it does not live.

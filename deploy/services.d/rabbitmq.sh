@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of those who source it
 # RabbitMQ: a node of its own with its own epmd, so that none of the machine is touched.
 
 rabbitmq_prepare() {

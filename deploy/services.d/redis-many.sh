@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of those who source it
 # Redis as several processes: a master with its replica and sentinels, or a cluster.
 
 plan_redis_sentinel() {

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of those who source it
 # Redis: append-only file, nothing evicted, a password.
 
 redis_prepare() {
