@@ -26,6 +26,8 @@ pub use self::problem::{Problem, problem};
 pub use self::serve::{Listener, Serving, serve};
 pub use self::tls::Tls;
 
+use moim_shared::health::Health;
+
 use crate::metrics::Metrics;
 use crate::refusal::Code;
 use crate::session::SessionContext;

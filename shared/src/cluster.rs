@@ -32,19 +32,15 @@ pub struct Services {
 /// Connects to Postgres, which must be there and have our schema; Redis and RabbitMQ may come
 /// later.
 pub async fn connect(config: &Config) -> Result<Services, StartError> {
-    let usage = |key: &str, error: &dyn Display| {
-        StartError::Usage(format!("`{key}`: {error}"))
-    };
+    let usage = |key: &str, error: &dyn Display| StartError::Usage(format!("`{key}`: {error}"));
     let target = Target::parse(url(config.redis_url.as_ref(), "redis_url")?);
     let target = target.map_err(|error| usage("redis_url", &error))?;
     let links = Links::new(target).map_err(|error| StartError::Internal(error.to_string()))?;
     let address = url(config.amqp_url.as_ref(), "amqp_url")?.parse::<Address>();
     let address = address.map_err(|error| usage("amqp_url", &error))?;
     let limits = &config.limits;
-    let options = StoreOptions {
-        connections: config.database_connections,
-        ..StoreOptions::default()
-    };
+    let options =
+        StoreOptions { connections: config.database_connections, ..StoreOptions::default() };
     let store =
         PostgresStore::open(url(config.database_url.as_ref(), "database_url")?, options).await?;
     let queue = AmqpQueue::start(QueueOptions {
@@ -63,12 +59,7 @@ pub async fn connect(config: &Config) -> Result<Services, StartError> {
         settle: SETTLE,
         look: LOOK,
     };
-    Ok(Services {
-        links: Arc::new(links),
-        queue: Arc::new(queue),
-        store: Arc::new(store),
-        broker,
-    })
+    Ok(Services { links: Arc::new(links), queue: Arc::new(queue), store: Arc::new(store), broker })
 }
 
 /// Brings the database's schema up to this program's, and prints what was done, a line each.

@@ -8,8 +8,8 @@ use moim_shared::cluster;
 use moim_shared::config::{Config, Mode};
 use moim_shared::health::{Health, Trouble};
 use moim_shared::process::{StartError, told_to_stop};
-use moim_shared::queue::amqp::AmqpQueue;
 use moim_shared::queue::Queue;
+use moim_shared::queue::amqp::AmqpQueue;
 use moim_shared::store::Store;
 use moim_shared::store::postgres::PostgresStore;
 
@@ -31,8 +31,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     }
     let services = cluster::connect(&config).await?;
     let (store, queue) = (services.store, services.queue);
-    let broker =
-        Arc::new(RedisBroker::deaf(services.links, store.clone(), services.broker));
+    let broker = Arc::new(RedisBroker::deaf(services.links, store.clone(), services.broker));
     let metrics = Arc::new(Metrics::default());
     let job = PersistMessages::new(store.clone(), broker.clone(), queue.clone());
     let options = runner::Options {
@@ -59,8 +58,10 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         async move { chores.keep_sweeping().await }
     });
     let tidying = actix_rt::spawn(async move { chores.keep_tidy().await });
-    tracing::info!("moim worker {} works, and answers on http://{address}",
-        env!("CARGO_PKG_VERSION"));
+    tracing::info!(
+        "moim worker {} works, and answers on http://{address}",
+        env!("CARGO_PKG_VERSION")
+    );
 
     told_to_stop().await?;
     tracing::info!("stopping");
@@ -78,12 +79,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
 }
 
 /// What `/readyz` looks at.
-fn watch(
-    health: &Health,
-    store: &Arc<PostgresStore>,
-    queue: &Arc<AmqpQueue>,
-    persist: &Running,
-) {
+fn watch(health: &Health, store: &Arc<PostgresStore>, queue: &Arc<AmqpQueue>, persist: &Running) {
     let store = store.clone();
     health.watch(
         "store",

@@ -56,7 +56,8 @@ impl Rig {
         };
         let broker =
             Arc::new(MemoryBroker::new(store.clone(), Arc::new(Told(Mutex::new(tell))), bounds));
-        let job = Arc::new(PersistMessages::new(store.clone(), broker.clone()));
+        let queue = Arc::new(MemoryQueue::new(1 << 20));
+        let job = Arc::new(PersistMessages::new(store.clone(), broker.clone(), queue));
         Self { store, broker, told, job, _dir: dir }
     }
 
@@ -66,6 +67,7 @@ impl Rig {
             room: room(id),
             epoch: head.epoch,
             members: head.members,
+            number: Batch::next_number(),
             envelopes: vec![envelope(id, name, body)],
         };
         match self.broker.append(batch).await.unwrap().remove(0) {

@@ -8,7 +8,6 @@ use moim_shared::config::Config;
 use moim_shared::process::{StartError, no_signal};
 use tokio::signal::unix::{SignalKind, signal};
 
-
 use crate::http::{self, Api, Routes, Serving};
 
 /// Serves what clients and operators use, where the configuration says; also says where clients

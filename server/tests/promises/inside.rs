@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix_web::web;
-use moim_server::http::{self, Health, Listener, Routes, Serving, Trust};
+use moim_server::http::{self, Listener, Routes, Serving, Trust};
 use moim_server::hub::Hub;
 use moim_server::metrics::Metrics;
 use moim_server::outbox;
@@ -26,6 +26,7 @@ use moim_shared::broker::{
 };
 use moim_shared::config::{Auth, Limits, Origins, Secret};
 use moim_shared::envelope::Envelope;
+use moim_shared::health::Health;
 use moim_shared::ids::{NodeId, RoomId, UserId};
 use moim_shared::position::Position;
 use moim_shared::presence::memory::MemoryPresence;
@@ -349,7 +350,7 @@ async fn serve(
     let broker = MemoryBroker::new(store.clone(), feed, bounds);
     let broker = Arc::new(PanickingBroker { broker, panics });
     let queue = Arc::new(MemoryQueue::new(limits.queue_max_bytes.get()));
-    let job = Arc::new(PersistMessages::new(store.clone(), broker.clone()));
+    let job = Arc::new(PersistMessages::new(store.clone(), broker.clone(), queue.clone()));
     let persist = runner::start(job, queue.clone(), runner::Options::default());
     let rooms = Arc::new(RoomContext {
         history: History { broker: broker.clone(), store },
