@@ -18,6 +18,7 @@ use moim_shared::ids::NodeId;
 use moim_shared::presence::Presence;
 use moim_shared::process::{StartError, told_to_stop};
 use moim_shared::queue::{Pressure, Queue};
+use moim_shared::signal::Channel;
 use moim_shared::store::Store;
 use moim_shared::store::accounts::Accounts;
 use moim_shared::store::rooms::Rooms;
@@ -76,6 +77,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
             batch: 1_024,
             // Several pages fit, so that a reader that keeps up is never too slow.
             page_bytes: (256 << 10).min(limits.outbox_bytes.get() / 8),
+            log_max: limits.hot_log_max as u64,
         },
         idle: limits.room_idle.get(),
         metrics: metrics.clone(),
@@ -90,6 +92,9 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let registry = Arc::new(Registry::default());
     let revoked = Arc::new(Revoked::default());
     relay.connect(&hub, topics.clone(), registry.clone(), revoked.clone());
+    if let Err(error) = backends.broker.listen(&Channel::Nodes).await {
+        tracing::warn!(%error, "what other nodes say is heard when the broker is back");
+    }
     let people = people::people(&config, &backends, revoked.clone(), registry.clone()).await?;
     let reaper = Reaper::start(metrics.clone())
         .map_err(|error| StartError::Internal(format!("a thread cannot be started: {error}")))?;

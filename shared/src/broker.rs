@@ -309,8 +309,8 @@ pub trait Broker: Send + Sync + 'static {
     /// once, those of one caller in the order of its calls. Nothing is kept.
     fn signal(&self, signal: Signal) -> BoxFuture<'_, Result<(), BrokerError>>;
 
-    /// This node wants what is signalled on the channel, from when this returns. Said twice, it has
-    /// to be taken back twice. A room's own channel needs no call: opening the room says it.
+    /// This node wants what is signalled on the channel, from when this returns, or after an error
+    /// from when the broker is back. Said twice, it has to be taken back twice. A room's own channel needs no call: opening the room says it.
     fn listen<'a>(&'a self, channel: &'a Channel) -> BoxFuture<'a, Result<(), BrokerError>>;
 
     /// Takes one [`Broker::listen`] back.

@@ -23,7 +23,7 @@ const LOGIN_MS: u64 = 86_400_000 + 600_000;
 const ANY_MS: u64 = 400 * 86_400_000;
 
 /// How often the database is asked for what other nodes revoked, in case that nobody told.
-const LOOK: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub struct Ends {

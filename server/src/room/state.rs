@@ -39,6 +39,9 @@ pub struct Bounds {
     pub batch: usize,
     /// Bytes of a page of history, about.
     pub page_bytes: usize,
+    /// Messages that a hot log holds at most; what stands farther back may be on its way to the
+    /// database.
+    pub log_max: u64,
 }
 
 /// What is to be done outside.

@@ -31,7 +31,8 @@ use crate::stomp::Version;
 use crate::token::{Grant, Proof};
 
 const EPOCH: u64 = 1_767_225_600_000;
-const BOUNDS: Bounds = Bounds { batch_bytes: 100_000, batch: 3, page_bytes: 100_000 };
+const BOUNDS: Bounds =
+    Bounds { batch_bytes: 100_000, batch: 3, page_bytes: 100_000, log_max: 1_000 };
 
 fn room() -> RoomId {
     RoomId::parse("r").unwrap()

@@ -355,7 +355,12 @@ async fn serve(
     let rooms = Arc::new(RoomContext {
         history: History { broker: broker.clone(), store },
         queue: queue.clone(),
-        bounds: Bounds { batch_bytes: 1 << 20, batch: 1_024, page_bytes: 256 << 10 },
+        bounds: Bounds {
+            batch_bytes: 1 << 20,
+            batch: 1_024,
+            page_bytes: 256 << 10,
+            log_max: 100_000,
+        },
         idle: limits.room_idle.get(),
         metrics: metrics.clone(),
     });

@@ -161,7 +161,12 @@ impl Inner {
                 watched.told(&room, upto);
                 feed.published(Published { room, after, upto, envelopes: envelopes.into() });
             }
-            (Ok(Told::Members(changed)), Some(room)) => feed.members_changed(&room, changed),
+            // It said so without a log, which has the versions.
+            (Ok(Told::Members(changed)), Some(room)) if changed.version == 0 => feed.missed(&room),
+            (Ok(Told::Members(changed)), Some(room)) => {
+                watched.told_members(&room, changed.version);
+                feed.members_changed(&room, changed);
+            }
             (Ok(Told::Signal(signal)), _) => feed.signalled(signal),
             (Ok(_), _) => {}
             // The log is the truth: what this was is found there.
@@ -186,12 +191,15 @@ impl Inner {
             && watched.begin(room)
             && let Err(error) = ear.hear(self.channel(room)).await
         {
-            watched.end(room);
+            if watched.end(room) {
+                ear.leave(&self.channel(room));
+            }
             return Err(error.into());
         }
         let head = self.head_or_birth(room).await?;
-        if let Some(listening) = &self.listening {
-            listening.watched.told(room, head.position);
+        if let Some(Listening { watched, .. }) = &self.listening {
+            watched.told(room, head.position);
+            watched.told_members(room, head.members);
         }
         Ok(head)
     }

@@ -173,7 +173,7 @@ impl State {
     fn on_join(&mut self, join: Join) -> Vec<Effect> {
         match join.start {
             Start::Live => self.begin(join, Ok((true, self.at))),
-            Start::Since(since) if since >= self.at => {
+            Start::Since(since) if since > self.at || self.is_near(since) => {
                 let recovered = is_covered(since, self.at, &[]);
                 self.begin(join, Ok((recovered, since)))
             }
@@ -182,6 +182,11 @@ impl State {
                 vec![Effect::Begin { join }]
             }
         }
+    }
+
+    /// Whether a log of any length reaches there, or the database.
+    fn is_near(&self, since: Position) -> bool {
+        since.epoch == self.at.epoch && self.at.seq - since.seq < self.bounds.log_max
     }
 
     /// It is known whether a subscription gets everything after its start, and which that is; if

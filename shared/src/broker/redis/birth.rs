@@ -126,7 +126,7 @@ impl Inner {
 
     /// How long the messages of a lost life may still be on their way. This Redis may be new: then
     /// whatever was in front of it was lost a moment ago.
-    async fn until_settled(&self, lost: Lost) -> Result<Duration, RedisAway> {
+    pub(super) async fn until_settled(&self, lost: Lost) -> Result<Duration, RedisAway> {
         let now = self.now().await?;
         let key = self.keys.known_since();
         let mut note = cmd("SET");

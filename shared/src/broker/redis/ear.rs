@@ -86,7 +86,8 @@ impl Ear {
         self.hearing.subscribe()
     }
 
-    /// One more wants the channel; it is heard when this returns. After an error nobody does.
+    /// One more wants the channel, which is heard when this returns. After an error too it is
+    /// wanted, until [`Ear::leave`].
     pub(super) async fn hear(&self, channel: String) -> Result<(), RedisAway> {
         let (heard, wait) = oneshot::channel();
         {
@@ -99,7 +100,6 @@ impl Ear {
         if let Ok(Ok(())) = timeout(ANSWER, wait).await {
             return Ok(());
         }
-        self.leave(&channel);
         Err(RedisAway(format!("its channels cannot be heard: {:?}", *self.hearing.borrow())))
     }
 

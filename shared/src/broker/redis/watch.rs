@@ -7,6 +7,7 @@ use ::redis::cmd;
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 
+use super::birth::Lost;
 use super::{Inner, Listening};
 use crate::ids::RoomId;
 use crate::position::Position;
@@ -23,9 +24,23 @@ pub(super) struct Watched {
 
 #[derive(Default)]
 struct Room {
-    told: Position,
-    /// The head that was behind what was told at the last look.
-    suspected: Option<Position>,
+    told: Standing,
+    /// What was in front of what was told at the last look.
+    suspected: Option<Standing>,
+}
+
+/// A place and a version of the memberships.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Standing {
+    head: Position,
+    members: u64,
+}
+
+impl Standing {
+    /// Whether something of it is not in `told`.
+    fn exceeds(self, told: Self) -> bool {
+        self.head > told.head || self.members > told.members
+    }
 }
 
 impl Watched {
@@ -51,7 +66,14 @@ impl Watched {
     /// The node was told of the room up to here.
     pub(super) fn told(&self, room: &RoomId, upto: Position) {
         if let Some(room) = self.rooms.lock().get_mut(room) {
-            room.told = room.told.max(upto);
+            room.told.head = room.told.head.max(upto);
+        }
+    }
+
+    /// The node was told of the room's memberships.
+    pub(super) fn told_members(&self, room: &RoomId, version: u64) {
+        if let Some(room) = self.rooms.lock().get_mut(room) {
+            room.told.members = room.told.members.max(version);
         }
     }
 
@@ -59,16 +81,16 @@ impl Watched {
         self.rooms.lock().keys().cloned().collect()
     }
 
-    /// Whether the node was not told of what stands at `head`, at this look and the one before:
-    /// what is only on its way comes in between. `None`: there is no log.
-    fn is_behind(&self, room: &RoomId, head: Option<Position>) -> bool {
+    /// Whether the node was not told of what stands now, at this look and the one before: what is
+    /// only on its way comes in between. `None`: there is no log.
+    fn is_behind(&self, room: &RoomId, now: Option<Standing>) -> bool {
         let mut rooms = self.rooms.lock();
         let Some(room) = rooms.get_mut(room) else { return false };
-        let Some(head) = head else { return true };
+        let Some(now) = now else { return true };
         let before = room.suspected.take();
-        if head > room.told {
-            room.suspected = Some(head);
-            return before.is_some_and(|before| before > room.told);
+        if now.exceeds(room.told) {
+            room.suspected = Some(now);
+            return before.is_some_and(|before| before.exceeds(room.told));
         }
         false
     }
@@ -76,6 +98,10 @@ impl Watched {
 
 /// Compares heads with what was told, for as long as the broker lives.
 pub(super) async fn look(broker: Weak<Inner>) {
+    // A Redis that is new is known as soon as possible, and the first room need not wait for it.
+    if let Some(inner) = broker.upgrade() {
+        let _ = inner.until_settled(Lost(false)).await;
+    }
     loop {
         let Some(pause) = broker.upgrade().map(|inner| inner.options.look) else { return };
         tokio::time::sleep(pause).await;
@@ -102,19 +128,21 @@ pub(super) async fn look(broker: Weak<Inner>) {
 }
 
 impl Inner {
-    /// The last place that a log has given out, without a look at who wrote it: cheap.
-    async fn last_place(&self, room: &RoomId) -> Result<Option<Position>, RedisAway> {
+    /// What a log has given out, without a look at who wrote it: cheap.
+    async fn last_place(&self, room: &RoomId) -> Result<Option<Standing>, RedisAway> {
         let [_, _, _, meta, _] = self.keys.room(room);
         let mut ask = cmd("HMGET");
-        ask.arg(meta).arg("epoch").arg("next").arg("before");
-        let (epoch, next, before): (Option<u64>, Option<u64>, Option<String>) =
+        ask.arg(meta).arg("epoch").arg("next").arg("before").arg("members");
+        let (epoch, next, before, members): (Option<u64>, Option<u64>, Option<String>, _) =
             self.links.command(room, &ask).await?;
-        let (Some(epoch), Some(next), Some(before)) = (epoch, next, before) else {
+        let (Some(epoch), Some(next), Some(before), Some(members)) = (epoch, next, before, members)
+        else {
             return Ok(None);
         };
-        Ok(match next.checked_sub(1) {
-            Some(last) => Some(Position::new(epoch, last)),
-            None => before.parse().ok(),
-        })
+        let head = match next.checked_sub(1) {
+            Some(last) => Position::new(epoch, last),
+            None => before.parse().unwrap_or_default(),
+        };
+        Ok(Some(Standing { head, members }))
     }
 }
