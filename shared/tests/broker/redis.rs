@@ -400,3 +400,27 @@ async fn sweep(
     taken.sort_by_key(|envelope| (envelope.room.clone(), envelope.position));
     (taken, dropped)
 }
+
+/// Whoever waited for the lock must not close the epoch that was begun meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_opens_a_room_at_the_same_moment_closes_no_epoch_that_lives() {
+    let factory = Redis::new(Limits::PLENTY);
+    let nodes: Vec<Arc<Node>> = (0..4).map(|_| Arc::new(Node::new(&factory))).collect();
+    for n in 0..20 {
+        let id = format!("r{n}");
+        let opening: Vec<_> = nodes
+            .iter()
+            .map(|node| {
+                let (node, id) = (node.clone(), id.clone());
+                tokio::spawn(async move { node.open(&id).await.epoch })
+            })
+            .collect();
+        for opened in opening {
+            opened.await.unwrap();
+        }
+        let added = nodes[0].add(&id, several(&id, 1)).await;
+        let stored = factory.store.insert(added).await.unwrap();
+        assert_eq!(stored, [moim_shared::store::Stored::New], "in room {id}");
+    }
+    factory.clear().await;
+}

@@ -17,9 +17,10 @@
 //! [`settle`]: super::Options::settle
 //! [`Store::begin_epoch`]: crate::store::Store::begin_epoch
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use ::redis::cmd;
+use ::redis::{Script, cmd};
 use tokio::time::sleep;
 
 use super::script::{self, of_room};
@@ -34,6 +35,11 @@ use crate::store::StoreError;
 const LOCK: Duration = Duration::from_secs(15);
 /// How often it is looked whether that is done.
 const LOOK: Duration = Duration::from_millis(25);
+/// Takes the lock back, if it is still ours.
+static UNLOCK: LazyLock<Script> = LazyLock::new(|| {
+    Script::new("return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0")
+});
+
 /// Names that are remembered from the database.
 const RECALLED: usize = 1_000;
 
@@ -70,13 +76,17 @@ impl Inner {
             sleep(LOOK).await;
             return Ok(());
         }
-        let begun = self.begin_locked(room, lost, token.as_str()).await;
-        if begun.is_err() {
-            let mut unlock = cmd("DEL");
-            unlock.arg(self.keys.birth(room));
-            // It ends by itself too.
-            let _: Result<u64, _> = self.links.command(room, &unlock).await;
-        }
+        // Whoever had the lock before may have begun it since we looked; to say to the database that
+        // another epoch begins would close the one that lives.
+        let begun = match self.standing(room).await {
+            Ok(Ok(_alive)) => Ok(()),
+            Ok(Err(_)) => self.begin_locked(room, lost, token.as_str()).await,
+            Err(error) => Err(error),
+        };
+        let mut unlock = UNLOCK.prepare_invoke();
+        unlock.key(self.keys.birth(room)).arg(token.as_str());
+        // It ends by itself too.
+        let _ = script::run(&self.links, room, &unlock).await;
         begun
     }
 
@@ -117,7 +127,13 @@ impl Inner {
                 // What is left of the log has a larger epoch than the clock and the database.
                 Ok(old) => epoch = old + 1,
                 Err(_word) => {
-                    tracing::info!(room.id = %room, epoch, lost = lost.0, "{}", answer.word());
+                    let word = answer.word();
+                    if lost.0 {
+                        tracing::warn!(room.id = %room, epoch,
+                            "the log of room `{room}` was lost; another one is {word}");
+                    } else {
+                        tracing::debug!(room.id = %room, epoch, "a log is {word}");
+                    }
                     return Ok(());
                 }
             }

@@ -27,5 +27,4 @@ end
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 redis.call('HSET', META, 'run', run, 'epoch', epoch, 'members', epoch, 'next', '0',
   'durable', '0', 'from', '0', 'before', before, 'bytes', '0', 'at', text(now_ms()))
-redis.call('DEL', KEYS[6])
 return 'born'
