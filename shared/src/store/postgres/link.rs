@@ -18,6 +18,8 @@ use crate::store::StoreError;
 
 /// For how long work is tried again when others come in between.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// How much longer than one statement an attempt may take.
+const GRACE: Duration = Duration::from_secs(3);
 /// How often work is tried again when its connection was lost, and when nobody knows what is wrong
 /// with it.
 const LOST: u32 = 2;
@@ -135,7 +137,7 @@ impl Link {
                 Some(session) => session,
                 None => self.server.connect(self.setup)?,
             };
-            session.begin(self.server.options.statement_timeout + PATIENCE);
+            session.begin(self.server.options.statement_timeout + GRACE);
             let outcome = attempt(&mut session.conn);
             session.end();
             let Failed { error, unknown } = match outcome {
