@@ -1,9 +1,12 @@
 //! The command line. What is allowed is decided here, so that the rest may trust it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::nodes::Nodes;
+use crate::rows::Database;
 use crate::target::Target;
 use crate::token::{self, Mint};
 
@@ -54,24 +57,64 @@ pub struct Tokens {
 /// Where the server is and how to get in.
 #[derive(Debug, Clone, Args)]
 pub struct Server {
-    /// The server's WebSocket endpoint
-    #[arg(long, default_value = "ws://127.0.0.1:8080/ws")]
-    pub url: Target,
+    /// The server's WebSocket endpoint; of a cluster those of all nodes, over which the members of
+    /// each room are spread (several times, or with commas between)
+    #[arg(long, value_delimiter = ',', default_value = "ws://127.0.0.1:8080/ws")]
+    pub url: Vec<Target>,
     /// The server's data directory: its `jwt-secret`, and `moim.db` for the rows
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// The file that holds the HS256 secret
     #[arg(long, value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
-    /// The HS256 secret itself (others on this machine can see it; prefer a file)
+    /// The HS256 secret itself (others on this machine can see it; prefer a file or
+    /// MOIM_JWT_SECRET in the environment)
     #[arg(long, value_name = "TEXT")]
     pub secret: Option<String>,
 }
 
 impl Server {
+    /// Where the sessions go.
+    pub fn nodes(&self) -> Result<Nodes, String> {
+        Nodes::new(&self.url)
+    }
+
     /// The signer of tokens.
     pub fn mint(&self) -> Result<Mint, String> {
         token::mint(self.secret.as_deref(), self.secret_file.as_ref(), self.data_dir.as_ref())
+    }
+}
+
+/// Where the rows are, and how the report is given.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Where to count the rows: the server's SQLite file, or the cluster's
+    /// postgres://user:password@host:port/name [default: moim.db in --data-dir]
+    #[arg(
+        long,
+        value_name = "FILE|URL",
+        env = "MOIM_LOAD_DATABASE_URL",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    pub database: Option<Database>,
+    /// How long rows are waited for in Postgres, which is written behind: 30s, 500ms, 2m
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    pub flush_wait: Duration,
+    /// Write the report as one HTML page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Print each run as one line of JSON, and the tables on stderr
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Report {
+    /// The database to count rows in: the one given, or the server's own file if it is there.
+    pub fn database(&self, server: &Server) -> Option<Database> {
+        let own = || server.data_dir.as_ref().map(|dir| dir.join("moim.db"));
+        let own = || own().filter(|file| file.exists()).map(Database::Sqlite);
+        self.database.clone().or_else(own)
     }
 }
 
@@ -120,12 +163,9 @@ pub struct Origin {
     /// Bytes of a message
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub body: u32,
-    /// The server's SQLite file, to count the rows [default: moim.db in --data-dir]
-    #[arg(long, value_name = "FILE")]
-    pub database: Option<PathBuf>,
-    /// Write the report as one HTML page
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
+    /// Rows and report.
+    #[command(flatten)]
+    pub report: Report,
 }
 
 /// `moim-load rate`.
@@ -152,18 +192,19 @@ pub struct Rate {
     /// Sessions that subscribe to the first room and then read nothing
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub stopped: u32,
+    /// Sessions that are closed come back, ask for what they missed, and send again what has no
+    /// RECEIPT: for a cluster whose parts are harmed meanwhile
+    #[arg(long)]
+    pub resume: bool,
     /// Seconds of sending
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub seconds: u32,
     /// Bytes of a message
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub body: u32,
-    /// The server's SQLite file, to count the rows [default: moim.db in --data-dir]
-    #[arg(long, value_name = "FILE")]
-    pub database: Option<PathBuf>,
-    /// Write the report as one HTML page
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
+    /// Rows and report.
+    #[command(flatten)]
+    pub report: Report,
 }
 
 /// `moim-load idle`.
@@ -187,9 +228,9 @@ pub struct Idle {
     /// The CONNECT header: what we send and want, in ms
     #[arg(long, default_value = "0,0", value_parser = heart_beat)]
     pub heart_beat: String,
-    /// The server's process, to print its memory
-    #[arg(long)]
-    pub pid: Option<i32>,
+    /// The server's processes, to print their memory together
+    #[arg(long, value_delimiter = ',')]
+    pub pid: Vec<i32>,
 }
 
 /// `moim-load fanout`.
@@ -222,9 +263,9 @@ pub struct Fanout {
     /// Saturated: connections that send
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub senders: u32,
-    /// The server's process, for its CPU time (unbatched needs it)
-    #[arg(long)]
-    pub pid: Option<i32>,
+    /// The server's processes, for their CPU time together (unbatched needs it)
+    #[arg(long, value_delimiter = ',')]
+    pub pid: Vec<i32>,
 }
 
 /// The two measures of a fan-out.
@@ -245,6 +286,18 @@ fn heart_beat(text: &str) -> Result<String, String> {
     if good { Ok(text.to_owned()) } else { Err("give two numbers of ms, as in 10000,10000".into()) }
 }
 
+fn time(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number = number.parse::<u32>().ok().map(u64::from);
+    match (number, unit) {
+        (Some(number), "ms") => Ok(Duration::from_millis(number)),
+        (Some(number), "s" | "") => Ok(Duration::from_secs(number)),
+        (Some(number), "m") => Ok(Duration::from_secs(60 * number)),
+        _ => Err("give a number with its unit, as in 30s, 500ms or 2m".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,6 +306,24 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn nodes_are_given_one_by_one_or_with_commas() {
+        let (a, b, c) = ("ws://127.0.0.1:1/ws", "ws://127.0.0.1:2/ws", "ws://127.0.0.1:3/ws");
+        for list in [vec![a.to_owned(), b.to_owned(), c.to_owned()], vec![[a, b, c].join(",")]] {
+            let flags = list.iter().flat_map(|url| ["--url", url]);
+            let cli = Cli::parse_from(["moim-load", "idle"].into_iter().chain(flags));
+            let Mode::Idle(idle) = cli.mode else { panic!("another mode") };
+            assert_eq!(idle.server.nodes().unwrap().count(), 3);
+        }
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(time("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
+        assert!(time("soon").is_err());
     }
 
     #[test]

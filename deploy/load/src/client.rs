@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::failure::Failure;
 use crate::stomp::{self, Frame};
@@ -29,6 +29,7 @@ pub struct Session {
     message: BytesMut,
     unsent: BytesMut,
     mask: u32,
+    heard: Instant,
 }
 
 impl Session {
@@ -47,6 +48,7 @@ impl Session {
             message: BytesMut::new(),
             unsent: BytesMut::from(ws::request(&target.host, &target.path).as_str()),
             mask: (index as u32).wrapping_mul(0x9E37_79B9) | 1,
+            heard: Instant::now(),
         };
         while !ws::take_answer(&mut session.input)? {
             session.drive().await?;
@@ -155,6 +157,11 @@ impl Session {
         timeout(limit, search).await.unwrap_or(Err(Failure::Timeout(what)))
     }
 
+    /// When anything came the last time.
+    pub const fn heard(&self) -> Instant {
+        self.heard
+    }
+
     /// A frame that is already here.
     pub fn buffered(&mut self) -> Result<Option<Frame>, Failure> {
         while let Some(head) = ws::head(&self.input)? {
@@ -225,7 +232,10 @@ impl Session {
         self.input.reserve(missing.clamp(READ_STEP, READ_STEP_MAX));
         match self.stream.try_read_buf(&mut self.input) {
             Ok(0) => Err(Failure::Closed { code: None, reason: String::new() }),
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.heard = Instant::now();
+                Ok(())
+            }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(Failure::socket(&error)),
         }

@@ -41,6 +41,15 @@ impl Failure {
         Self::Socket(error.kind().to_string())
     }
 
+    /// True for what a client may wait out: it comes back, or sends again.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Refused(code) => ["busy", "unavailable", "rate_limited"].contains(&code.as_str()),
+            Self::Protocol(_) => false,
+            _ => true,
+        }
+    }
+
     /// True for the closes that a finished session ends with; 1005 is a close frame without a code.
     pub fn is_goodbye(&self) -> bool {
         matches!(self, Self::Closed { code: Some(1000 | 1005) | None, .. })

@@ -19,6 +19,7 @@ use crate::Verdict;
 use crate::args::{self, Measure};
 use crate::client::{ANSWER, Session};
 use crate::failure::Failure;
+use crate::nodes::Nodes;
 use crate::system;
 use crate::target::Target;
 use crate::token::Mint;
@@ -33,6 +34,7 @@ const OPENING: usize = 64;
 struct Room<'a> {
     args: &'a args::Fanout,
     mint: Mint,
+    nodes: Nodes,
     run: String,
     name: String,
     totals: Arc<Totals>,
@@ -42,33 +44,39 @@ struct Room<'a> {
 pub async fn run(args: args::Fanout) -> Result<Verdict, String> {
     let mint = args.server.mint()?;
     let unbatched = args.measure != Measure::Saturated;
-    let pid = match (unbatched, args.pid) {
-        (true, None) => {
+    if unbatched {
+        if args.pid.is_empty() {
             return Err("unbatched measures the server's CPU time: give --pid, the server's \
                         process id, or --measure saturated"
                 .to_owned());
         }
-        (true, Some(pid)) => system::cpu_of(pid).map(|_cpu| Some(pid))?,
-        (false, _) => None,
-    };
+        system::cpu_of_all(&args.pid)?;
+    }
     let subscribers = args.subscribers as usize;
     system::allow_files(subscribers * if unbatched { 3 } else { 1 } + args.senders as usize)?;
     let run = crate::run_name();
-    let room = Room { args: &args, mint, name: format!("{run}-0"), run, totals: Arc::default() };
+    let room = Room {
+        args: &args,
+        mint,
+        nodes: args.server.nodes()?,
+        name: format!("{run}-0"),
+        run,
+        totals: Arc::default(),
+    };
     // What goes wrong from here on is the server's fault, not the command line's.
-    Ok(room.measure(pid).await.unwrap_or_else(|failure| {
+    Ok(room.measure(unbatched).await.unwrap_or_else(|failure| {
         eprintln!("moim-load: {failure}");
         Verdict::Faulty
     }))
 }
 
 impl Room<'_> {
-    async fn measure(&self, pid: Option<i32>) -> Result<Verdict, String> {
+    async fn measure(&self, unbatched: bool) -> Result<Verdict, String> {
         let args = self.args;
         self.subscribe_all().await?;
         println!("\nfan-out to {} subscribers, body {} bytes", args.subscribers, args.body);
-        if let Some(pid) = pid {
-            self.unbatched(pid).await?;
+        if unbatched {
+            self.unbatched().await?;
         }
         let mut clean = true;
         if args.measure != Measure::Unbatched {
@@ -88,7 +96,7 @@ impl Room<'_> {
                 self.take(opening.join_next().await)?;
             }
             let token = self.mint.token(&format!("{}-u{index}", self.run), &self.name)?;
-            opening.spawn(subscribe(self.args.server.url.clone(), index, token, self.name.clone()));
+            opening.spawn(subscribe(self.nodes.at(index).clone(), index, token, self.name.clone()));
         }
         while !opening.is_empty() {
             self.take(opening.join_next().await)?;
@@ -109,25 +117,25 @@ impl Room<'_> {
     async fn sender(&self, number: usize) -> Result<Sender, String> {
         let index = self.args.subscribers as usize + number;
         let token = self.mint.token(&format!("{}-s{number}", self.run), &self.name)?;
-        Sender::new(&self.args.server.url, index, &token, &self.name, self.args.body as usize)
+        Sender::new(self.nodes.at(number), index, &token, &self.name, self.args.body as usize)
             .await
             .map_err(|failure| format!("the sender could not enter: {failure}"))
     }
 
-    async fn unbatched(&self, pid: i32) -> Result<(), String> {
+    async fn unbatched(&self) -> Result<(), String> {
         let subscribers = u64::from(self.args.subscribers);
         let messages = u64::from(self.args.messages);
         let mut sender = self.sender(0).await?;
-        let bare = Bare::new(self.args.subscribers as usize, pid).await?;
+        let bare = Bare::new(self.args.subscribers as usize, &self.args.pid).await?;
         self.one_by_one(&mut sender, WARM_UP).await?;
         bare.round(WARM_UP, 256).await?;
         let (mut server_ns, mut bare_ns, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         let mut size = 0;
         for _ in 0..self.args.rounds {
-            let (cpu, bytes) = (system::cpu_of(pid)?, self.totals.bytes());
+            let (cpu, bytes) = (system::cpu_of_all(&self.args.pid)?, self.totals.bytes());
             self.one_by_one(&mut sender, messages).await?;
             sleep(SETTLE).await;
-            let used = system::cpu_of(pid)?.saturating_sub(cpu);
+            let used = system::cpu_of_all(&self.args.pid)?.saturating_sub(cpu);
             let deliveries = messages * subscribers;
             size = (self.totals.bytes() - bytes) / deliveries;
             let own = used.as_nanos() as f64 / deliveries as f64;

@@ -13,12 +13,12 @@ use crate::Verdict;
 use crate::args;
 use crate::client::{ANSWER, Session};
 use crate::failure::{Failure, Tally};
+use crate::nodes::Nodes;
 use crate::progress::Progress;
 use crate::system;
-use crate::target::Target;
 
 struct Shared {
-    target: Target,
+    nodes: Nodes,
     heart_beat: String,
     opening: Semaphore,
     settled: Semaphore,
@@ -31,11 +31,11 @@ pub async fn run(args: args::Idle) -> Result<Verdict, String> {
     let mint = args.server.mint()?;
     let connections = args.connections as usize;
     system::allow_files(connections)?;
-    let before = args.pid.map(system::resident).transpose()?;
+    let before = system::resident_all(&args.pid)?;
     let run = crate::run_name();
     let (end, over) = watch::channel(false);
     let shared = Arc::new(Shared {
-        target: args.server.url.clone(),
+        nodes: args.server.nodes()?,
         heart_beat: args.heart_beat.clone(),
         opening: Semaphore::new(args.at_once as usize),
         settled: Semaphore::new(0),
@@ -49,17 +49,19 @@ pub async fn run(args: args::Idle) -> Result<Verdict, String> {
     let began = Instant::now();
     let mut tasks = JoinSet::new();
     for index in 0..connections {
-        let room = format!("{run}-{}", index / args.room as usize);
+        let (number, member) = (index / args.room as usize, index % args.room as usize);
+        let room = format!("{run}-{number}");
+        let place = Nodes::place(number, member);
         let token = mint.token(&format!("{run}-u{index}"), &room)?;
-        tasks.spawn(stay(Arc::clone(&shared), index, token, room));
+        tasks.spawn(stay(Arc::clone(&shared), index, place, token, room));
     }
     let _all = shared.settled.acquire_many(args.connections).await;
     let opened = shared.open.load(Ordering::Relaxed);
     let took = began.elapsed();
-    let at_open = args.pid.map(system::resident).transpose()?;
+    let at_open = system::resident_all(&args.pid)?;
     sleep(Duration::from_secs(args.seconds.into())).await;
     let still = shared.open.load(Ordering::Relaxed);
-    let after = args.pid.map(system::resident).transpose()?;
+    let after = system::resident_all(&args.pid)?;
     end.send_replace(true);
     let mut failures = Tally::default();
     while let Some(ended) = tasks.join_next().await {
@@ -96,10 +98,16 @@ fn memory(before: u64, at_open: u64, after: u64, sessions: u64) -> String {
 
 type Ended = Result<(), (&'static str, Failure)>;
 
-async fn stay(shared: Arc<Shared>, index: usize, token: String, room: String) -> Ended {
+async fn stay(
+    shared: Arc<Shared>,
+    index: usize,
+    place: usize,
+    token: String,
+    room: String,
+) -> Ended {
     let entered = {
         let _turn = shared.opening.acquire().await;
-        enter(&shared, index, &token, &room).await
+        enter(&shared, index, place, &token, &room).await
     };
     if entered.is_ok() {
         shared.open.fetch_add(1, Ordering::Relaxed);
@@ -116,11 +124,12 @@ async fn stay(shared: Arc<Shared>, index: usize, token: String, room: String) ->
 async fn enter(
     shared: &Shared,
     index: usize,
+    place: usize,
     token: &str,
     room: &str,
 ) -> Result<(Session, Option<Duration>), (&'static str, Failure)> {
-    let mut session =
-        Session::open(&shared.target, index).await.map_err(|failure| ("OPEN", failure))?;
+    let target = shared.nodes.at(place);
+    let mut session = Session::open(target, index).await.map_err(|failure| ("OPEN", failure))?;
     let connected =
         session.connect(token, &shared.heart_beat).await.map_err(|failure| ("CONNECT", failure))?;
     let theirs = connected.header("heart-beat").unwrap_or_default();

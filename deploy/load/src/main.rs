@@ -7,6 +7,7 @@ mod failure;
 mod fanout;
 mod idle;
 mod ledger;
+mod nodes;
 mod plan;
 mod progress;
 mod report;

@@ -1,8 +1,12 @@
 //! The tests that send in rooms and account for every message.
 
-pub mod gate;
+mod answers;
+mod gate;
 pub mod origin;
+mod pending;
 pub mod rate;
-pub mod rate_member;
-pub mod room;
-pub mod user;
+mod rate_member;
+mod rate_work;
+mod room;
+mod user;
+mod waits;

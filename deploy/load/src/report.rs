@@ -1,6 +1,7 @@
 //! What a run has to tell, for the terminal and for a page.
 
 pub mod html;
+pub mod json;
 pub mod svg;
 pub mod table;
 
@@ -17,6 +18,10 @@ pub struct RunReport {
     pub notes: Vec<String>,
     /// Whether receipts were asked, so that losses are the server's.
     pub receipts: bool,
+    /// Whether sessions came back when they were closed.
+    pub resume: bool,
+    /// RECEIPTs per second, where that was measured.
+    pub reached: Option<f64>,
     /// What became of the messages.
     pub account: Account,
     /// What the database says, if it was asked, or why it cannot be.
@@ -26,14 +31,16 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// Nothing failed, lost, doubled, out of order, unacknowledged or missing.
+    /// Nothing failed, lost, doubled, out of order, unacknowledged or missing. Where sessions come
+    /// back, a send without RECEIPT promised nothing.
     pub fn is_clean(&self) -> bool {
         let stored = match &self.rows {
             None => true,
             Some(Ok(rows)) => rows.missing + rows.doubled == 0,
             Some(Err(_)) => false,
         };
-        let acknowledged = !self.receipts || self.account.sent == self.account.acknowledged;
+        let asked = self.receipts && !self.resume;
+        let acknowledged = !asked || self.account.unacknowledged() == 0;
         self.account.is_clean() && acknowledged && stored && self.stats.lock().failures.total() == 0
     }
 
@@ -56,11 +63,19 @@ impl RunReport {
             account.conflicting,
             account.foreign,
         )];
+        if self.resume {
+            lines.push(format!(
+                "come back: {} times with recovered:true, {} with recovered:false, {} missed by \
+                 those; {} shown again at a later position, of {} names with a second one",
+                account.recovered,
+                account.unrecovered,
+                account.missed,
+                account.shown_again,
+                account.moved,
+            ));
+        }
         lines.extend(self.rows.as_ref().map(|rows| match rows {
-            Ok(rows) => format!(
-                "rows: {} stored, {} missing, {} doubled",
-                rows.stored, rows.missing, rows.doubled
-            ),
+            Ok(rows) => rows_line(rows),
             Err(refusal) => format!("rows: {refusal}"),
         }));
         let stats = self.stats.lock();
@@ -70,6 +85,34 @@ impl RunReport {
         lines.extend(
             stats.failures.iter().map(|(kind, count)| format!("refused: {count} × {kind}")),
         );
+        let interruptions = stats.interruptions.iter();
+        lines.extend(interruptions.map(|(kind, count)| format!("interrupted: {count} × {kind}")));
         lines
     }
+}
+
+fn rows_line(rows: &RowsCheck) -> String {
+    let flush = match rows.flush {
+        Some(flush) if rows.missing == 0 => {
+            format!("; all there {} ms after the last RECEIPT", flush.as_millis())
+        }
+        Some(flush) => format!("; given up {} s after the last RECEIPT", flush.as_secs()),
+        None => String::new(),
+    };
+    format!(
+        "rows: {} stored, {} missing, {} doubled{flush}",
+        rows.stored, rows.missing, rows.doubled
+    )
+}
+
+/// Tells the run: the table, or a line of JSON and the table on stderr.
+pub fn tell(report: &RunReport, as_json: bool) -> Result<(), String> {
+    let table = table::print(report);
+    if as_json {
+        eprint!("{table}");
+        println!("{}", json::line(report)?);
+    } else {
+        print!("{table}");
+    }
+    Ok(())
 }

@@ -1,10 +1,24 @@
-//! Compares what was sent with the rows of the server's SQLite file, opened for reading only.
+//! Compares what was sent with the rows of the server's database.
+
+mod database;
+mod postgres;
+mod sqlite;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::time::Duration;
 
-use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use tokio::time::{Instant, sleep};
+
+pub use self::database::Database;
+
+/// How often a database is looked into that is written behind.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Names of rows and how often each stands.
+pub type Copies = HashMap<String, u64>;
+
+/// A named send, and whether it must have a row.
+pub type Name = (String, bool);
 
 /// What the database says about the named sends of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,56 +29,89 @@ pub struct RowsCheck {
     pub missing: u64,
     /// Rows beyond the first of a name.
     pub doubled: u64,
+    /// Where rows are written behind: from the last RECEIPT until all were seen to be there, or
+    /// until that was given up.
+    pub flush: Option<Duration>,
 }
 
-#[derive(QueryableByName)]
-struct Named {
-    #[diesel(sql_type = Text)]
-    origin_id: String,
-    #[diesel(sql_type = BigInt)]
-    copies: i64,
-}
-
-/// Looks for `names` (and whether each must be there) among the rows of rooms that begin with
-/// `prefix`, which ends in `-`.
-pub fn check<'a>(
-    database: &Path,
+/// Looks for `names` among the rows of rooms that begin with `prefix`, which ends in `-`. In
+/// Postgres the rows may come later: they are waited for, `patience` at most.
+pub async fn check(
+    database: &Database,
     prefix: &str,
-    names: impl Iterator<Item = (String, bool)> + 'a,
+    names: &[Name],
+    last_receipt: Option<Instant>,
+    patience: Duration,
 ) -> Result<RowsCheck, String> {
-    let stored = named_rows(database, prefix)
-        .map_err(|error| format!("cannot read {}: {error}", database.display()))?;
-    let mut result = RowsCheck::default();
-    for (name, must_be_there) in names {
-        match stored.get(&name) {
-            Some(copies) => {
-                result.stored += 1;
-                result.doubled += copies.saturating_sub(1);
+    match database {
+        Database::Sqlite(file) => {
+            let (file, prefix) = (file.clone(), prefix.to_owned());
+            let shown = file.display().to_string();
+            let read = move || sqlite::named(&file, &prefix).map_err(|error| error.to_string());
+            let rows = tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string());
+            let rows = rows.flatten().map_err(|error| format!("cannot read {shown}: {error}"))?;
+            Ok(compare(&rows, names))
+        }
+        Database::Postgres(url) => {
+            let began = Instant::now();
+            let due = names.iter().filter(|(_, must)| *must).count() as u64;
+            let mut reader = None;
+            loop {
+                let last_look = began.elapsed() >= patience;
+                let seen = Instant::now();
+                match look(&mut reader, url, prefix, names, due).await {
+                    Ok(found) if last_look || found.missing == 0 => {
+                        let flush = Some(seen - last_receipt.unwrap_or(began));
+                        return Ok(RowsCheck { flush, ..found });
+                    }
+                    Err(refusal) if last_look => return Err(refusal),
+                    // It may be away for a while, too.
+                    Ok(_) | Err(_) => sleep(LOOK).await,
+                }
             }
-            None => result.missing += u64::from(must_be_there),
         }
     }
-    Ok(result)
 }
 
-fn named_rows(
-    database: &Path,
+/// One look at Postgres; only when enough rows are there are their names read.
+async fn look(
+    reader: &mut Option<postgres::Reader>,
+    url: &str,
     prefix: &str,
-) -> Result<HashMap<String, u64>, Box<dyn std::error::Error>> {
-    let path = database.to_str().ok_or("the path is not UTF-8")?;
-    let encoded = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let mut connection = SqliteConnection::establish(&format!("file:{encoded}?mode=ro"))?;
-    diesel::sql_query("PRAGMA busy_timeout = 5000").execute(&mut connection)?;
-    // `.` comes right after `-`, so this is the range of all names with the prefix.
-    let end = format!("{}.", prefix.trim_end_matches('-'));
-    let rows = diesel::sql_query(
-        "SELECT origin_id, COUNT(*) AS copies FROM messages \
-         WHERE room >= ? AND room < ? AND origin_id IS NOT NULL GROUP BY room, origin_id",
-    )
-    .bind::<Text, _>(prefix)
-    .bind::<Text, _>(&end)
-    .load::<Named>(&mut connection)?;
-    Ok(rows.into_iter().map(|row| (row.origin_id, row.copies.unsigned_abs())).collect())
+    names: &[Name],
+    due: u64,
+) -> Result<RowsCheck, String> {
+    let open = match reader.take() {
+        Some(open) => open,
+        None => postgres::Reader::open(url).await?,
+    };
+    let count = open.count(prefix).await?;
+    let found = if count < due {
+        RowsCheck { stored: count, missing: due - count, ..RowsCheck::default() }
+    } else {
+        compare(&open.named(prefix).await?, names)
+    };
+    *reader = Some(open);
+    Ok(found)
+}
+
+fn compare(rows: &Copies, names: &[Name]) -> RowsCheck {
+    let mut found = RowsCheck::default();
+    for (name, must_be_there) in names {
+        match rows.get(name) {
+            Some(copies) => {
+                found.stored += 1;
+                found.doubled += copies.saturating_sub(1);
+            }
+            None => found.missing += u64::from(*must_be_there),
+        }
+    }
+    found
+}
+
+/// The end of the range of all rooms that begin with `prefix`: `.` comes right after `-`.
+fn end_of(prefix: &str) -> String {
+    format!("{}.", prefix.trim_end_matches('-'))
 }
 
 #[cfg(test)]
@@ -73,27 +120,17 @@ mod tests {
 
     #[test]
     fn rows_are_stored_missing_or_doubled() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("moim.db");
-        let mut connection = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
-        diesel::connection::SimpleConnection::batch_execute(
-            &mut connection,
-            "PRAGMA journal_mode = WAL;
-             CREATE TABLE messages (room TEXT, origin_id TEXT);
-             INSERT INTO messages VALUES
-                ('load-1-0', 'a'), ('load-1-0', 'b'), ('load-1-7', 'b2'), ('load-1-7', 'b2'),
-                ('load-1-0', NULL), ('load-10-0', 'c'), ('other', 'c');",
-        )
-        .unwrap();
-        let names = [("a", true), ("b2", true), ("c", true), ("d", false)];
-        let names = names.into_iter().map(|(name, must)| (name.to_owned(), must));
-        let result = check(&file, "load-1-", names).unwrap();
-        assert_eq!(result, RowsCheck { stored: 2, missing: 1, doubled: 1 });
+        let rows = [("a", 1), ("b", 2)].map(|(name, copies)| (name.to_owned(), copies)).into();
+        let names = [("a", true), ("b", true), ("c", true), ("d", false)];
+        let names = names.map(|(name, must)| (name.to_owned(), must));
+        let expected = RowsCheck { stored: 2, missing: 1, doubled: 1, flush: None };
+        assert_eq!(compare(&rows, &names), expected);
     }
 
-    #[test]
-    fn a_missing_file_is_told_by_name() {
-        let refusal = check(Path::new("/nowhere/moim.db"), "x-", std::iter::empty()).unwrap_err();
+    #[tokio::test]
+    async fn a_missing_file_is_told_by_name() {
+        let database = "/nowhere/moim.db".parse().unwrap();
+        let refusal = check(&database, "x-", &[], None, Duration::ZERO).await.unwrap_err();
         assert!(refusal.contains("/nowhere/moim.db"));
     }
 }

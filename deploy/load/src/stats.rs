@@ -32,11 +32,13 @@ pub enum Step {
     Close,
     /// From SEND to the message at one receiver; not an operation, so not in the total.
     Delivery,
+    /// Those deliveries whose receiver is on another node than the sender.
+    Across,
 }
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Open,
         Self::Connect,
         Self::Subscribe,
@@ -45,6 +47,7 @@ impl Step {
         Self::Unsubscribe,
         Self::Close,
         Self::Delivery,
+        Self::Across,
     ];
 
     /// The name in tables.
@@ -58,7 +61,13 @@ impl Step {
             Self::Unsubscribe => "UNSUBSCRIBE",
             Self::Close => "CLOSE",
             Self::Delivery => "DELIVERY",
+            Self::Across => "ACROSS",
         }
+    }
+
+    /// True for what a user does; false for what becomes of a message.
+    pub const fn is_operation(self) -> bool {
+        !matches!(self, Self::Delivery | Self::Across)
     }
 }
 
@@ -122,6 +131,9 @@ pub struct Stats {
     pub seconds: Vec<Second>,
     /// Failures by kind.
     pub failures: Tally,
+    /// With sessions that come back: what made them do so, and refusals for a while.
+    pub interruptions: Tally,
+    forgiving: bool,
 }
 
 impl Stats {
@@ -132,16 +144,36 @@ impl Stats {
             samples: Step::ALL.iter().map(|_step| Samples::new()).collect(),
             seconds: Vec::new(),
             failures: Tally::default(),
+            interruptions: Tally::default(),
+            forgiving: false,
         }
+    }
+
+    /// Counts a failure; in a test whose sessions come back, the loss of one is no failure, and
+    /// neither is a refusal for a while.
+    pub fn fail(&mut self, step: &str, failure: &Failure) {
+        let tally =
+            if self.forgives(failure) { &mut self.interruptions } else { &mut self.failures };
+        tally.add(step, failure);
+    }
+
+    fn forgives(&self, failure: &Failure) -> bool {
+        self.forgiving && failure.passes()
     }
 
     /// Adds a sample of `step` that began at `from` and ends at `to`.
     pub fn add(&mut self, step: Step, from: Instant, to: Instant, failure: Option<&Failure>) {
+        if let Some(failure) = failure {
+            self.fail(step.name(), failure);
+            if self.forgives(failure) {
+                return;
+            }
+        }
         let micros = micros(to - from);
         let second = self.second(to);
         if step == Step::Delivery {
             second.delivery.saturating_record(micros);
-        } else {
+        } else if step.is_operation() {
             second.operations += 1;
             second.errors += u64::from(failure.is_some());
         }
@@ -150,9 +182,6 @@ impl Stats {
             samples.errors += u64::from(failure.is_some());
             let first = samples.span.map_or(from, |(first, _)| first.min(from));
             samples.span = Some((first, to));
-        }
-        if let Some(failure) = failure {
-            self.failures.add(step.name(), failure);
         }
     }
 
@@ -173,7 +202,7 @@ impl Stats {
     /// All operations together.
     pub fn total(&self) -> Samples {
         let mut total = Samples::new();
-        for step in Step::ALL.into_iter().filter(|step| *step != Step::Delivery) {
+        for step in Step::ALL.into_iter().filter(|step| step.is_operation()) {
             total.merge(self.of(step));
         }
         total
@@ -188,6 +217,11 @@ impl Recorder {
     /// Empty, starting now.
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Stats::new())))
+    }
+
+    /// For a test whose sessions come back.
+    pub fn forgiving() -> Self {
+        Self(Arc::new(Mutex::new(Stats { forgiving: true, ..Stats::new() })))
     }
 
     /// Looks or writes; hold it shortly.
@@ -235,6 +269,18 @@ mod tests {
         assert_eq!(stats.total().micros.len(), 2);
         assert_eq!(stats.failures.iter().next(), Some(("SEND: timeout: no RECEIPT", 1)));
         assert_eq!(stats.seconds[0].delivery.len(), 1);
+    }
+
+    #[test]
+    fn a_lost_connection_is_an_interruption_where_sessions_come_back() {
+        let recorder = Recorder::forgiving();
+        let mut stats = recorder.lock();
+        let at = stats.started;
+        stats.add(Step::Open, at, at, Some(&Failure::Socket("connection refused".to_owned())));
+        stats.add(Step::Send, at, at, Some(&Failure::Refused("busy".to_owned())));
+        stats.add(Step::Send, at, at, Some(&Failure::Refused("name_reused".to_owned())));
+        assert_eq!((stats.interruptions.total(), stats.failures.total()), (2, 1));
+        assert_eq!(stats.of(Step::Open).micros.len(), 0);
     }
 
     #[test]

@@ -2,13 +2,14 @@
 //! two frames in one message, or a part of one, is a fault of the server and reported as such.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
 
 use crate::failure::Failure;
 
 /// A place in a room's order, `epoch-seq`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position {
     /// One life of the room's log.
     pub epoch: u64,
@@ -21,6 +22,12 @@ impl Position {
     pub fn parse(text: &str) -> Option<Self> {
         let (epoch, seq) = text.split_once('-')?;
         Some(Self { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.seq)
     }
 }
 

@@ -46,6 +46,17 @@ pub fn resident(pid: i32) -> Result<u64, String> {
     }
 }
 
+/// Resident memory of all these processes; none when none is named.
+pub fn resident_all(pids: &[i32]) -> Result<Option<u64>, String> {
+    let each = pids.iter().map(|pid| resident(*pid)).collect::<Result<Vec<_>, _>>()?;
+    Ok((!each.is_empty()).then(|| each.iter().sum()))
+}
+
+/// CPU time that all these processes have used.
+pub fn cpu_of_all(pids: &[i32]) -> Result<Duration, String> {
+    pids.iter().map(|pid| cpu_of(*pid)).sum()
+}
+
 /// Makes room for `connections` open files, or says what to do.
 pub fn allow_files(connections: usize) -> Result<(), String> {
     let wanted = connections as u64 + SPARE_FILES;

@@ -51,7 +51,13 @@ impl Mint {
     }
 }
 
-/// Where the secret comes from, first given wins.
+/// The secret as servers take it from their environment.
+fn environment() -> Option<String> {
+    std::env::var("MOIM_JWT_SECRET").ok().filter(|secret| !secret.is_empty())
+}
+
+/// Where the secret comes from, first given wins; what is said on the command line counts before
+/// the environment.
 pub fn mint(
     secret: Option<&str>,
     file: Option<&PathBuf>,
@@ -60,10 +66,15 @@ pub fn mint(
     match (secret, file, data_dir) {
         (Some(secret), _, _) => Mint::new(secret),
         (None, Some(file), _) => Mint::from_file(file),
-        (None, None, Some(dir)) => Mint::from_file(&dir.join("jwt-secret")),
-        (None, None, None) => {
-            Err("no secret to sign tokens with: give --data-dir, --secret-file or --secret".into())
-        }
+        (None, None, dir) => match (dir.map(|dir| dir.join("jwt-secret")), environment()) {
+            (Some(file), given) if given.is_none() || file.exists() => Mint::from_file(&file),
+            (_, Some(secret)) => Mint::new(&secret),
+            _ => {
+                Err("no secret to sign tokens with: give --data-dir, --secret-file, --secret, or \
+                      MOIM_JWT_SECRET in the environment"
+                    .into())
+            }
+        },
     }
 }
 

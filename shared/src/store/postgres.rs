@@ -70,7 +70,7 @@ impl Default for Options {
         Self {
             connections: 8,
             connect_timeout: Duration::from_secs(4),
-            statement_timeout: Duration::from_secs(15),
+            statement_timeout: Duration::from_secs(10),
         }
     }
 }

@@ -25,11 +25,12 @@ pub struct Bare {
 }
 
 impl Bare {
-    /// Connects `count` pairs; the sender runs where process `pid` may.
-    pub async fn new(count: usize, pid: i32) -> Result<Self, String> {
+    /// Connects `count` pairs; the sender runs where the first of these processes may.
+    pub async fn new(count: usize, pids: &[i32]) -> Result<Self, String> {
         let totals = Arc::new(Totals::default());
         let senders = pairs(count, &totals).map_err(|error| format!("bare sockets: {error}"))?;
         let (orders, queue) = mpsc::channel(1);
+        let pid = pids.first().copied().ok_or("give --pid at least one process id")?;
         std::thread::Builder::new()
             .name("bare-send".to_owned())
             .spawn(move || serve(senders, queue, pid))
@@ -110,7 +111,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn a_bare_send_costs_something() {
-        let bare = Bare::new(4, std::process::id() as i32).await.unwrap();
+        let bare = Bare::new(4, &[std::process::id() as i32]).await.unwrap();
         assert!(bare.round(50, 200).await.unwrap() > Duration::ZERO);
         assert_eq!(bare.totals.messages(), 200);
     }

@@ -1,6 +1,5 @@
 //! `moim-load origin`: builds the rooms and users of each run, lets them go, and judges.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +11,11 @@ use super::room::{self, Room};
 use super::user::{Plan, User};
 use crate::Verdict;
 use crate::args::{self, Receipts};
+use crate::ledger::Rule;
+use crate::nodes::Nodes;
 use crate::progress::Progress;
-use crate::report::{self, RunReport, table};
+use crate::report::{self, RunReport};
+use crate::rows::Database;
 use crate::stats::{Recorder, Step};
 use crate::system;
 use crate::token::Mint;
@@ -23,7 +25,8 @@ pub async fn run(args: args::Origin) -> Result<Verdict, String> {
     let mint = args.server.mint()?;
     let most = args.users.iter().copied().max().unwrap_or_default();
     system::allow_files(most as usize)?;
-    let database = database(args.database.as_ref(), args.server.data_dir.as_ref());
+    let nodes = args.server.nodes()?;
+    let database = args.report.database(&args.server);
     let variants: &[bool] = match args.receipts {
         Receipts::On => &[true],
         Receipts::Off => &[false],
@@ -33,35 +36,30 @@ pub async fn run(args: args::Origin) -> Result<Verdict, String> {
     for users in &args.users {
         for receipts in variants {
             let report =
-                one_run(&args, &mint, *users as usize, *receipts, database.as_ref()).await?;
-            print!("{}", table::print(&report));
+                one_run(&args, &nodes, &mint, *users as usize, *receipts, &database).await?;
+            report::tell(&report, args.report.json)?;
             reports.push(report);
         }
     }
-    if let Some(file) = &args.html {
+    if let Some(file) = &args.report.html {
         report::html::write(file, &reports)?;
     }
     // The plan as written loses by its own making; only the plan with receipts is judged.
     Ok(Verdict::of(reports.iter().filter(|report| report.receipts).all(RunReport::is_clean)))
 }
 
-/// The SQLite file to count rows in: the one given, or the server's own if it is there.
-pub fn database(given: Option<&PathBuf>, data_dir: Option<&PathBuf>) -> Option<PathBuf> {
-    let own = || data_dir.map(|dir| dir.join("moim.db")).filter(|file| file.exists());
-    given.cloned().or_else(own)
-}
-
 async fn one_run(
     args: &args::Origin,
+    nodes: &Nodes,
     mint: &Mint,
     users: usize,
     receipts: bool,
-    database: Option<&PathBuf>,
+    database: &Option<Database>,
 ) -> Result<RunReport, String> {
     let run = crate::run_name();
     let stats = Recorder::new();
     let plan = Arc::new(Plan {
-        target: args.server.url.clone(),
+        nodes: nodes.clone(),
         receipts,
         keep: args.keep,
         iterations: args.iterations as usize,
@@ -82,13 +80,19 @@ async fn one_run(
     while let Some(ended) = tasks.join_next().await {
         ended.map_err(|error| format!("a user's task failed: {error}"))?;
     }
-    let everyone = || rooms.iter().map(Arc::as_ref);
-    let rows = database.map(|file| room::check_rows(file, &run, everyone(), receipts));
-    let account = room::account(everyone(), receipts);
+    let rows = match database {
+        Some(at) => {
+            Some(room::check_rows(at, args.report.flush_wait, &run, &rooms, receipts).await)
+        }
+        None => None,
+    };
+    let account = room::account(&rooms, receipts);
     Ok(RunReport {
         title: title(users, receipts, args),
         notes: notes(receipts, args, rooms.len(), account.sent, &stats),
         receipts,
+        resume: false,
+        reached: None,
         account,
         rows,
         stats,
@@ -107,7 +111,8 @@ fn people(
     let (mut rooms, mut people) = (Vec::new(), Vec::with_capacity(users));
     for (number, first) in (0..users).step_by(size).enumerate() {
         let members = size.min(users - first);
-        let room = Arc::new(Room::new(run, number, members, 1));
+        let room =
+            Arc::new(Room::new(run, number, members, 1, Rule::Strict).on(plan.nodes.count()));
         let gate = Arc::new(Gate::new(members, plan.iterations));
         for member in 0..members {
             let index = first + member;
@@ -142,8 +147,13 @@ fn notes(
     stats: &Recorder,
 ) -> Vec<String> {
     let mut notes = vec![format!(
-        "{rooms} rooms of {}, one of whom sends; {} iterations; ramp-up {} s; body {} bytes",
-        args.room, args.iterations, args.ramp_up, args.body
+        "{rooms} rooms of {}, one of whom sends; {} iterations; ramp-up {} s; body {} bytes; {} \
+         node(s)",
+        args.room,
+        args.iterations,
+        args.ramp_up,
+        args.body,
+        args.server.url.len()
     )];
     if receipts {
         let span = stats.lock().of(Step::Send).span;
@@ -162,7 +172,8 @@ fn notes(
         );
     }
     notes.push(
-        "READ is the wait of one member; DELIVERY is from SEND to the message at one receiver"
+        "READ is the wait of one member; DELIVERY is from SEND to the message at one receiver, \
+         ACROSS the same for receivers on another node"
             .to_owned(),
     );
     notes

@@ -8,14 +8,15 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::origin::database;
 use super::rate_member::{Member, Phase, Plan, Turn};
 use super::room::{self, Room};
 use crate::Verdict;
 use crate::args;
 use crate::client::Session;
+use crate::ledger::Rule;
+use crate::nodes::Nodes;
 use crate::progress::Progress;
-use crate::report::{self, RunReport, table};
+use crate::report::{self, RunReport};
 use crate::stats::{Recorder, Step};
 use crate::stomp::Frame;
 use crate::system;
@@ -26,11 +27,13 @@ const MAX_SENDS: u64 = 5_000_000;
 const OPENING: usize = 64;
 /// How long late RECEIPTs and messages are waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// The same where sessions have to come back first.
+const PATIENCE_RESUMING: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Runs the test.
 pub async fn run(args: args::Rate) -> Result<Verdict, String> {
-    let mint = args.server.mint()?;
+    let (mint, nodes) = (args.server.mint()?, args.server.nodes()?);
     let (rooms, members) = (args.rooms as usize, args.members as usize);
     let connections = rooms * members;
     system::allow_files(connections + args.stopped as usize)?;
@@ -40,18 +43,19 @@ pub async fn run(args: args::Rate) -> Result<Verdict, String> {
         ));
     }
     let run = crate::run_name();
-    let stats = Recorder::new();
+    let stats = if args.resume { Recorder::forgiving() } else { Recorder::new() };
     let (phase, watching) = watch::channel(Phase::Gathering);
     let gathered = Arc::new(Semaphore::new(0));
     let plan = Arc::new(Plan {
-        target: args.server.url.clone(),
+        nodes: nodes.clone(),
+        resume: args.resume,
         body: vec![b'm'; args.body as usize],
         room_sends: MAX_SENDS as usize / rooms,
         stats: stats.clone(),
         opening: Semaphore::new(OPENING),
     });
     let _progress = Progress::show(line(stats.clone()));
-    let all: Vec<_> = (0..rooms).map(|n| Arc::new(Room::new(&run, n, members, members))).collect();
+    let all: Vec<_> = (0..rooms).map(|n| Arc::new(room(&args, &nodes, &run, n))).collect();
     let mut tasks = JoinSet::new();
     for index in 0..connections {
         // Neighbours in time are in different rooms.
@@ -70,35 +74,49 @@ pub async fn run(args: args::Rate) -> Result<Verdict, String> {
         tasks.spawn(member.run());
     }
     let _all_here = gathered.acquire_many(connections as u32).await;
-    let stopped = stop_reading(&args, &run, &mint, all.first().map(Arc::as_ref)).await?;
+    let stopped = stop_reading(&args, &nodes, &run, &mint, all.first().map(Arc::as_ref)).await?;
     let reached = send(&args, &phase, &stats).await;
     drop(stopped);
-    settle(&all).await;
+    settle(&all, if args.resume { PATIENCE_RESUMING } else { PATIENCE }).await;
     phase.send_replace(Phase::Over);
     while let Some(ended) = tasks.join_next().await {
         ended.map_err(|error| format!("a connection's task failed: {error}"))?;
     }
-    let everyone = || all.iter().map(Arc::as_ref);
-    let rows = database(args.database.as_ref(), args.server.data_dir.as_ref())
-        .map(|file| room::check_rows(&file, &run, everyone(), true));
+    let rows = match args.report.database(&args.server) {
+        Some(at) => Some(room::check_rows(&at, args.report.flush_wait, &run, &all, true).await),
+        None => None,
+    };
     let report = RunReport {
         title: title(&args),
         notes: notes(&args, reached),
         receipts: true,
-        account: room::account(everyone(), true),
+        resume: args.resume,
+        reached: Some(reached),
+        account: room::account(&all, true),
         rows,
         stats,
     };
-    print!("{}", table::print(&report));
-    if let Some(file) = &args.html {
+    report::tell(&report, args.report.json)?;
+    if let Some(file) = &args.report.html {
         report::html::write(file, std::slice::from_ref(&report))?;
     }
     Ok(Verdict::of(report.is_clean()))
 }
 
+fn room(args: &args::Rate, nodes: &Nodes, run: &str, number: usize) -> Room {
+    let members = args.members as usize;
+    if args.resume {
+        // Where its members are changes, so none of them is known to be elsewhere.
+        Room::new(run, number, members, members, Rule::Resuming)
+    } else {
+        Room::new(run, number, members, members, Rule::Strict).on(nodes.count())
+    }
+}
+
 /// Sessions that are subscribed and will not read: what comes for them stays at the server.
 async fn stop_reading(
     args: &args::Rate,
+    nodes: &Nodes,
     run: &str,
     mint: &Mint,
     room: Option<&Room>,
@@ -109,7 +127,7 @@ async fn stop_reading(
         let token = mint.token(&format!("{run}-stopped{index}"), &room.name)?;
         let failed = |failure| format!("a reader that is to stop cannot subscribe: {failure}");
         let index = (args.rooms * args.members + index) as usize;
-        let mut session = Session::open(&args.server.url, index).await.map_err(failed)?;
+        let mut session = Session::open(nodes.at(index), index).await.map_err(failed)?;
         session.connect(&token, "0,0").await.map_err(failed)?;
         let topic = room.topic();
         let headers = [("id", "0"), ("destination", topic.as_str()), ("receipt", "0")];
@@ -151,8 +169,8 @@ async fn send(args: &args::Rate, phase: &watch::Sender<Phase>, stats: &Recorder)
     (receipts() - before) / began.elapsed().as_secs_f64()
 }
 
-async fn settle(rooms: &[Arc<Room>]) {
-    let deadline = Instant::now() + PATIENCE;
+async fn settle(rooms: &[Arc<Room>], patience: Duration) {
+    let deadline = Instant::now() + patience;
     while Instant::now() < deadline && !rooms.iter().all(|room| room.ledger().is_complete()) {
         sleep(LOOK).await;
     }
@@ -175,8 +193,11 @@ fn notes(args: &args::Rate, reached: f64) -> Vec<String> {
     let from = if args.max { "when they went out" } else { "when they were due" };
     vec![
         format!(
-            "{} s; body {} bytes; SEND and DELIVERY are timed from {from}",
-            args.seconds, args.body
+            "{} s; body {} bytes; {} node(s); SEND, DELIVERY and ACROSS (to another node) are timed \
+             from {from}",
+            args.seconds,
+            args.body,
+            args.server.url.len(),
         ),
         format!("durable SENDs/s: {reached:.0} (RECEIPTs per second, without the warm-up)"),
     ]

@@ -1,22 +1,29 @@
-//! One connection of the rate test: subscribes to its room, sends when its turn comes, and takes
-//! whatever arrives. On a fixed rate a SEND is timed from when it was due, not from when it could
-//! go out, so that a server that stalls is not flattered.
+//! One connection of the rate test: subscribes to its room and works there (`rate_work`). In a test
+//! whose sessions resume it comes back when it is closed, at the next node, as a client behind a
+//! balancer would.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
+use super::answers::ERRORS;
+use super::pending::Pending;
+use super::rate_work::Work;
 use super::room::Room;
+use super::waits::Waits;
 use crate::client::{ANSWER, Session};
 use crate::failure::Failure;
+use crate::nodes::Nodes;
 use crate::stats::{Recorder, Step};
-use crate::stomp::Frame;
-use crate::target::Target;
 
+/// The id of the subscription to the room.
 const ROOM: &str = "0";
-const ERRORS: &str = "errors";
+/// A session that worked this long was well.
+const WELL: Duration = Duration::from_secs(5);
+/// Sessions that resume have to find out that a node is dead although its sockets are not.
+const HEART_BEAT: &str = "4000,4000";
 
 /// When a connection sends.
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +53,10 @@ pub enum Phase {
 /// What all connections share.
 #[derive(Debug)]
 pub struct Plan {
-    /// The server.
-    pub target: Target,
+    /// Where the connections go.
+    pub nodes: Nodes,
+    /// Whether they come back when they are closed.
+    pub resume: bool,
     /// What is sent.
     pub body: Vec<u8>,
     /// Sends that a room may see.
@@ -79,165 +88,91 @@ pub struct Member {
 }
 
 impl Member {
-    /// The connection's whole life.
-    pub async fn run(mut self) {
-        let entered = self.enter().await;
-        self.gathered.add_permits(1);
-        let Ok(mut session) = entered else { return };
-        if let Err(failure) = self.work(&mut session).await {
-            self.plan.stats.lock().failures.add("SESSION", &failure);
-            return;
-        }
-        let (room, stats) = (&self.room, &self.plan.stats);
-        let closed = session.close(|frame| _ = note(room, self.member, frame, stats)).await;
-        if let Err(failure) = closed {
-            stats.lock().failures.add(Step::Close.name(), &failure);
+    /// The connection's whole life, or that of all its connections.
+    pub async fn run(self) {
+        let mut phase = self.phase.clone();
+        let over = async move { _ = phase.wait_for(|phase| *phase == Phase::Over).await };
+        tokio::pin!(over);
+        let mut work = Work { sent: 0, pending: Pending::default(), waits: Waits::new(self.index) };
+        for attempt in 0.. {
+            let entered = tokio::select! {
+                entered = self.enter(attempt) => entered,
+                () = &mut over => return,
+            };
+            if attempt == 0 {
+                self.gathered.add_permits(1);
+            }
+            let began = Instant::now();
+            // A failure to enter is in the statistics already.
+            let failure = match entered {
+                Ok(session) => match self.stay(session, &mut work).await {
+                    Ok(()) => return,
+                    Err(failure) => failure,
+                },
+                Err(failure) => failure,
+            };
+            if !self.plan.resume {
+                return;
+            }
+            if began.elapsed() > WELL {
+                work.waits.reset();
+            }
+            work.pending.cut(Instant::now());
+            tokio::select! {
+                () = sleep(work.waits.after(&failure)) => {}
+                () = &mut over => return,
+            }
         }
     }
 
-    async fn enter(&self) -> Result<Session, Failure> {
+    async fn stay(&self, mut session: Session, work: &mut Work) -> Result<(), Failure> {
         let stats = &self.plan.stats;
-        let _turn = self.plan.opening.acquire().await;
+        if let Err(failure) = self.work(&mut session, work).await {
+            stats.lock().fail("SESSION", &failure);
+            return Err(failure);
+        }
+        if let Err(failure) = session.close(|frame| self.note(frame)).await {
+            stats.lock().fail(Step::Close.name(), &failure);
+        }
+        Ok(())
+    }
+
+    async fn enter(&self, attempt: usize) -> Result<Session, Failure> {
+        let plan = &self.plan;
+        let _turn = plan.opening.acquire().await;
         let from = Instant::now();
-        let opened = Session::open(&self.plan.target, self.index).await;
-        let mut session = stats.outcome(Step::Open, from, opened)?;
+        let target = plan.nodes.at(self.room.place(self.member) + attempt);
+        let opened = Session::open(target, self.index).await;
+        let mut session = plan.stats.outcome(Step::Open, from, opened)?;
         let from = Instant::now();
-        stats.outcome(Step::Connect, from, session.connect(&self.token, "0,0").await)?;
+        let heart_beat = if plan.resume { HEART_BEAT } else { "0,0" };
+        let connected = session.connect(&self.token, heart_beat).await;
+        plan.stats.outcome(Step::Connect, from, connected)?;
         let from = Instant::now();
-        stats.outcome(Step::Subscribe, from, self.subscribe(&mut session).await)?;
+        let subscribed = self.subscribe(&mut session, attempt > 0).await;
+        plan.stats.outcome(Step::Subscribe, from, subscribed)?;
         Ok(session)
     }
 
-    async fn subscribe(&self, session: &mut Session) -> Result<(), Failure> {
+    async fn subscribe(&self, session: &mut Session, again: bool) -> Result<(), Failure> {
+        let headers = [("id", ERRORS), ("destination", "/user/queue/errors"), ("receipt", ERRORS)];
+        session.send("SUBSCRIBE", &headers, b"")?;
         let topic = self.room.topic();
-        for (id, destination) in [(ERRORS, "/user/queue/errors"), (ROOM, topic.as_str())] {
-            let headers = [("id", id), ("destination", destination), ("receipt", id)];
-            session.send("SUBSCRIBE", &headers, b"")?;
+        let mut headers = vec![("id", ROOM), ("destination", topic.as_str()), ("receipt", ROOM)];
+        let since = self.room.ledger().last_of(self.member).to_string();
+        if again {
+            headers.push(("since", since.as_str()));
         }
-        session
+        session.send("SUBSCRIBE", &headers, b"")?;
+        let recovered = session
             .until(ANSWER, "RECEIPT", |frame| {
-                (frame.header("receipt-id").as_deref() == Some(ROOM)).then_some(())
+                (frame.header("receipt-id").as_deref() == Some(ROOM))
+                    .then(|| frame.header("recovered").as_deref() != Some("false"))
             })
-            .await
-    }
-
-    async fn work(&mut self, session: &mut Session) -> Result<(), Failure> {
-        let mut sent = 0;
-        let mut waiting = 0_usize;
-        loop {
-            let phase = *self.phase.borrow_and_update();
-            let wake = match phase {
-                Phase::Over => return Ok(()),
-                Phase::Gathering => None,
-                Phase::Sending(from, until) => {
-                    self.send_due(session, from, until, &mut sent, &mut waiting)?
-                }
-            };
-            tokio::select! {
-                frame = session.next() => {
-                    let mut frame = Some(frame?);
-                    while let Some(here) = frame {
-                        waiting = waiting.saturating_sub(usize::from(self.take(&here)));
-                        frame = session.buffered()?;
-                    }
-                }
-                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
-                changed = self.phase.changed() => {
-                    if changed.is_err() {
-                        return Ok(());
-                    }
-                }
-            }
+            .await?;
+        if again {
+            self.room.ledger().resumed(self.member, recovered);
         }
-    }
-
-    /// Sends all that is due; gives back when the next will be.
-    fn send_due(
-        &self,
-        session: &mut Session,
-        from: Instant,
-        until: Instant,
-        sent: &mut usize,
-        waiting: &mut usize,
-    ) -> Result<Option<Instant>, Failure> {
-        let mut wake = None;
-        let app = self.room.app();
-        loop {
-            let now = Instant::now();
-            let due = match self.turn {
-                Turn::Clock { first, every } => from + first + every.mul_f64(*sent as f64),
-                Turn::Window(window) if *waiting < window => now,
-                Turn::Window(_) => break,
-            };
-            let number = *sent * self.room.members + self.member;
-            if due >= until || number >= self.plan.room_sends {
-                break;
-            }
-            if due > now {
-                wake = Some(due);
-                break;
-            }
-            self.room.ledger().sent(number, due, self.room.members);
-            let (name, receipt) = (self.room.origin_id(number), number.to_string());
-            let headers = [
-                ("destination", app.as_str()),
-                ("content-type", "text/plain"),
-                ("origin-id", name.as_str()),
-                ("receipt", receipt.as_str()),
-            ];
-            session.queue("SEND", &headers, &self.plan.body)?;
-            *sent += 1;
-            *waiting += 1;
-        }
-        session.flush()?;
-        Ok(wake)
-    }
-
-    /// Takes a frame; true when it answers a SEND.
-    fn take(&self, frame: &Frame) -> bool {
-        let stats = &self.plan.stats;
-        if frame.command() == b"RECEIPT" {
-            let number = frame.header("receipt-id").and_then(|id| id.parse::<usize>().ok());
-            let due = number.and_then(|number| self.room.ledger().acked(number, frame.position()));
-            if let Some(due) = due {
-                stats.lock().add(Step::Send, due, Instant::now(), None);
-            }
-            return due.is_some();
-        }
-        note(&self.room, self.member, frame, stats)
-    }
-}
-
-/// Takes a MESSAGE; true when it is a refusal of a SEND.
-fn note(room: &Room, member: usize, frame: &Frame, stats: &Recorder) -> bool {
-    if frame.command() != b"MESSAGE" {
-        return false;
-    }
-    if frame.header("subscription").as_deref() == Some(ERRORS) {
-        let refusal = Failure::Refused(code(frame.body()).to_owned());
-        let now = Instant::now();
-        stats.lock().add(Step::Send, now, now, Some(&refusal));
-        return true;
-    }
-    room.note(member, frame, stats);
-    false
-}
-
-/// The `code` of a refusal's JSON; codes are plain words.
-fn code(body: &[u8]) -> &str {
-    let text = std::str::from_utf8(body).unwrap_or_default();
-    let after = text.split_once("\"code\"").map_or("", |(_, after)| after);
-    after.split('"').nth(1).unwrap_or("no code")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_is_known_by_its_code() {
-        assert_eq!(code(br#"{"receipt":"7","code":"rate_limited","detail":"x"}"#), "rate_limited");
-        assert_eq!(code(br#"{"code" : "busy"}"#), "busy");
-        assert_eq!(code(b"nothing"), "no code");
+        Ok(())
     }
 }

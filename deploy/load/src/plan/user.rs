@@ -10,15 +10,15 @@ use super::gate::Gate;
 use super::room::Room;
 use crate::client::{ANSWER, Session};
 use crate::failure::Failure;
+use crate::nodes::Nodes;
 use crate::stats::{Recorder, Step};
 use crate::stomp::Frame;
-use crate::target::Target;
 
 /// What all users of a run share.
 #[derive(Debug)]
 pub struct Plan {
-    /// The server.
-    pub target: Target,
+    /// Where the users go.
+    pub nodes: Nodes,
     /// Ask for receipts and keep step; otherwise the plan as written.
     pub receipts: bool,
     /// Stay between iterations.
@@ -90,7 +90,8 @@ impl User {
         let stats = &plan.stats;
         self.unread.clear();
         let from = Instant::now();
-        let opened = Session::open(&plan.target, self.index).await;
+        let target = plan.nodes.at(self.room.place(self.member));
+        let opened = Session::open(target, self.index).await;
         let mut session = stats.outcome(Step::Open, from, opened)?;
         let from = Instant::now();
         let connected = session.connect(&self.token, "0,0").await;

@@ -145,6 +145,8 @@ mod tests {
             title: "a & b".to_owned(),
             notes: vec!["<b>".to_owned()],
             receipts: true,
+            resume: false,
+            reached: None,
             account: Account::default(),
             rows: None,
             stats,

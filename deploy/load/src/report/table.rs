@@ -13,11 +13,13 @@ pub const COLUMNS: [&str; 10] =
 pub fn rows(stats: &Stats) -> Vec<[String; 10]> {
     let mut rows: Vec<_> = Step::ALL
         .into_iter()
-        .filter(|step| *step != Step::Delivery && !stats.of(*step).micros.is_empty())
+        .filter(|step| step.is_operation() && !stats.of(*step).micros.is_empty())
         .map(|step| row(step.name(), stats.of(step)))
         .collect();
     rows.push(row("TOTAL", &stats.total()));
     rows.push(row(Step::Delivery.name(), stats.of(Step::Delivery)));
+    let across = stats.of(Step::Across);
+    rows.extend((!across.micros.is_empty()).then(|| row(Step::Across.name(), across)));
     rows
 }
 

@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 pub const SECRET: &str = "a secret that is long enough for a test";
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -40,6 +41,30 @@ pub enum Fault {
     RefuseSecond,
     /// The first SEND is refused on `/user/queue/errors`.
     RefuseSend,
+    /// Every tenth SEND is taken, and answered by a close instead of its RECEIPT.
+    Cut(Resume),
+}
+
+/// How a server answers those who come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resume {
+    /// With all that they missed.
+    Whole,
+    /// With `recovered:false` and nothing.
+    NotRecovered,
+    /// With `recovered:true` and nothing.
+    Lost,
+    /// With all that they missed and one before it.
+    OneMore,
+    /// With the last of what they missed again, at a later position.
+    ShownAgain,
+}
+
+#[derive(Clone)]
+struct Logged {
+    seq: u64,
+    origin: String,
+    body: String,
 }
 
 #[derive(Default)]
@@ -47,6 +72,7 @@ struct State {
     subscribers: HashMap<String, Vec<(u64, String, UnboundedSender<Message>)>>,
     heads: HashMap<String, u64>,
     held: HashMap<String, String>,
+    log: HashMap<String, Vec<Logged>>,
     messages: u64,
     subscribes: u64,
     database: Option<SqliteConnection>,
@@ -105,7 +131,12 @@ impl Server {
 /// Runs the tool until it ends.
 pub async fn load(arguments: &[&str]) -> Output {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_moim-load"));
-    let ended = command.args(arguments).kill_on_drop(true).output();
+    let ended = command
+        .args(arguments)
+        .env_remove("MOIM_JWT_SECRET")
+        .env_remove("MOIM_LOAD_DATABASE_URL")
+        .kill_on_drop(true)
+        .output();
     tokio::time::timeout(DEADLINE, ended).await.expect("the tool did not end").unwrap()
 }
 
@@ -173,6 +204,12 @@ impl Shared {
                 }
                 let subscriber = (id, headers["id"].clone(), out.clone());
                 let destination = headers["destination"].clone();
+                if let Some(since) = headers.get("since") {
+                    let room = destination.trim_start_matches("/topic/rooms/");
+                    self.replay(&mut state, room, since, &headers, out);
+                    state.subscribers.entry(destination).or_default().push(subscriber);
+                    return true;
+                }
                 state.subscribers.entry(destination).or_default().push(subscriber);
             }
             "UNSUBSCRIBE" => {
@@ -191,6 +228,12 @@ impl Shared {
                     return true;
                 }
                 position = self.publish(&mut state, &headers, body.trim_end_matches('\0'));
+                if matches!(self.fault, Fault::Cut(_)) && state.messages % 10 == 0 {
+                    let reason = "retry_after_ms=10".into();
+                    let _ =
+                        out.send(Message::Close(Some(CloseFrame { code: 1012.into(), reason })));
+                    return false;
+                }
             }
             "DISCONNECT" => {}
             other => panic!("{other} was not expected"),
@@ -205,25 +248,65 @@ impl Shared {
         true
     }
 
+    /// Answers a SUBSCRIBE with `since`.
+    fn replay(
+        &self,
+        state: &mut State,
+        room: &str,
+        since: &str,
+        headers: &HashMap<&str, String>,
+        out: &UnboundedSender<Message>,
+    ) {
+        let Fault::Cut(resume) = self.fault else { panic!("nobody was cut") };
+        let after = match since.split_once('-').unwrap() {
+            ("7", seq) => seq.parse::<u64>().unwrap() + 1,
+            _ => 0,
+        };
+        let recovered = resume != Resume::NotRecovered;
+        let receipt = &headers["receipt"];
+        let _ = out.send(Message::text(format!(
+            "RECEIPT\nreceipt-id:{receipt}\nposition:7-0\nrecovered:{recovered}\n\n\0"
+        )));
+        let from = match resume {
+            Resume::NotRecovered | Resume::Lost => u64::MAX,
+            Resume::OneMore => after.saturating_sub(1),
+            Resume::Whole | Resume::ShownAgain => after,
+        };
+        let log = state.log.get(room).cloned().unwrap_or_default();
+        let mut missed: Vec<_> = log.into_iter().filter(|logged| logged.seq >= from).collect();
+        if let (Resume::ShownAgain, Some(last)) = (resume, missed.last().cloned()) {
+            let head = state.heads.get_mut(room).unwrap();
+            missed.push(Logged { seq: *head, ..last });
+            *head += 1;
+        }
+        for logged in missed {
+            let (id, message) = (&headers["id"], message(room, &logged));
+            let _ = out.send(Message::text(format!("MESSAGE\nsubscription:{id}\n{message}")));
+        }
+    }
+
     /// Delivers a SEND and gives back the RECEIPT's position header.
     fn publish(&self, state: &mut State, headers: &HashMap<&str, String>, body: &str) -> String {
         let room = headers["destination"].strip_prefix("/app/rooms/").unwrap().to_owned();
         let first = state.messages == 1;
+        let origin = headers.get("origin-id").cloned().unwrap_or_default();
+        let known = state.log.get(&room).and_then(|log| {
+            log.iter().find(|logged| !origin.is_empty() && logged.origin == origin)
+        });
+        if let Some(known) = known {
+            return format!("position:7-{}\n", known.seq);
+        }
         let head = state.heads.entry(room.clone()).or_insert(0);
         let count = *head;
         *head += 1;
         let seq = if self.fault == Fault::PositionsFall { 1_000_000 - count } else { count };
-        let origin = headers.get("origin-id").cloned().unwrap_or_default();
+        let logged = Logged { seq, origin: origin.clone(), body: body.to_owned() };
+        state.log.entry(room.clone()).or_default().push(logged.clone());
         if !(origin.is_empty() || first && self.fault == Fault::ForgetRow) {
             let insert = format!("INSERT INTO messages VALUES ('{room}', 7, {seq}, '{origin}')");
             state.database.as_mut().unwrap().batch_execute(&insert).unwrap();
         }
-        let name = if origin.is_empty() { String::new() } else { format!("origin-id:{origin}\n") };
-        let message = format!(
-            "destination:/topic/rooms/{room}\nmessage-id:{room}/7-{seq}\nposition:7-{seq}\n{name}\
-             sender:ann\ncontent-length:{}\n\n{body}\0",
-            body.len()
-        );
+        let message = message(&room, &logged);
         let mut batch = vec![message.clone()];
         if self.fault == Fault::SwapPairs {
             match state.held.remove(&room) {
@@ -250,4 +333,15 @@ impl Shared {
         let said = if self.fault == Fault::ReceiptsLie { seq + 500 } else { seq };
         format!("position:7-{said}\n")
     }
+}
+
+/// A MESSAGE without its first lines.
+fn message(room: &str, logged: &Logged) -> String {
+    let Logged { seq, origin, body } = logged;
+    let name = if origin.is_empty() { String::new() } else { format!("origin-id:{origin}\n") };
+    format!(
+        "destination:/topic/rooms/{room}\nmessage-id:{room}/7-{seq}\nposition:7-{seq}\n{name}\
+         sender:ann\ncontent-length:{}\n\n{body}\0",
+        body.len()
+    )
 }

@@ -18,7 +18,11 @@ use crate::store::StoreError;
 
 /// For how long work is tried again when others come in between.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How often work is tried again when nobody knows what is wrong with it.
+/// How much longer than one statement an attempt may take.
+const GRACE: Duration = Duration::from_secs(3);
+/// How often work is tried again when its connection was lost, and when nobody knows what is wrong
+/// with it.
+const LOST: u32 = 2;
 const UNCLEAR: u32 = 3;
 
 /// The database server, for all threads.
@@ -127,14 +131,13 @@ impl Link {
     ) -> Result<T, StoreError> {
         let end = Instant::now() + PATIENCE;
         let mut backoff = Backoff::new(Duration::from_millis(2), Duration::from_millis(100));
+        let mut lost = 0;
         loop {
-            let known = self.session.take();
-            let fresh = known.is_none();
-            let mut session = match known {
+            let mut session = match self.session.take() {
                 Some(session) => session,
                 None => self.server.connect(self.setup)?,
             };
-            session.begin(self.server.options.statement_timeout + PATIENCE);
+            session.begin(self.server.options.statement_timeout + GRACE);
             let outcome = attempt(&mut session.conn);
             session.end();
             let Failed { error, unknown } = match outcome {
@@ -146,8 +149,8 @@ impl Link {
             };
             let kind = if session.is_gone() { Kind::Lost } else { fault::kind(&error) };
             let again = match kind {
-                // A connection that was good before: the server was restarted since, for example.
-                Kind::Lost => !fresh && !unknown,
+                // If the server has gone for good, the next connection is not made.
+                Kind::Lost => lost < LOST && !unknown,
                 Kind::Conflict => Instant::now() < end,
                 Kind::Unclear => backoff.tries() < UNCLEAR,
                 Kind::Final => false,
@@ -168,8 +171,9 @@ impl Link {
                 tracing::warn!("the database: {error}");
                 return Err(error);
             }
-            if kind != Kind::Lost {
-                std::thread::sleep(backoff.wait());
+            match kind {
+                Kind::Lost => lost += 1,
+                _ => std::thread::sleep(backoff.wait()),
             }
         }
     }
