@@ -23,6 +23,10 @@ use crate::wire::{self, WireError};
 /// How often it looks for what has been here for too long, at most.
 const TICK: Duration = Duration::from_millis(500);
 
+/// So many looks in a row at messages that do not come: the consumer is deaf. RabbitMQ 3.10 moves
+/// one whose queue is deleted and made again at once to the new queue, and gives it nothing.
+const DEAF: u32 = 2;
+
 /// How long something is kept that could not be put aside, before it is given back.
 const BURY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -99,6 +103,8 @@ impl Consumer {
         let mut deliveries = bounded(within, consuming).await?;
         let mut asides = Asides::new();
         let mut tick = tokio::time::interval(TICK.min(self.options.hold / 2));
+        let mut look = tokio::time::interval(self.options.look_every);
+        let (mut heard, mut deaf) = (true, 0);
         loop {
             let settled = self.shelf.take_settled();
             if !settled.is_empty() {
@@ -109,18 +115,30 @@ impl Consumer {
             }
             tokio::select! {
                 delivery = deliveries.next(), if !self.shelf.closed() => match delivery {
-                    Some(delivery) => self.take(delivery?, &asides),
+                    Some(delivery) => {
+                        heard = true;
+                        self.take(delivery?, &asides);
+                    }
                     None => return Err(LinkError("RabbitMQ ended it: the queue is gone".into())),
                 },
                 Some(aside) = asides.next(), if !asides.is_empty() => {
                     bounded(self.options.confirm_within, tell(vec![aside])).await?;
                 }
                 () = self.shelf.asked() => {}
-                news = link.news() => if let News::Lost(error) = news {
+                _ = look.tick() => {
+                    let quiet = !std::mem::take(&mut heard);
+                    let idle = quiet && asides.is_empty() && self.shelf.is_empty();
+                    let missed = idle && bounded(within, self.topology.ready(channel)).await? > 0;
+                    deaf = if missed { deaf + 1 } else { 0 };
+                    if deaf == DEAF {
+                        return Err(LinkError("RabbitMQ has messages and delivers none".into()));
+                    }
+                }
+                news = link.news(channel) => if let News::Lost(error) = news {
                     return Err(error);
                 },
                 _ = tick.tick() => {
-                    if !link.stands() || !channel.status().connected() {
+                    if !link.stands(channel) {
                         return Err(LinkError("the connection ended".into()));
                     }
                     if self.shelf.stale(Instant::now()) {

@@ -102,22 +102,25 @@ impl Link {
         &self.channels
     }
 
-    /// Waits for what the connection tells.
-    pub async fn news(&mut self) -> News {
+    /// Waits for what the connection tells; `channel` is the one that it is used for.
+    pub async fn news(&mut self, channel: &Channel) -> News {
         loop {
             match self.events.next().await {
                 Some(Event::ConnectionBlocked(reason)) => return News::Blocked(reason),
                 Some(Event::ConnectionUnblocked) => return News::Unblocked,
-                Some(Event::Error(error)) => return News::Lost(error.into()),
+                // It may be about another channel, on which something was asked.
+                Some(Event::Error(error)) if !self.stands(channel) => {
+                    return News::Lost(error.into());
+                }
                 Some(_other) => {}
                 None => return News::Lost(LinkError("the connection ended".into())),
             }
         }
     }
 
-    /// Whether it stands, as far as it knows.
-    pub fn stands(&self) -> bool {
-        self.channels.connection.status().connected()
+    /// Whether it and its channel stand, as far as it knows.
+    pub fn stands(&self, channel: &Channel) -> bool {
+        self.channels.connection.status().connected() && channel.status().connected()
     }
 
     /// Ends it as the protocol wants, or cuts it when there is no answer.

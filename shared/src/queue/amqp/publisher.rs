@@ -69,6 +69,7 @@ impl Publisher {
         if let Err(error) = bounded(self.options.connect_within, confirm).await {
             return End::Lost(error);
         }
+        let channel = flight.channel().clone();
         let mut blocked = false;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -90,7 +91,7 @@ impl Publisher {
                         return End::Lost(error);
                     }
                 }
-                news = link.news() => match news {
+                news = link.news(&channel) => match news {
                     News::Blocked(reason) => {
                         blocked = true;
                         self.waiting.blocked(true);
@@ -144,7 +145,7 @@ impl Publisher {
     fn look_around(&self, link: &Link, flight: &mut Flight, blocked: bool) -> Option<End> {
         let now = Instant::now();
         self.waiting.refuse_overdue(now);
-        if !link.stands() || !flight.channel().status().connected() {
+        if !link.stands(flight.channel()) {
             return Some(End::Lost(LinkError("the connection ended".into())));
         }
         if flight.refuse_overdue(now, self.options.confirm_within) && !blocked {
