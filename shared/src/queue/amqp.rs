@@ -65,8 +65,8 @@ pub struct Options {
     pub hold: Duration,
     /// How long a parcel of a newer version is kept from coming again at once.
     pub newer_pause: Duration,
-    /// How often a consumer that gets nothing looks whether there is nothing.
-    pub look_every: Duration,
+    /// After how long a consumer that got nothing begins anew: RabbitMQ may have lost sight of it.
+    pub renew_after: Duration,
     /// How long after [`Queue::close`] confirms and acknowledgements are waited for.
     pub close_within: Duration,
 }
@@ -88,7 +88,7 @@ impl Options {
             prefetch: 64,
             hold: Duration::from_secs(300),
             newer_pause: Duration::from_secs(5),
-            look_every: Duration::from_secs(5),
+            renew_after: Duration::from_secs(30),
             close_within: Duration::from_secs(10),
         }
     }
