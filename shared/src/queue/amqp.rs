@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 
 pub use self::address::{Address, AddressError};
 use self::consumer::Consumer;
+use self::link::LinkError;
 use self::publisher::Publisher;
 use self::shelf::Shelf;
 use self::topology::Topology;
@@ -64,6 +65,8 @@ pub struct Options {
     pub hold: Duration,
     /// How long a parcel of a newer version is kept from coming again at once.
     pub newer_pause: Duration,
+    /// After how long a consumer that got nothing begins anew: RabbitMQ may have lost sight of it.
+    pub renew_after: Duration,
     /// How long after [`Queue::close`] confirms and acknowledgements are waited for.
     pub close_within: Duration,
 }
@@ -85,6 +88,7 @@ impl Options {
             prefetch: 64,
             hold: Duration::from_secs(300),
             newer_pause: Duration::from_secs(5),
+            renew_after: Duration::from_secs(30),
             close_within: Duration::from_secs(10),
         }
     }
@@ -177,7 +181,7 @@ impl AmqpQueue {
             let depth = self.topology.depth(&channel).await;
             // A refused question has closed it already.
             let _ = channel.close(200, "OK".into()).await;
-            depth
+            depth.map_err(LinkError::from)
         };
         match tokio::time::timeout(self.options.connect_within, depth).await {
             Ok(Ok(depth)) => Ok(depth),

@@ -86,7 +86,7 @@ async fn a_missing_queue_refuses_and_is_made_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_whose_queue_is_deleted_goes_on_with_the_new_one() {
-    let rig = Rig::start().await;
+    let rig = Rig::with(|options| options.renew_after = Duration::from_millis(100)).await;
     let queue = rig.queue();
     publish_until_confirmed(&queue, "before").await;
     assert_eq!(take(&queue, 1).await, ["before"]);

@@ -41,6 +41,8 @@ impl Rig {
         let address = format!("{before}{}{after}", proxy.address()).parse().unwrap();
         let rig = Self::with(|options| {
             options.address = address;
+            // A connection that is cut while it is made is seen by its silence only.
+            options.connect_within = std::time::Duration::from_secs(1);
             change(options);
         });
         (rig.await, proxy)

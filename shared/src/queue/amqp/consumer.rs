@@ -13,8 +13,7 @@ use lapin::{Acker, Channel};
 
 use super::Options;
 use super::keeper::Keeper;
-use super::link::{Link, LinkError, News};
-use super::publisher::bounded;
+use super::link::{Link, LinkError, News, bounded};
 use super::shelf::{Settled, Shelf};
 use super::topology::Topology;
 use crate::BoxFuture;
@@ -44,6 +43,9 @@ enum End {
     Over,
     /// Nobody took what was here.
     GivenBack,
+    /// Nothing came for a while. RabbitMQ 3.10 moves a consumer whose queue is deleted and made
+    /// again at once to the new queue, and swallows what that one delivers: a new channel hears.
+    Quiet,
     Lost(LinkError),
 }
 
@@ -74,7 +76,7 @@ impl Consumer {
                 opened = self.keeper.open() => opened,
                 () = closing => return,
             };
-            let end = match self.consume(&mut link, &channel).await {
+            let end = match self.consume_for_long(&mut link, channel).await {
                 Ok(end) => end,
                 Err(error) => End::Lost(error),
             };
@@ -83,9 +85,27 @@ impl Consumer {
             match end {
                 End::Over => return link.close().await,
                 End::GivenBack => self.shelf.rest(),
+                End::Quiet => {}
                 End::Lost(error) => self.keeper.lose(&error),
             }
             link.close().await;
+        }
+    }
+
+    /// Consumes on one channel after the other, as long as it is only quiet.
+    async fn consume_for_long(
+        &mut self,
+        link: &mut Link,
+        mut channel: Channel,
+    ) -> Result<End, LinkError> {
+        loop {
+            let end = self.consume(link, &channel).await?;
+            if !matches!(end, End::Quiet) {
+                return Ok(end);
+            }
+            let within = self.options.connect_within;
+            bounded(within, channel.close(200, "OK".into())).await?;
+            channel = bounded(within, self.topology.open(link.channels())).await?;
         }
     }
 
@@ -99,30 +119,38 @@ impl Consumer {
         let mut deliveries = bounded(within, consuming).await?;
         let mut asides = Asides::new();
         let mut tick = tokio::time::interval(TICK.min(self.options.hold / 2));
+        let mut renew = tokio::time::interval(self.options.renew_after);
+        let mut heard = true;
         loop {
             let settled = self.shelf.take_settled();
             if !settled.is_empty() {
-                bounded(self.options.confirm_within, tell(settled)).await?;
+                link.meanwhile(channel, within, tell(settled)).await?;
             }
             if self.shelf.over(Instant::now(), self.options.close_within) {
                 return Ok(End::Over);
             }
             tokio::select! {
                 delivery = deliveries.next(), if !self.shelf.closed() => match delivery {
-                    Some(delivery) => self.take(delivery?, &asides),
+                    Some(delivery) => {
+                        heard = true;
+                        self.take(delivery?, &asides);
+                    }
                     None => return Err(LinkError("RabbitMQ ended it: the queue is gone".into())),
                 },
                 Some(aside) = asides.next(), if !asides.is_empty() => {
-                    bounded(self.options.confirm_within, tell(vec![aside])).await?;
+                    link.meanwhile(channel, within, tell(vec![aside])).await?;
                 }
                 () = self.shelf.asked() => {}
-                news = link.news() => if let News::Lost(error) = news {
+                _ = renew.tick() => {
+                    let quiet = !std::mem::take(&mut heard);
+                    if quiet && asides.is_empty() && self.shelf.is_empty() {
+                        return Ok(End::Quiet);
+                    }
+                }
+                news = link.news(channel) => if let News::Lost(error) = news {
                     return Err(error);
                 },
                 _ = tick.tick() => {
-                    if !link.stands() || !channel.status().connected() {
-                        return Err(LinkError("the connection ended".into()));
-                    }
                     if self.shelf.stale(Instant::now()) {
                         let role = "consumer";
                         tracing::info!(role, "nobody takes the deliveries, they go back");

@@ -22,6 +22,9 @@ use super::Options;
 /// How long a proper end of a connection may take before it is cut.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
+/// How often a silent connection is looked at.
+const GLANCE: Duration = Duration::from_millis(250);
+
 /// Why a connection or a channel is of no use. For logs and callers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -102,22 +105,48 @@ impl Link {
         &self.channels
     }
 
-    /// Waits for what the connection tells.
-    pub async fn news(&mut self) -> News {
+    /// Waits for what the connection tells; `channel` is the one that it is used for.
+    pub async fn news(&mut self, channel: &Channel) -> News {
         loop {
-            match self.events.next().await {
-                Some(Event::ConnectionBlocked(reason)) => return News::Blocked(reason),
-                Some(Event::ConnectionUnblocked) => return News::Unblocked,
-                Some(Event::Error(error)) => return News::Lost(error.into()),
-                Some(_other) => {}
-                None => return News::Lost(LinkError("the connection ended".into())),
+            let event = tokio::time::timeout(GLANCE, self.events.next()).await;
+            match event {
+                Ok(Some(Event::ConnectionBlocked(reason))) => return News::Blocked(reason),
+                Ok(Some(Event::ConnectionUnblocked)) => return News::Unblocked,
+                // It may be about another channel, on which something was asked.
+                Ok(Some(Event::Error(error))) if !self.stands(channel) => {
+                    return News::Lost(error.into());
+                }
+                Ok(Some(_other)) => {}
+                Ok(None) => return News::Lost(LinkError("the connection ended".into())),
+                Err(_elapsed) if self.stands(channel) => {}
+                Err(_elapsed) => return News::Lost(LinkError("the connection ended".into())),
             }
         }
     }
 
-    /// Whether it stands, as far as it knows.
-    pub fn stands(&self) -> bool {
-        self.channels.connection.status().connected()
+    /// `future`, unless the connection is lost before or it takes longer than `within`.
+    pub async fn meanwhile<T>(
+        &mut self,
+        channel: &Channel,
+        within: Duration,
+        future: impl Future<Output = lapin::Result<T>>,
+    ) -> Result<T, LinkError> {
+        let lost = async {
+            loop {
+                if let News::Lost(error) = self.news(channel).await {
+                    return error;
+                }
+            }
+        };
+        tokio::select! {
+            result = bounded(within, future) => result,
+            error = lost => Err(error),
+        }
+    }
+
+    /// Whether it and its channel stand, as far as it knows.
+    fn stands(&self, channel: &Channel) -> bool {
+        self.channels.connection.status().connected() && channel.status().connected()
     }
 
     /// Ends it as the protocol wants, or cuts it when there is no answer.
@@ -163,5 +192,16 @@ impl Drop for Cut {
             // It may have ended by itself.
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+}
+
+/// `future`, but not for longer than `within`.
+pub(super) async fn bounded<T, E: Into<LinkError>>(
+    within: Duration,
+    future: impl Future<Output = Result<T, E>>,
+) -> Result<T, LinkError> {
+    match tokio::time::timeout(within, future).await {
+        Ok(result) => result.map_err(Into::into),
+        Err(_elapsed) => Err(LinkError("RabbitMQ does not answer".into())),
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use super::Options;
 use super::flight::{Flight, Landing, Outcome};
 use super::keeper::Keeper;
-use super::link::{Channels, Link, LinkError, News};
+use super::link::{Channels, Link, LinkError, News, bounded};
 use super::topology::Topology;
 use super::waiting::Waiting;
 use crate::queue::QueueError;
@@ -69,6 +69,7 @@ impl Publisher {
         if let Err(error) = bounded(self.options.connect_within, confirm).await {
             return End::Lost(error);
         }
+        let channel = flight.channel().clone();
         let mut blocked = false;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -90,7 +91,7 @@ impl Publisher {
                         return End::Lost(error);
                     }
                 }
-                news = link.news() => match news {
+                news = link.news(&channel) => match news {
                     News::Blocked(reason) => {
                         blocked = true;
                         self.waiting.blocked(true);
@@ -105,7 +106,7 @@ impl Publisher {
                     News::Lost(error) => return End::Lost(error),
                 },
                 _ = tick.tick() => {
-                    if let Some(end) = self.look_around(link, flight, blocked) {
+                    if let Some(end) = self.look_around(flight, blocked) {
                         return end;
                     }
                 }
@@ -114,9 +115,9 @@ impl Publisher {
     }
 
     async fn settle(&self, channels: &Channels, outcomes: Vec<Outcome>) -> Result<(), LinkError> {
-        let mut returned = false;
-        for outcome in outcomes {
-            let result = match outcome.landing {
+        let (mut returned, mut lost) = (false, None);
+        for Outcome { message, landing } in outcomes {
+            let result = match landing {
                 Landing::Confirmed => {
                     self.waiting.took(true);
                     Ok(())
@@ -129,9 +130,12 @@ impl Publisher {
                     returned = true;
                     Err("its queue in RabbitMQ is missing, and is being made again".to_owned())
                 }
-                Landing::Failed(error) => Err(error.to_string()),
+                Landing::Failed(error) => Err(lost.insert(error).to_string()),
             };
-            self.waiting.done(outcome.message, &result.map_err(QueueError::Refused));
+            self.waiting.done(message, &result.map_err(QueueError::Refused));
+        }
+        if let Some(error) = lost {
+            return Err(error);
         }
         if returned {
             tracing::warn!(queue = %self.topology.messages, "the queue is missing in RabbitMQ");
@@ -141,12 +145,9 @@ impl Publisher {
         Ok(())
     }
 
-    fn look_around(&self, link: &Link, flight: &mut Flight, blocked: bool) -> Option<End> {
+    fn look_around(&self, flight: &mut Flight, blocked: bool) -> Option<End> {
         let now = Instant::now();
         self.waiting.refuse_overdue(now);
-        if !link.stands() || !flight.channel().status().connected() {
-            return Some(End::Lost(LinkError("the connection ended".into())));
-        }
         if flight.refuse_overdue(now, self.options.confirm_within) && !blocked {
             let within = self.options.confirm_within;
             return Some(End::Lost(LinkError(format!("no confirm within {within:?}"))));
@@ -158,16 +159,5 @@ impl Publisher {
 impl Drop for Publisher {
     fn drop(&mut self) {
         self.waiting.abandon();
-    }
-}
-
-/// `future`, but not for longer than `within`.
-pub(super) async fn bounded<T, E: Into<LinkError>>(
-    within: Duration,
-    future: impl Future<Output = Result<T, E>>,
-) -> Result<T, LinkError> {
-    match tokio::time::timeout(within, future).await {
-        Ok(result) => result.map_err(Into::into),
-        Err(_elapsed) => Err(LinkError("RabbitMQ does not answer".into())),
     }
 }

@@ -117,6 +117,11 @@ impl Shelf {
         Delivery::new(held.envelopes, Box::new(settle))
     }
 
+    /// Whether nothing is held, here or by consumers.
+    pub fn is_empty(&self) -> bool {
+        self.state.lock().is_empty()
+    }
+
     /// How many wait here.
     pub fn len(&self) -> usize {
         self.state.lock().held.len()
@@ -175,10 +180,13 @@ impl Shelf {
         state.stale || oldest.is_some_and(|came| now.saturating_duration_since(came) >= self.hold)
     }
 
-    /// A delivery came.
+    /// A delivery came. After a close it is left to come again elsewhere.
     pub fn put(&self, envelopes: Vec<Arc<Envelope>>, tag: u64, acker: Acker) {
         {
             let mut state = self.state.lock();
+            if state.closed.is_some() {
+                return;
+            }
             let (life, came) = (state.life, Instant::now());
             state.held.push_back(Held { life, envelopes, lease: Lease { tag, acker, came } });
         }
@@ -208,6 +216,10 @@ impl Shelf {
 }
 
 impl State {
+    fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.taken == 0 && self.settled.is_empty()
+    }
+
     fn take(&mut self) -> Option<Held> {
         let held = self.held.pop_front()?;
         self.taken += 1;

@@ -107,14 +107,21 @@ impl Topology {
     }
 
     /// How much is in the queues.
-    pub async fn depth(&self, channel: &Channel) -> Result<Depth, LinkError> {
-        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-        let count = async |name: &str| {
-            let queue = channel.queue_declare(name.into(), passive, FieldTable::default()).await?;
-            Ok::<_, LinkError>(queue.message_count())
-        };
-        Ok(Depth { messages: count(&self.messages).await?, dead: count(&self.dead).await? })
+    pub async fn depth(&self, channel: &Channel) -> lapin::Result<Depth> {
+        let messages = self.ready(channel).await?;
+        Ok(Depth { messages, dead: count(channel, &self.dead).await? })
     }
+
+    /// How many messages no consumer holds.
+    pub async fn ready(&self, channel: &Channel) -> lapin::Result<u32> {
+        count(channel, &self.messages).await
+    }
+}
+
+async fn count(channel: &Channel, queue: &str) -> lapin::Result<u32> {
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    let found = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
+    Ok(found.message_count())
 }
 
 fn text(text: &str) -> AMQPValue {
@@ -130,6 +137,6 @@ fn other_bound(refused: &lapin::Error) -> Option<i64> {
     if error.get_id() != PRECONDITION_FAILED || !told.contains("'x-max-length-bytes'") {
         return None;
     }
-    let (_, current) = told.split_once("current is the value '")?;
-    current.split('\'').next()?.parse().ok()
+    let (_, current) = told.split_once("current is")?;
+    current.split('\'').nth(1)?.parse().ok()
 }
