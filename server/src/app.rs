@@ -22,7 +22,7 @@ use moim_shared::signal::Channel;
 use moim_shared::store::Store;
 use moim_shared::store::accounts::Accounts;
 use moim_shared::store::rooms::Rooms;
-use moim_worker::purge;
+use moim_worker::purge::Purge;
 use moim_worker::runner::Running;
 use tokio::sync::Notify;
 
@@ -133,7 +133,12 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let purge = Arc::new(Notify::new());
     let purging = match config.mode {
         Mode::Standalone => {
-            Some(actix_rt::spawn(purge::run(backends.rooms.clone(), purge.clone())))
+            let tidy = Purge {
+                rooms: backends.rooms.clone(),
+                store: backends.store.clone(),
+                retention: config.retention.map(|span| span.get()),
+            };
+            Some(actix_rt::spawn(tidy.keep_tidy(purge.clone())))
         }
         // A worker does it.
         Mode::Cluster => None,

@@ -97,6 +97,8 @@ settings! {
         /// `{ send = "/pub/chat/message", room = "/roomId", body = "/message" }` and
         /// `{ subscribe = "/sub/chat/room/{room}", message = { text = "{body}" } }`.
         templates: Templates = Templates::default();
+        /// How long messages are kept. Off: for ever. The last one of a room stays in any case.
+        retention: Option<Span> = None, within Span::secs(1)..=Span::hours(876_000);
         /// Threads that serve connections. Left out: one for each core.
         workers: Option<usize> = None, within 1..=1_024, like "4";
     }
@@ -127,8 +129,6 @@ settings! {
         sweep_after: Span = Span::secs(30), within Span::secs(1)..=Span::hours(24);
         /// How long nothing was said in a room whose log is dropped from Redis.
         log_idle: Span = Span::hours(1), within Span::secs(1)..=Span::hours(720);
-        /// How long messages are kept. Off: for ever.
-        retention: Option<Span> = None, within Span::hours(1)..=Span::hours(876_000);
     }
 }
 

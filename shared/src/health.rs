@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(health.report().await.status, "draining");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_probe_that_hangs_is_away() {
         let health = Health::default();
         health.watch("store", Box::new(|| Box::pin(std::future::pending())));

@@ -104,6 +104,15 @@ pub struct Epoch {
     pub begun: bool,
 }
 
+/// What became of messages that are older than they are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// So many are gone.
+    pub removed: usize,
+    /// After which room to go on; `None`: that was all.
+    pub next: Option<RoomId>,
+}
+
 /// A page of a room's messages.
 #[derive(Debug, Clone, Default)]
 pub struct HistoryPage {
@@ -184,10 +193,14 @@ pub trait Store: Send + Sync + 'static {
         epochs: &'a [(RoomId, u64)],
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// TODO-RETENTION
-    fn expire(&self, _before: u64, _rows: usize) -> BoxFuture<'_, Result<usize, StoreError>> {
-        Box::pin(std::future::ready(Ok(0)))
-    }
+    /// Removes up to about `rows` messages that were sent before `before` (ms since 1970), of rooms
+    /// after `after`; the last one of a room stays. To be called until there is no next.
+    fn expire<'a>(
+        &'a self,
+        after: Option<&'a RoomId>,
+        before: u64,
+        rows: usize,
+    ) -> BoxFuture<'a, Result<Expired, StoreError>>;
 
     /// What the user may do in the room.
     fn access<'a>(

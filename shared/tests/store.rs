@@ -86,6 +86,7 @@ both_keep!(
     many_rooms_begin_at_once,
     a_grant_makes_a_member_once,
     an_empty_insert_is_answered,
+    what_is_older_than_it_is_kept_goes_in_parts_but_for_a_rooms_last,
     inserts_from_many_tasks_get_their_own_answers,
 );
 

@@ -17,6 +17,7 @@ use crate::chores::Chores;
 use crate::http::{self, Asked};
 use crate::jobs::PersistMessages;
 use crate::metrics::Metrics;
+use crate::purge::Purge;
 use crate::runner::{self, Running};
 
 /// How long batches under way may take after it was told to stop.
@@ -44,8 +45,11 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let chores = Arc::new(Chores {
         broker: broker.clone(),
         queue: queue.clone(),
-        store: store.clone(),
-        rooms: store.clone(),
+        purge: Purge {
+            rooms: store.clone(),
+            store: store.clone(),
+            retention: config.retention.map(|span| span.get()),
+        },
         settings: config.worker.clone(),
         metrics: metrics.clone(),
     });

@@ -1,26 +1,19 @@
-//! What one worker of all does now and then: looks through the logs, purges deleted rooms, removes
-//! messages that are older than they are kept.
+//! What one worker of all does now and then: looks through the logs, and removes what is to be
+//! removed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use moim_shared::broker::{Broker, BrokerError};
-use moim_shared::clock::now_ms;
 use moim_shared::config::Worker;
 use moim_shared::queue::Queue;
-use moim_shared::store::rooms::Rooms;
-use moim_shared::store::{Store, StoreError};
 use tokio::time::sleep;
 
 use crate::metrics::Metrics;
-use crate::purge;
+use crate::purge::Purge;
 
-/// How often rooms are purged and old messages removed.
+/// How often it is looked for what is to be removed.
 const TIDY: Duration = Duration::from_secs(30);
-/// Rows that one transaction removes.
-const ROWS: usize = 5_000;
-/// Between two of them, so that everybody else's writes come first.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// What it is done with.
 pub struct Chores {
@@ -28,10 +21,8 @@ pub struct Chores {
     pub broker: Arc<dyn Broker>,
     /// Where forgotten messages go.
     pub queue: Arc<dyn Queue>,
-    /// Messages.
-    pub store: Arc<dyn Store>,
-    /// Rooms.
-    pub rooms: Arc<dyn Rooms>,
+    /// What is to be removed.
+    pub purge: Purge,
     /// How often, and how old.
     pub settings: Worker,
     /// Where it is counted.
@@ -85,27 +76,9 @@ impl Chores {
             if !self.broker.lead("tidy", TIDY * 3).await.unwrap_or(false) {
                 continue;
             }
-            if let Err(error) = self.tidy().await {
+            if let Err(error) = self.purge.once().await {
                 tracing::warn!(%error, "what is to be removed is there still");
             }
         }
-    }
-
-    async fn tidy(&self) -> Result<(), StoreError> {
-        purge::purge(&*self.rooms).await?;
-        let Some(retention) = self.settings.retention else { return Ok(()) };
-        let before = now_ms().saturating_sub(retention.get().as_millis() as u64);
-        let mut removed = 0;
-        loop {
-            match self.store.expire(before, ROWS).await? {
-                0 => break,
-                part => removed += part,
-            }
-            sleep(PAUSE).await;
-        }
-        if removed > 0 {
-            tracing::info!(removed, "messages older than they are kept were removed");
-        }
-        Ok(())
     }
 }

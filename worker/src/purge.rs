@@ -1,11 +1,13 @@
-//! The end of what deleted rooms said. It is told when there is something to do and looks by itself
-//! too: a room whose purge a crash ended, and messages that were on their way when a room ended.
+//! The end of what deleted rooms said, and of messages that are older than they are kept. It is told
+//! when there is something to do and looks by itself too: a room whose purge a crash ended, and
+//! messages that were on their way when a room ended.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use moim_shared::store::StoreError;
+use moim_shared::clock::now_ms;
 use moim_shared::store::rooms::Rooms;
+use moim_shared::store::{Store, StoreError};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
@@ -18,19 +20,52 @@ const ROOMS: usize = 16;
 /// How often it looks by itself.
 const LOOK: Duration = Duration::from_secs(600);
 
-/// Runs until it is dropped.
-pub async fn run(rooms: Arc<dyn Rooms>, told: Arc<Notify>) {
-    loop {
-        if let Err(error) = purge(&*rooms).await {
-            tracing::warn!(%error, "deleted rooms are not purged yet");
+/// What is removed, and how long messages are kept, if not for ever.
+#[derive(Clone)]
+pub struct Purge {
+    /// Rooms that were deleted.
+    pub rooms: Arc<dyn Rooms>,
+    /// Messages.
+    pub store: Arc<dyn Store>,
+    /// From when they were sent.
+    pub retention: Option<Duration>,
+}
+
+impl Purge {
+    /// Runs until it is dropped; looks when it is told, too.
+    pub async fn keep_tidy(self, told: Arc<Notify>) {
+        loop {
+            if let Err(error) = self.once().await {
+                tracing::warn!(%error, "what is to be removed is there still");
+            }
+            // Whether it was told or the time is over: it looks.
+            let _ = timeout(LOOK, told.notified()).await;
         }
-        // Whether it was told or the time is over: it looks.
-        let _ = timeout(LOOK, told.notified()).await;
+    }
+
+    /// Removes all that is to be removed now.
+    pub async fn once(&self) -> Result<(), StoreError> {
+        purge(&*self.rooms).await?;
+        let Some(retention) = self.retention else { return Ok(()) };
+        let before = now_ms().saturating_sub(retention.as_millis() as u64);
+        let (mut after, mut removed) = (None, 0);
+        loop {
+            let part = self.store.expire(after.as_ref(), before, ROWS).await?;
+            removed += part.removed;
+            after = part.next;
+            if after.is_none() {
+                break;
+            }
+            sleep(PAUSE).await;
+        }
+        if removed > 0 {
+            tracing::info!(removed, "messages older than they are kept were removed");
+        }
+        Ok(())
     }
 }
 
-/// Purges all rooms that were deleted.
-pub async fn purge(rooms: &dyn Rooms) -> Result<(), StoreError> {
+async fn purge(rooms: &dyn Rooms) -> Result<(), StoreError> {
     loop {
         let deleted = rooms.rooms_unpurged(ROOMS).await?;
         for room in &deleted {

@@ -34,7 +34,9 @@ use moim_shared::queue::Queue;
 use moim_shared::queue::memory::MemoryQueue;
 use moim_shared::signal::{Channel, Signal};
 use moim_shared::store::sqlite::SqliteStore;
-use moim_shared::store::{Access, Epoch, HistoryPage, KnownName, Store, StoreError, Stored};
+use moim_shared::store::{
+    Access, Epoch, Expired, HistoryPage, KnownName, Store, StoreError, Stored,
+};
 use moim_worker::jobs::PersistMessages;
 use moim_worker::runner;
 use rand::rngs::StdRng;
@@ -249,6 +251,15 @@ impl Store for SlowStore {
         epochs: &'a [(RoomId, u64)],
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.store.begin_epochs(epochs)
+    }
+
+    fn expire<'a>(
+        &'a self,
+        after: Option<&'a RoomId>,
+        before: u64,
+        rows: usize,
+    ) -> BoxFuture<'a, Result<Expired, StoreError>> {
+        self.store.expire(after, before, rows)
     }
 
     fn access<'a>(

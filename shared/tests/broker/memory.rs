@@ -11,7 +11,9 @@ use moim_shared::envelope::Envelope;
 use moim_shared::ids::{RoomId, UserId};
 use moim_shared::position::Position;
 use moim_shared::store::sqlite::SqliteStore;
-use moim_shared::store::{Access, Epoch, HistoryPage, KnownName, Store, StoreError, Stored};
+use moim_shared::store::{
+    Access, Epoch, Expired, HistoryPage, KnownName, Store, StoreError, Stored,
+};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
@@ -218,6 +220,15 @@ impl Store for Sealing {
 
     fn epochs<'a>(&'a self, room: &'a RoomId) -> BoxFuture<'a, Result<Vec<Epoch>, StoreError>> {
         self.inner.epochs(room)
+    }
+
+    fn expire<'a>(
+        &'a self,
+        after: Option<&'a RoomId>,
+        before: u64,
+        rows: usize,
+    ) -> BoxFuture<'a, Result<Expired, StoreError>> {
+        self.inner.expire(after, before, rows)
     }
 
     fn access<'a>(

@@ -358,3 +358,34 @@ pub async fn every_position_is_covered_once(
     let head = rows.keys().chain(marks.keys()).max().map(|seq| at(*seq));
     assert_eq!(store.head(&room("r")).await.unwrap(), head);
 }
+
+pub async fn what_is_older_than_it_is_kept_goes_in_parts_but_for_a_rooms_last(
+    store: &dyn Store,
+) {
+    let grant = async |id: &str| store.admit(&room(id), &user("mina"), None).await.unwrap();
+    for id in ["r", "s", "t"] {
+        grant(id).await;
+    }
+    let of = |id: &str, seq: u64| Envelope { room: room(id), ..nameless(seq, "x") };
+    // Sent at EPOCH and their number.
+    let rows = (0..10).map(|seq| of("r", seq)).chain((0..4).map(|seq| of("s", seq)));
+    store.insert(all(rows.chain([of("t", 0)]))).await.unwrap();
+    let (mut after, mut parts) = (None, 0);
+    loop {
+        let part = store.expire(after.as_ref(), EPOCH + 7, 3).await.unwrap();
+        assert!(part.removed <= 3);
+        parts += 1;
+        after = part.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(parts > 3, "in parts");
+    let left = async |id: &str| -> Vec<u64> {
+        let page = store.history(&room(id), Position::ZERO, 100, 1 << 20).await.unwrap();
+        page.envelopes.iter().map(|envelope| envelope.position.seq).collect()
+    };
+    assert_eq!(left("r").await, [7, 8, 9]);
+    assert_eq!(left("s").await, [3], "it tells where the room stands");
+    assert_eq!(left("t").await, [0]);
+}

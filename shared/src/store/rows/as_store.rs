@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Adapter, admit, read, row};
+use super::{Adapter, admit, expire, read, row};
 use crate::BoxFuture;
 use crate::envelope::Envelope;
 use crate::ids::{RoomId, UserId};
 use crate::position::Position;
-use crate::store::{Access, Epoch, HistoryPage, KnownName, Store, StoreError, Stored};
+use crate::store::{Access, Epoch, Expired, HistoryPage, KnownName, Store, StoreError, Stored};
 
 impl Store for Adapter {
     fn insert(
@@ -81,6 +81,18 @@ impl Store for Adapter {
         epochs: &'a [(RoomId, u64)],
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.close_below(epochs.to_vec()))
+    }
+
+    fn expire<'a>(
+        &'a self,
+        after: Option<&'a RoomId>,
+        before: u64,
+        rows: usize,
+    ) -> BoxFuture<'a, Result<Expired, StoreError>> {
+        let after = after.cloned();
+        Box::pin(
+            self.write((rows, 0), move |conn| expire::part(conn, after.as_ref(), before, rows)),
+        )
     }
 
     fn access<'a>(

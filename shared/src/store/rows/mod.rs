@@ -9,6 +9,7 @@ mod as_accounts;
 mod as_rooms;
 mod as_store;
 pub mod cursors;
+pub mod expire;
 pub mod insert;
 pub mod logins;
 pub mod members;

@@ -25,8 +25,8 @@ struct Size {
 
 const SIZES: &str = "SELECT epoch, seq, CAST(octet_length(body) AS BIGINT) AS size \
      FROM messages WHERE room = $1 ORDER BY epoch, seq LIMIT $2";
-const MESSAGES_UPTO: &str = "DELETE FROM messages WHERE room = $1 AND (epoch, seq) <= ($2, $3)";
-const MARKS_UPTO: &str = "DELETE FROM marks WHERE room = $1 AND (epoch, seq) <= ($2, $3)";
+pub const MESSAGES_UPTO: &str = "DELETE FROM messages WHERE room = $1 AND (epoch, seq) <= ($2, $3)";
+pub const MARKS_UPTO: &str = "DELETE FROM marks WHERE room = $1 AND (epoch, seq) <= ($2, $3)";
 
 /// Removes a part of a deleted room's messages and marks; how many. At 0, [`end`] is what is left.
 pub fn part(conn: &mut Conn, room: &RoomId, rows: usize) -> QueryResult<usize> {
@@ -71,7 +71,8 @@ pub fn end(conn: &mut Conn, room: &RoomId) -> QueryResult<()> {
     Ok(())
 }
 
-fn delete_upto(
+/// Deletes up to a place of the room; how many.
+pub fn delete_upto(
     conn: &mut Conn,
     sql: &str,
     room: &RoomId,
