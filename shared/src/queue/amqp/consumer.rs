@@ -105,7 +105,9 @@ impl Consumer {
             }
             let within = self.options.connect_within;
             bounded(within, channel.close(200, "OK".into())).await?;
-            channel = bounded(within, self.topology.open(link.channels())).await?;
+            channel = bounded(within, link.channels().open()).await?;
+            // When it is missing, it is made with the next connection.
+            bounded(within, self.topology.ready(&channel)).await?;
         }
     }
 
