@@ -17,6 +17,9 @@ use crate::ledger::{Row, ends};
 use crate::rig::Cluster;
 use crate::support::*;
 
+/// SENDs that a sender has under way: whatever ends comes amid some.
+const WINDOW: usize = 24;
+
 /// How long an answer may take while a service is away: longer than a SEND is held.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -37,15 +40,12 @@ pub struct Sender {
     chance: StdRng,
     /// All that it sends, by its number, which is its name.
     pub sent: Vec<Sent>,
-    /// SENDs under way at once.
-    window: usize,
-    pause: Duration,
     /// How many were sent again after a connection ended.
     pub again: usize,
     /// How often a server said "later".
     pub refused: usize,
-    /// From SEND to RECEIPT on one connection.
-    pub waits: Vec<Duration>,
+    /// When it sent something, and how long after that the RECEIPT came on the same connection.
+    pub waits: Vec<(Instant, Duration)>,
 }
 
 pub struct Reader {
@@ -129,8 +129,6 @@ impl Talk {
             rooms: rooms.clone(),
             chance: StdRng::seed_from_u64(chance.random()),
             sent: Vec::new(),
-            window: 24,
-            pause: Duration::ZERO,
             again: 0,
             refused: 0,
             waits: Vec::new(),
@@ -148,13 +146,6 @@ impl Talk {
         let readers = (0..rooms.len() * readers).map(reader).collect();
         let progress = watch::Sender::default();
         Self { senders, readers, last: LAST, nodes: cluster.nodes(), progress, rooms }
-    }
-
-    /// Each sender has so many under way, and waits so long before each.
-    pub fn pace(&mut self, window: usize, pause: Duration) {
-        for sender in &mut self.senders {
-            (sender.window, sender.pause) = (window, pause);
-        }
     }
 
     /// They talk while this goes on. In the end all is acknowledged, and everybody has it.
@@ -293,7 +284,7 @@ impl Sender {
         loop {
             let stopped = stopping.borrow_and_update().stopped;
             let pausing = not_before > Instant::now();
-            while !pausing && under_way.len() < self.window {
+            while !pausing && under_way.len() < WINDOW {
                 let n = match queue.pop_first() {
                     Some(n) => n,
                     None if stopped => break,
@@ -303,10 +294,6 @@ impl Sender {
                 let send = to_room(&self.rooms[sent.room], &sent.body);
                 client.send(send.header("origin-id", n).header("receipt", n)).await;
                 under_way.insert(n, Instant::now());
-                if !self.pause.is_zero() {
-                    not_before = Instant::now() + self.pause;
-                    break;
-                }
             }
             if under_way.is_empty() && queue.is_empty() && stopped {
                 return Ended::Done;
@@ -321,7 +308,8 @@ impl Sender {
                     let position = frame.at("position").parse().unwrap();
                     let before = self.sent[n].receipt.replace(position);
                     assert_eq!(before, None, "a second RECEIPT");
-                    self.waits.push(under_way.remove(&n).unwrap().elapsed());
+                    let sent = under_way.remove(&n).unwrap();
+                    self.waits.push((sent, sent.elapsed()));
                     progress.send_modify(|now| now.receipts += 1);
                 }
                 Event::Frame(frame) if frame.get("destination") == Some(ERRORS) => {
@@ -433,11 +421,6 @@ impl Reader {
 }
 
 /// The value under which so many percent of them are.
-pub fn percentile(waits: &[Duration], percent: usize) -> Duration {
-    let mut sorted = waits.to_vec();
-    sorted.sort_unstable();
-    sorted
-        .get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1)))
-        .copied()
-        .unwrap_or_default()
+pub fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
 }

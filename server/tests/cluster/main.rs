@@ -17,11 +17,19 @@ mod support;
 
 mod chat;
 mod crash;
+mod database_away;
+mod ephemeral;
 mod ledger;
+mod members;
 mod order;
+mod poison;
+mod rabbitmq_away;
 mod redis_lost;
+mod resume;
 mod rig;
 mod services;
+mod start;
+mod topologies;
 
 use std::time::{Duration, Instant};
 

@@ -7,9 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use lapin::options::{
-    BasicPublishOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicGetOptions, BasicPublishOptions, ExchangeDeleteOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use moim_shared::ids::NodeId;
 use nix::sys::signal::Signal;
@@ -172,10 +173,6 @@ impl Cluster {
         self.servers[number].as_ref().unwrap()
     }
 
-    pub fn worker(&self, number: usize) -> &Server {
-        self.workers[number].as_ref().unwrap()
-    }
-
     /// Those that run.
     pub fn servers(&self) -> impl Iterator<Item = &Server> {
         self.servers.iter().flatten()
@@ -239,6 +236,24 @@ impl Cluster {
         assert!(published.await.unwrap().is_ack());
     }
 
+    /// Waits until something was put aside, and takes it: its bytes, and why.
+    pub async fn dead_letter(&self) -> (Vec<u8>, String) {
+        let (_connection, channel) = rabbitmq().await;
+        let name = format!("{}.dead", self.name);
+        let mut taken = None;
+        until("a dead letter", Duration::from_secs(30), async || {
+            let options = BasicGetOptions { no_ack: true };
+            taken = channel.basic_get(name.as_str().into(), options).await.unwrap();
+            taken.is_some()
+        })
+        .await;
+        let delivery = taken.unwrap().delivery;
+        let headers = delivery.properties.headers().clone().unwrap_or_default();
+        let reason = headers.inner().get("x-moim-reason").and_then(AMQPValue::as_long_string);
+        let reason = reason.unwrap_or_else(|| panic!("no reason: {headers:?}")).to_string();
+        (delivery.data, reason)
+    }
+
     /// All processes end well when they are told to, and nothing was put aside.
     pub async fn end(mut self) {
         assert_eq!(self.queued().await.1, 0, "messages were dead-lettered");
@@ -257,10 +272,12 @@ impl Drop for Cluster {
         self.servers.clear();
         self.workers.clear();
         let name = std::mem::take(&mut self.name);
+        // The test's own runtime cannot be waited for here.
         let deleting = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let deleting = tokio::time::timeout(Duration::from_secs(10), delete_queues(&name));
-            runtime.unwrap().block_on(async { deleting.await.ok() })
+            runtime.unwrap().block_on(async {
+                let _ = tokio::time::timeout(Duration::from_secs(10), delete_queues(&name)).await;
+            });
         });
         // A test that left RabbitMQ away has said why it failed.
         let _ = deleting.join();
@@ -296,7 +313,7 @@ async fn delete_queues(name: &str) {
 
 /// The worker of this build. Cargo gives a test only the binaries of its own package, so it is
 /// built here, once.
-async fn worker_binary() -> PathBuf {
+pub async fn worker_binary() -> PathBuf {
     static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
     BUILT.get_or_init(async || spawn_blocking(build_worker).await.unwrap()).await.clone()
 }

@@ -1,7 +1,11 @@
 //! What is done to the services behind a cluster.
 
-use std::process::Command;
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use redis::{Client, FromRedisValue, cmd};
 use tokio::task::spawn_blocking;
 
@@ -47,12 +51,10 @@ impl Services {
         self.ctl("kill", name).await;
     }
 
-    pub async fn pause(&self, name: &str) {
-        self.ctl("pause", name).await;
-    }
-
-    pub async fn resume(&self, name: &str) {
-        self.ctl("resume", name).await;
+    /// Where one of them is that is a Redis.
+    pub fn redis_url(&self, name: &str) -> String {
+        let read = |file| std::fs::read_to_string(format!("{}/{name}/{file}", self.0)).unwrap();
+        format!("redis://:{}@127.0.0.1:{}", read("secret").trim(), read("port").trim())
     }
 
     /// Done when this returns.
@@ -80,4 +82,43 @@ pub async fn redis_at<T: FromRedisValue>(url: &str, words: &[&str]) -> T {
     let mut command = cmd(words[0]);
     command.arg(&words[1..]);
     command.query_async(&mut link).await.unwrap()
+}
+
+/// Services of another topology, for one test. They end with this, and with this process.
+pub struct Topology {
+    keeper: Child,
+    pub services: Services,
+    /// Of the Redis.
+    pub url: String,
+}
+
+impl Topology {
+    /// `redis-sentinel` or `redis-cluster`.
+    pub async fn start(topology: &'static str) -> Self {
+        spawn_blocking(move || Self::begin(topology)).await.unwrap()
+    }
+
+    fn begin(topology: &str) -> Self {
+        let mut command = Command::new(SCRIPT);
+        command.args(["--parent", &std::process::id().to_string(), topology]);
+        let mut keeper = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(keeper.stdout.take().unwrap()).lines();
+        // It ends with the last one, or when it fails.
+        let said: HashMap<String, String> = said
+            .filter_map(|line| Some(line.ok()?.split_once('=').map(|(k, v)| (k.into(), v.into()))?))
+            .collect();
+        assert_eq!(said.get("MOIM_TEST_READY").map(String::as_str), Some("1"), "{said:?}");
+        let at = |name: &str| said[name].clone();
+        let services = Services::of(at("MOIM_TEST_SERVICES_DIR"));
+        Self { keeper, services, url: at("MOIM_TEST_REDIS_URL") }
+    }
+}
+
+impl Drop for Topology {
+    fn drop(&mut self) {
+        let id = Pid::from_raw(self.keeper.id().try_into().unwrap());
+        // It may be gone already.
+        let _ = kill(id, Signal::SIGTERM);
+        let _ = self.keeper.wait();
+    }
 }

@@ -39,6 +39,18 @@ impl Program {
     pub fn worker(binary: PathBuf) -> Self {
         Self { by: &[], binary, says: "answers on " }
     }
+
+    /// Runs it until it ends, in a directory without a server.
+    pub fn command(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = command(directory.path(), &owned(settings), self);
+        let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        if wait(&mut child, START).is_none() {
+            let _ = child.kill();
+            panic!("`{} {arguments:?}` with {settings:?} did not end", self.binary.display());
+        }
+        child.wait_with_output().unwrap()
+    }
 }
 
 /// See the module. Ends with its owner, and with the test process however that ends.
@@ -82,14 +94,7 @@ impl Server {
 
     /// Runs the command until it ends, in a directory without a server.
     pub fn command(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
-        let directory = tempfile::tempdir().unwrap();
-        let mut command = command(directory.path(), &owned(settings), &Program::server());
-        let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
-        if wait(&mut child, START).is_none() {
-            let _ = child.kill();
-            panic!("`moim-server {arguments:?}` with {settings:?} did not end");
-        }
-        child.wait_with_output().unwrap()
+        Program::server().command(arguments, settings)
     }
 
     fn on(directory: Arc<TempDir>, settings: Vec<(String, String)>, program: Program) -> Self {
