@@ -310,7 +310,8 @@ pub trait Broker: Send + Sync + 'static {
     fn signal(&self, signal: Signal) -> BoxFuture<'_, Result<(), BrokerError>>;
 
     /// This node wants what is signalled on the channel, from when this returns. Said twice, it has
-    /// to be taken back twice. A room's own channel needs no call: opening the room says it.
+    /// to be taken back twice. A room's own channel needs no call, opening the room says it; nor
+    /// does [`Channel::Nodes`], which every node hears.
     fn listen<'a>(&'a self, channel: &'a Channel) -> BoxFuture<'a, Result<(), BrokerError>>;
 
     /// Takes one [`Broker::listen`] back.
