@@ -18,7 +18,6 @@ use moim_shared::ids::NodeId;
 use moim_shared::presence::Presence;
 use moim_shared::process::{StartError, told_to_stop};
 use moim_shared::queue::{Pressure, Queue};
-use moim_shared::signal::Channel;
 use moim_shared::store::Store;
 use moim_shared::store::accounts::Accounts;
 use moim_shared::store::rooms::Rooms;
@@ -92,9 +91,6 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let registry = Arc::new(Registry::default());
     let revoked = Arc::new(Revoked::default());
     relay.connect(&hub, topics.clone(), registry.clone(), revoked.clone());
-    if let Err(error) = backends.broker.listen(&Channel::Nodes).await {
-        tracing::warn!(%error, "what other nodes say is heard when the broker is back");
-    }
     let people = people::people(&config, &backends, revoked.clone(), registry.clone()).await?;
     let reaper = Reaper::start(metrics.clone())
         .map_err(|error| StartError::Internal(format!("a thread cannot be started: {error}")))?;

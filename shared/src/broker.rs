@@ -310,7 +310,9 @@ pub trait Broker: Send + Sync + 'static {
     fn signal(&self, signal: Signal) -> BoxFuture<'_, Result<(), BrokerError>>;
 
     /// This node wants what is signalled on the channel, from when this returns, or after an error
-    /// from when the broker is back. Said twice, it has to be taken back twice. A room's own channel needs no call: opening the room says it.
+    /// from when the broker is back. Said twice, it has to be taken back twice. A room's own channel
+    /// and that of all nodes need no call: opening the room says the one, and the other is always
+    /// wanted.
     fn listen<'a>(&'a self, channel: &'a Channel) -> BoxFuture<'a, Result<(), BrokerError>>;
 
     /// Takes one [`Broker::listen`] back.

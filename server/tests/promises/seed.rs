@@ -16,7 +16,8 @@ pub fn chance(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
 }
 
-fn number(name: &str) -> Option<u64> {
+/// A number of the environment.
+pub fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }

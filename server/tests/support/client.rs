@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Response};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -84,38 +84,40 @@ impl Open {
             let name: HeaderName = name.parse().unwrap();
             request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
         }
-        let stream = self.connect().await;
+        let stream = self.connect().await.unwrap();
         let opened = timeout(DEADLINE, client_async(request, stream)).await;
-        let (socket, response) = match opened.expect("no answer to the upgrade") {
-            Ok(done) => done,
-            Err(tungstenite::Error::Http(response)) => return Err(response.status().as_u16()),
+        match opened.expect("no answer to the upgrade") {
+            Ok((socket, response)) => Ok(Client::new(socket, &response, self.log)),
+            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
             // The library insists on a protocol when it offered some; the answer is what counts.
             Err(error) => panic!("the upgrade failed: {error}"),
+        }
+    }
+
+    /// The same where the server may end at any moment.
+    pub async fn if_it_lives(self) -> Option<Client> {
+        let request = format!("ws://{}{}", self.address, self.path).into_client_request().unwrap();
+        let opening = async {
+            let stream = self.connect().await.ok()?;
+            client_async(request, stream).await.ok()
         };
-        let protocol = response.headers().get("sec-websocket-protocol");
-        Ok(Client {
-            socket,
-            protocol: protocol.map(|value| value.to_str().unwrap().to_owned()),
-            log: self.log,
-            aside: VecDeque::new(),
-            transcript: VecDeque::new(),
-            receipts: 0,
-        })
+        let (socket, response) = timeout(DEADLINE, opening).await.ok()??;
+        Some(Client::new(socket, &response, self.log))
     }
 }
 
 impl Open {
-    async fn connect(&self) -> Boxed {
-        let socket = TcpSocket::new_v4().unwrap();
+    async fn connect(&self) -> std::io::Result<Boxed> {
+        let socket = TcpSocket::new_v4()?;
         if let Some(bytes) = self.receive_buffer {
-            socket.set_recv_buffer_size(bytes).unwrap();
+            socket.set_recv_buffer_size(bytes)?;
         }
-        let stream: TcpStream = socket.connect(self.address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        match &self.tls {
+        let stream: TcpStream = socket.connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        Ok(match &self.tls {
             None => Box::new(stream),
-            Some(connector) => encrypted(connector, stream).await.unwrap(),
-        }
+            Some(connector) => encrypted(connector, stream).await?,
+        })
     }
 }
 
@@ -143,6 +145,18 @@ pub struct Client {
 }
 
 impl Client {
+    fn new<T>(socket: WebSocketStream<Boxed>, response: &Response<T>, log: Log) -> Self {
+        let protocol = response.headers().get("sec-websocket-protocol");
+        Self {
+            socket,
+            protocol: protocol.map(|value| value.to_str().unwrap().to_owned()),
+            log,
+            aside: VecDeque::new(),
+            transcript: VecDeque::new(),
+            receipts: 0,
+        }
+    }
+
     /// Connected as that user, with a token for every room, in STOMP 1.2.
     pub async fn connect(server: &Server, user: &str) -> Self {
         Self::connect_with(server, "1.2", &token(user)).await

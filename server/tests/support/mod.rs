@@ -21,7 +21,7 @@ pub use self::client::{Client, Event, Open, to_room};
 pub use self::frame::{Frame, frame};
 pub use self::http::Ask;
 pub use self::jwks_server::{JwksServer, Serves};
-pub use self::server::{Answer, Log, Port, Server};
+pub use self::server::{Answer, Log, Port, Program, Server};
 pub use self::signer::{Signer, jwks};
 pub use self::tls::{Boxed, Certificate, encrypted, get_encrypted};
 pub use self::token::{SECRET, Token, forged, token};

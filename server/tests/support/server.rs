@@ -1,5 +1,6 @@
 //! A server process with a data directory of its own.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -19,12 +20,44 @@ use super::{DEADLINE, SECRET};
 const START: Duration = Duration::from_secs(30);
 const BINARY: &str = env!("CARGO_BIN_EXE_moim-server");
 
+/// What runs in a process.
+#[derive(Clone)]
+pub struct Program {
+    /// A program that becomes this one, which is its first argument.
+    by: &'static [&'static str],
+    binary: PathBuf,
+    /// What its log says when it serves, in front of its URL.
+    says: &'static str,
+}
+
+impl Program {
+    pub fn server() -> Self {
+        Self { by: &[], binary: BINARY.into(), says: "listens on " }
+    }
+
+    /// A worker of a cluster, which tests of that build.
+    pub fn worker(binary: PathBuf) -> Self {
+        Self { by: &[], binary, says: "answers on " }
+    }
+
+    /// Runs it until it ends, in a directory without a server.
+    pub fn command(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = command(directory.path(), &owned(settings), self);
+        let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        if wait(&mut child, START).is_none() {
+            let _ = child.kill();
+            panic!("`{} {arguments:?}` with {settings:?} did not end", self.binary.display());
+        }
+        child.wait_with_output().unwrap()
+    }
+}
+
 /// See the module. Ends with its owner, and with the test process however that ends.
 pub struct Server {
     directory: Arc<TempDir>,
     settings: Vec<(String, String)>,
-    /// A program that becomes the server, which is its first argument.
-    by: &'static [&'static str],
+    program: Program,
     process: Mutex<Process>,
     pub address: SocketAddr,
     pub log: Log,
@@ -44,47 +77,41 @@ impl Server {
 
     /// With more variables.
     pub fn with(settings: &[(&str, &str)]) -> Self {
-        let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        Self::on(Arc::new(tempfile::tempdir().unwrap()), settings.collect(), &[])
+        Self::run(Program::server(), owned(settings))
+    }
+
+    /// Another program, or settings of any origin.
+    pub fn run(program: Program, settings: Vec<(String, String)>) -> Self {
+        Self::on(Arc::new(tempfile::tempdir().unwrap()), settings, program)
     }
 
     /// The same for one whose files are going to be limited in size: like a full disk it shall
     /// see an error, not a signal.
     pub fn with_limited_files(settings: &[(&str, &str)]) -> Self {
-        let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         let by = &["sh", "-c", "trap '' XFSZ; exec \"$0\""];
-        Self::on(Arc::new(tempfile::tempdir().unwrap()), settings.collect(), by)
+        Self::run(Program { by, ..Program::server() }, owned(settings))
     }
 
     /// Runs the command until it ends, in a directory without a server.
     pub fn command(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
-        let directory = tempfile::tempdir().unwrap();
-        let settings: Vec<_> = settings.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
-        let mut command = command(directory.path(), &settings, &[]);
-        let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
-        if wait(&mut child, START).is_none() {
-            let _ = child.kill();
-            panic!("`moim-server {arguments:?}` with {settings:?} did not end");
-        }
-        child.wait_with_output().unwrap()
+        Program::server().command(arguments, settings)
     }
 
-    fn on(
-        directory: Arc<TempDir>,
-        settings: Vec<(String, String)>,
-        by: &'static [&'static str],
-    ) -> Self {
-        let mut child = command(directory.path(), &settings, by).spawn().unwrap();
+    fn on(directory: Arc<TempDir>, settings: Vec<(String, String)>, program: Program) -> Self {
+        let mut child = command(directory.path(), &settings, &program).spawn().unwrap();
         let watchdog = watchdog(child.id(), directory.path());
         let log = Log::collect(child.stderr.take().unwrap());
-        let Some(line) = log.wait_for(START, |line| line.contains("listens on http")) else {
+        let serves = |line: &str| {
+            line.split_once(program.says).is_some_and(|(_, url)| url.starts_with("http"))
+        };
+        let Some(line) = log.wait_for(START, serves) else {
             let _ = child.kill();
             panic!("the server did not start: {:?}\n{log}", child.wait());
         };
-        let url = line.split("listens on ").nth(1).unwrap().split(' ').next().unwrap();
+        let url = line.split(program.says).nth(1).unwrap().split(' ').next().unwrap();
         let address = url.split("://").nth(1).unwrap().parse().unwrap();
         let process = Mutex::new(Process { child, watchdog });
-        Self { directory, settings, by, process, address, log }
+        Self { directory, settings, program, process, address, log }
     }
 
     pub const fn port(&self) -> u16 {
@@ -145,7 +172,7 @@ impl Server {
     #[must_use]
     pub fn restart_with(self, settings: Vec<(String, String)>) -> Self {
         self.kill();
-        Self::on(self.directory.clone(), settings, self.by)
+        Self::on(self.directory.clone(), settings, self.program.clone())
     }
 
     /// An HTTP GET without a client library in between.
@@ -202,9 +229,13 @@ impl Process {
     }
 }
 
+fn owned(settings: &[(&str, &str)]) -> Vec<(String, String)> {
+    settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+}
+
 /// Settings without a value take a default away.
-fn command(data: &Path, settings: &[(String, String)], by: &[&str]) -> Command {
-    let mut all = by.iter().copied().chain([BINARY]);
+fn command(data: &Path, settings: &[(String, String)], program: &Program) -> Command {
+    let mut all = program.by.iter().map(OsStr::new).chain([program.binary.as_os_str()]);
     let mut command = Command::new(all.next().unwrap());
     command.args(all);
     command

@@ -95,7 +95,8 @@ impl RedisBroker {
     ) -> Result<Self, RedisAway> {
         let keys = Keys::new(&options.prefix);
         let voice = NodeId::random();
-        let ear = Arc::new(Ear::new(links.clone(), (keys.canary(&voice), told::CANARY)));
+        let canary = (keys.canary(&voice), told::CANARY);
+        let ear = Arc::new(Ear::new(links.clone(), canary, keys.channel(&Channel::Nodes)));
         let watched = Watched::default();
         let listening = Some(Listening { feed, ear: ear.clone(), watched });
         let inner = Arc::new(Inner { links, keys, store, options, voice, listening });

@@ -68,8 +68,10 @@ struct Desk {
 }
 
 impl Ear {
-    pub(super) fn new(links: Arc<Links>, canary: (String, &'static [u8])) -> Self {
-        let desk = Desk { wanted: [(canary.0.clone(), 1)].into(), ..Desk::default() };
+    /// Hears itself, and always what is said on the channel `always`.
+    pub(super) fn new(links: Arc<Links>, canary: (String, &'static [u8]), always: String) -> Self {
+        let wanted = [(canary.0.clone(), 1), (always, 1)].into();
+        let desk = Desk { wanted, ..Desk::default() };
         Self {
             links,
             canary,
