@@ -45,7 +45,6 @@ impl Publisher {
                 opened = self.keeper.open() => opened,
                 () = self.waiting.without_connection() => return,
             };
-            self.waiting.connected(Some(link.channels().clone()));
             let mut flight = Flight::new(channel, self.topology.clone(), self.waiting.clone());
             let end = self.publish(&mut link, &mut flight).await;
             self.waiting.connected(None);
@@ -69,6 +68,7 @@ impl Publisher {
         if let Err(error) = bounded(self.options.connect_within, confirm).await {
             return End::Lost(error);
         }
+        self.waiting.connected(Some(link.channels().clone()));
         let channel = flight.channel().clone();
         let mut blocked = false;
         let mut tick = tokio::time::interval(TICK);

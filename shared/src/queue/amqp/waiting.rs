@@ -207,7 +207,10 @@ impl Waiting {
     /// The connection stands, or is gone.
     pub fn connected(&self, channels: Option<Channels>) {
         let mut state = self.state.lock();
-        state.away = channels.is_none().then(Instant::now);
+        state.away = match channels {
+            Some(_) => None,
+            None => state.away.or_else(|| Some(Instant::now())),
+        };
         state.channels = channels;
         state.blocked = false;
     }
