@@ -45,22 +45,20 @@ impl Inner {
     /// Where the log stands, which lives when this returns.
     pub(super) async fn head_or_birth(&self, room: &RoomId) -> Result<Head, BrokerError> {
         let deadline = Instant::now() + LOCK;
-        let mut lost = match self.standing(room).await? {
-            Ok(head) => return Ok(head),
-            Err(lost) => lost,
-        };
+        if let Ok(head) = self.standing(room).await? {
+            return Ok(head);
+        }
         while Instant::now() < deadline {
-            self.begin_life(room, lost).await?;
-            lost = match self.standing(room).await? {
-                Ok(head) => return Ok(head),
-                Err(lost) => lost,
-            };
+            self.begin_life(room).await?;
+            if let Ok(head) = self.standing(room).await? {
+                return Ok(head);
+            }
         }
         Err(BrokerError::Unavailable(format!("somebody else has been opening {room} for long")))
     }
 
     /// Begins a life, or waits a moment for somebody else who does.
-    async fn begin_life(&self, room: &RoomId, lost: Lost) -> Result<(), BrokerError> {
+    async fn begin_life(&self, room: &RoomId) -> Result<(), BrokerError> {
         let token = NodeId::random();
         let mut lock = cmd("SET");
         lock.arg(self.keys.birth(room)).arg(token.as_str());
@@ -70,14 +68,27 @@ impl Inner {
             sleep(LOOK).await;
             return Ok(());
         }
-        let begun = self.begin_locked(room, lost, token.as_str()).await;
+        // Somebody may have begun one between the look and the lock: the database must not hear of
+        // an epoch above the one that lives.
+        let begun = match self.standing(room).await {
+            Ok(Err(lost)) => self.begin_locked(room, lost, token.as_str()).await,
+            Ok(Ok(_alive)) => {
+                self.unlock(room).await;
+                return Ok(());
+            }
+            Err(error) => Err(error),
+        };
         if begun.is_err() {
-            let mut unlock = cmd("DEL");
-            unlock.arg(self.keys.birth(room));
-            // It ends by itself too.
-            let _: Result<u64, _> = self.links.command(room, &unlock).await;
+            self.unlock(room).await;
         }
         begun
+    }
+
+    /// It ends by itself too.
+    async fn unlock(&self, room: &RoomId) {
+        let mut unlock = cmd("DEL");
+        unlock.arg(self.keys.birth(room));
+        let _: Result<u64, _> = self.links.command(room, &unlock).await;
     }
 
     async fn begin_locked(

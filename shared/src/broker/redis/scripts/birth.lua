@@ -2,8 +2,12 @@
 -- KEYS[6] lock, KEYS[7] asides. ARGV: epoch, position in front of it, the lock's token, then for
 -- each name that is remembered: name, position, hash, time.
 local epoch, before, token = ARGV[1], ARGV[2], ARGV[3]
-if life() then return 'alive' end
-if redis.call('GET', KEYS[6]) ~= token then return 'locked' end
+local mine = redis.call('GET', KEYS[6]) == token
+if life() then
+  if mine then redis.call('DEL', KEYS[6]) end
+  return 'alive'
+end
+if not mine then return 'locked' end
 
 if redis.call('EXISTS', LOG) == 1 then
   local last = redis.call('XREVRANGE', LOG, '+', '-', 'COUNT', 1)[1]
