@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::chat::Talk;
-use crate::ledger::{Positions, Table, check};
+use crate::ledger::{Positions, Table, check, ends};
 use crate::rig::Cluster;
 use crate::seed::chance;
 use crate::services::redis;
@@ -28,6 +28,39 @@ async fn members_on_three_nodes_see_one_order_and_every_row_comes_to_the_databas
             assert_eq!(history(server, room), positions);
         }
     }
+    cluster.end().await;
+}
+
+/// Each of them finds that there is no log yet, and only one may begin it.
+#[tokio::test]
+async fn rooms_that_all_nodes_open_at_the_same_moment_begin_once() {
+    let cluster = Cluster::start(3, 1).await;
+    let rooms: Vec<String> = (0..40).map(|_| room("new")).collect();
+    let mut clients = Vec::new();
+    for server in cluster.servers() {
+        let mut client = Client::connect(server, "ann").await;
+        let subscribe = |room| {
+            frame("SUBSCRIBE")
+                .header("id", room)
+                .header("destination", format!("/topic/rooms/{room}"))
+                .header("receipt", room)
+        };
+        client.send_all(rooms.iter().map(subscribe), DEADLINE).await;
+        clients.push(client);
+    }
+    for room in &rooms {
+        for client in &mut clients {
+            client.receipt(room).await;
+        }
+        clients[0].send_room(room, "first").await;
+        for client in &mut clients {
+            assert_eq!(client.bodies(1).await, ["first"]);
+        }
+    }
+    ends(&cluster.database, &rooms, rooms.len(), Duration::from_secs(20)).await;
+    let begun = "SELECT room FROM epochs GROUP BY room HAVING count(*) > 1";
+    let twice = cluster.database.client().await.query(begun, &[]).await.unwrap();
+    assert!(twice.is_empty(), "{} rooms began twice", twice.len());
     cluster.end().await;
 }
 

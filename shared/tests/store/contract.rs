@@ -359,9 +359,7 @@ pub async fn every_position_is_covered_once(
     assert_eq!(store.head(&room("r")).await.unwrap(), head);
 }
 
-pub async fn what_is_older_than_it_is_kept_goes_in_parts_but_for_a_rooms_last(
-    store: &dyn Store,
-) {
+pub async fn what_is_older_than_it_is_kept_goes_in_parts_but_for_a_rooms_last(store: &dyn Store) {
     let grant = async |id: &str| store.admit(&room(id), &user("mina"), None).await.unwrap();
     for id in ["r", "s", "t"] {
         grant(id).await;

@@ -51,22 +51,20 @@ impl Inner {
     /// Where the log stands, which lives when this returns.
     pub(super) async fn head_or_birth(&self, room: &RoomId) -> Result<Head, BrokerError> {
         let deadline = Instant::now() + LOCK;
-        let mut lost = match self.standing(room).await? {
-            Ok(head) => return Ok(head),
-            Err(lost) => lost,
-        };
+        if let Ok(head) = self.standing(room).await? {
+            return Ok(head);
+        }
         while Instant::now() < deadline {
-            self.begin_life(room, lost).await?;
-            lost = match self.standing(room).await? {
-                Ok(head) => return Ok(head),
-                Err(lost) => lost,
-            };
+            self.begin_life(room).await?;
+            if let Ok(head) = self.standing(room).await? {
+                return Ok(head);
+            }
         }
         Err(BrokerError::Unavailable(format!("somebody else has been opening {room} for long")))
     }
 
     /// Begins a life, or waits a moment for somebody else who does.
-    async fn begin_life(&self, room: &RoomId, lost: Lost) -> Result<(), BrokerError> {
+    async fn begin_life(&self, room: &RoomId) -> Result<(), BrokerError> {
         let token = NodeId::random();
         let mut lock = cmd("SET");
         lock.arg(self.keys.birth(room)).arg(token.as_str());
@@ -80,7 +78,7 @@ impl Inner {
         // another epoch begins would close the one that lives.
         let begun = match self.standing(room).await {
             Ok(Ok(_alive)) => Ok(()),
-            Ok(Err(_)) => self.begin_locked(room, lost, token.as_str()).await,
+            Ok(Err(lost)) => self.begin_locked(room, lost, token.as_str()).await,
             Err(error) => Err(error),
         };
         let mut unlock = UNLOCK.prepare_invoke();
