@@ -109,8 +109,10 @@ pub struct Epoch {
 pub struct Expired {
     /// So many are gone.
     pub removed: usize,
-    /// After which room to go on; `None`: that was all.
-    pub next: Option<RoomId>,
+    /// After which room to go on.
+    pub after: Option<RoomId>,
+    /// That was all.
+    pub done: bool,
 }
 
 /// A page of a room's messages.
@@ -194,7 +196,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Removes up to about `rows` messages that were sent before `before` (ms since 1970), of rooms
-    /// after `after`; the last one of a room stays. To be called until there is no next.
+    /// after `after`; the last one of a room stays. To be called until it is done.
     fn expire<'a>(
         &'a self,
         after: Option<&'a RoomId>,

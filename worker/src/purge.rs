@@ -52,10 +52,10 @@ impl Purge {
         loop {
             let part = self.store.expire(after.as_ref(), before, ROWS).await?;
             removed += part.removed;
-            after = part.next;
-            if after.is_none() {
+            if part.done {
                 break;
             }
+            after = part.after;
             sleep(PAUSE).await;
         }
         if removed > 0 {

@@ -85,8 +85,9 @@ fn every_example_in_the_commented_default_is_allowed_except_secrets() {
     assert!(load_file("admin_token = \"a long random text\"").is_err());
 }
 
+/// Or what belongs to a cluster.
 fn is_secret(line: &str) -> bool {
-    ["32 bytes", "a long random text"].iter().any(|example| line.contains(example))
+    ["32 bytes", "a long random text", "_url ="].iter().any(|example| line.contains(example))
 }
 
 fn is_assignment(line: &str) -> bool {
@@ -183,11 +184,15 @@ fn all_mistakes_are_reported_at_once_one_per_line() {
 }
 
 #[test]
-fn a_mode_that_is_not_built_yet_is_refused_by_name() {
-    assert_eq!(
-        problems([("MOIM_MODE", "cluster")]),
-        "`MOIM_MODE` is `cluster`: expected `standalone`, the only mode that this build knows"
-    );
+fn a_cluster_needs_its_services_and_a_secret_and_standalone_takes_no_services() {
+    let cluster = problems([("MOIM_MODE", "cluster")]);
+    for key in ["redis_url", "amqp_url", "database_url", "jwt_secret"] {
+        assert!(cluster.contains(&format!("`{key}` is not set")), "{cluster}");
+    }
+    let alone = problems([("MOIM_REDIS_URL", "redis://:s3cret@redis")]);
+    assert_eq!(alone, "`redis_url` is set, but `mode` is not `cluster`");
+    let wrong = problems([("MOIM_REDIS_URL", "s3cret without a scheme")]);
+    assert!(!wrong.contains("s3cret"), "{wrong}");
 }
 
 #[test]

@@ -373,10 +373,10 @@ pub async fn what_is_older_than_it_is_kept_goes_in_parts_but_for_a_rooms_last(st
         let part = store.expire(after.as_ref(), EPOCH + 7, 3).await.unwrap();
         assert!(part.removed <= 3);
         parts += 1;
-        after = part.next;
-        if after.is_none() {
+        if part.done {
             break;
         }
+        after = part.after;
     }
     assert!(parts > 3, "in parts");
     let left = async |id: &str| -> Vec<u64> {

@@ -26,8 +26,8 @@ pub fn part(
         .limit(signed(ROOMS as u64))
         .select(rooms::id)
         .load(conn)?;
-    let more = ids.len() == ROOMS;
-    let mut expired = Expired { removed: 0, next: after.cloned() };
+    let done = ids.len() < ROOMS;
+    let mut expired = Expired { removed: 0, after: after.cloned(), done: false };
     for id in ids {
         let room = RoomId::parse(&id).map_err(unreadable)?;
         let left = rows.saturating_sub(expired.removed);
@@ -36,11 +36,9 @@ pub fn part(
             // On with the same room.
             return Ok(expired);
         }
-        expired.next = Some(room);
+        expired.after = Some(room);
     }
-    if !more {
-        expired.next = None;
-    }
+    expired.done = done;
     Ok(expired)
 }
 
