@@ -33,7 +33,6 @@ fn is_refused(answer: &Result<(), QueueError>) -> bool {
 async fn many_publishes_travel_in_few_messages_and_each_is_answered() {
     const MANY: u32 = 500;
     let rig = Rig::with(|options| options.bound = 1 << 20).await;
-    rig.connected().await;
     let queue = rig.queue();
     let publishes: Vec<_> = (0..MANY).map(|n| publish(&queue, vec![message(n)])).collect();
     for publishing in publishes {
@@ -105,7 +104,6 @@ async fn a_full_queue_refuses_until_it_was_consumed() {
     })
     .await;
     let queue = rig.queue();
-    rig.connected().await;
     let mut confirmed = Vec::new();
     let refusal = loop {
         assert!(confirmed.len() < 200, "it never was full");
@@ -158,7 +156,6 @@ async fn connections_that_are_cut_lose_nothing_that_was_confirmed() {
 async fn what_waits_for_a_confirm_is_refused_when_the_connection_is_lost() {
     let (rig, proxy) =
         Rig::behind_a_proxy(|options| options.confirm_within = Duration::from_secs(60)).await;
-    rig.connected().await;
     proxy.stop();
     let publishing = publish(&rig.queue(), vec![message("a")]);
     rig.until(|rig| rig.amqp().numbers().unconfirmed == 1).await;
@@ -175,7 +172,6 @@ async fn what_waits_for_a_confirm_is_refused_when_the_connection_is_lost() {
 async fn a_confirm_that_does_not_come_is_waited_for_a_while_only() {
     let (rig, proxy) =
         Rig::behind_a_proxy(|options| options.confirm_within = Duration::from_millis(500)).await;
-    rig.connected().await;
     proxy.stop();
     let publishing = publish(&rig.queue(), vec![message("a")]);
     assert!(is_refused(&within(publishing).await.unwrap()));
@@ -187,7 +183,6 @@ async fn a_confirm_that_does_not_come_is_waited_for_a_while_only() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_full_at_its_bound_and_free_after_the_confirm() {
     let (rig, proxy) = Rig::behind_a_proxy(|_| ()).await;
-    rig.connected().await;
     assert_eq!(rig.queue().pressure(), Pressure::Free);
     proxy.stop();
     let first = publish(&rig.queue(), vec![message("x".repeat(BOUND))]);
@@ -206,7 +201,6 @@ async fn it_is_full_at_its_bound_and_free_after_the_confirm() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_that_cannot_be_read_are_put_aside_with_the_reason_and_the_rest_flows() {
     let rig = Rig::start().await;
-    rig.connected().await;
     rig.operator().publish("messages", b"hello").await;
     publish_until_confirmed(&rig.queue(), "a").await;
     assert_eq!(take(&rig.queue(), 1).await, ["a"]);
@@ -220,7 +214,6 @@ async fn bytes_that_cannot_be_read_are_put_aside_with_the_reason_and_the_rest_fl
 async fn a_parcel_of_a_newer_version_is_left_to_others() {
     const NEWER: &[u8] = &[0x08, 99];
     let rig = Rig::with(|options| options.newer_pause = Duration::from_millis(20)).await;
-    rig.connected().await;
     rig.operator().publish("messages", NEWER).await;
     for body in ["a", "b"] {
         publish_until_confirmed(&rig.queue(), body).await;
@@ -321,7 +314,6 @@ async fn a_queue_with_another_bound_is_used_as_it_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_of_another_kind_is_not_used() {
     let rig = Rig::start().await;
-    rig.connected().await;
     let name = "other.messages";
     let prefix = format!("{}.other", rig.options.prefix);
     assert_eq!(rig.operator().name(name), format!("{prefix}.messages"));
@@ -350,7 +342,6 @@ async fn a_queue_of_another_kind_is_not_used() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_tells_how_much_there_is() {
     let rig = Rig::start().await;
-    rig.connected().await;
     for n in 0..3 {
         publish_until_confirmed(&rig.queue(), n).await;
     }

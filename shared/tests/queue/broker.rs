@@ -15,6 +15,7 @@ use moim_shared::queue::amqp::{AmqpQueue, Options};
 use super::contract::{BOUND, within};
 use super::proxy::Proxy;
 
+/// Everything is declared when it has started.
 pub struct Rig {
     pub options: Options,
     queue: Arc<AmqpQueue>,
@@ -31,7 +32,10 @@ impl Rig {
         change(&mut options);
         let operator = Operator::start(&options.prefix).await;
         let queue = Arc::new(AmqpQueue::start(options.clone()));
-        Self { options, queue, operator }
+        let rig = Self { options, queue, operator };
+        // A queue that two connections make at once refuses at first, and not every test retries.
+        rig.until(|rig| rig.amqp().numbers().connected).await;
+        rig
     }
 
     /// One whose connections go through a proxy.
@@ -58,11 +62,6 @@ impl Rig {
 
     pub fn operator(&self) -> &Operator {
         &self.operator
-    }
-
-    /// Waits until the publisher's connection stands.
-    pub async fn connected(&self) {
-        self.until(|rig| rig.amqp().numbers().connected).await;
     }
 
     /// Waits until something is so. The adapter has no events for it.

@@ -49,7 +49,7 @@ pub(super) struct Outcome {
 pub(super) enum Landing {
     /// It is in the queue.
     Confirmed,
-    /// RabbitMQ has no room for it.
+    /// RabbitMQ has no room for it, or no leader for its queue.
     Refused,
     /// RabbitMQ knows no queue for it. Confirmed nevertheless, in its way.
     Returned,

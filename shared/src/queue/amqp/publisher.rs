@@ -124,7 +124,7 @@ impl Publisher {
                 }
                 Landing::Refused => {
                     self.waiting.took(false);
-                    Err("the queue in RabbitMQ is full".to_owned())
+                    Err("the queue in RabbitMQ is full, or has no leader".to_owned())
                 }
                 Landing::Returned => {
                     returned = true;

@@ -199,7 +199,7 @@ impl Waiting {
         message.answer(result);
     }
 
-    /// RabbitMQ took something, or refused it for lack of room.
+    /// RabbitMQ took something, or refused it.
     pub fn took(&self, taken: bool) {
         self.state.lock().refused = (!taken).then(Instant::now);
     }
