@@ -57,6 +57,8 @@ pub struct Reader {
     pub breaks: Vec<(Position, Position)>,
     /// How often it went on from a position.
     pub resumed: usize,
+    /// Connections that ended without a word.
+    pub cut: usize,
     /// What it was told when a connection ended.
     pub closes: Vec<(u16, String)>,
 }
@@ -141,6 +143,7 @@ impl Talk {
             seen: Vec::new(),
             breaks: Vec::new(),
             resumed: 0,
+            cut: 0,
             closes: Vec::new(),
         };
         let readers = (0..rooms.len() * readers).map(reader).collect();
@@ -413,7 +416,10 @@ impl Reader {
                     self.closes.push((code, reason));
                     return Ended::Again(wait);
                 }
-                Event::End => return Ended::Again(Duration::ZERO),
+                Event::End => {
+                    self.cut += 1;
+                    return Ended::Again(Duration::ZERO);
+                }
                 other => panic!("{}: {other:?}", self.user),
             }
         }

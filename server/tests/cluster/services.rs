@@ -105,7 +105,9 @@ impl Topology {
         let said = BufReader::new(keeper.stdout.take().unwrap()).lines();
         // It ends with the last one, or when it fails.
         let said: HashMap<String, String> = said
-            .filter_map(|line| Some(line.ok()?.split_once('=').map(|(k, v)| (k.into(), v.into()))?))
+            .filter_map(|line| {
+                line.ok()?.split_once('=').map(|(key, value)| (key.into(), value.into()))
+            })
             .collect();
         assert_eq!(said.get("MOIM_TEST_READY").map(String::as_str), Some("1"), "{said:?}");
         let at = |name: &str| said[name].clone();
