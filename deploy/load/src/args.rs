@@ -196,6 +196,9 @@ pub struct Rate {
     /// RECEIPT: for a cluster whose parts are harmed meanwhile
     #[arg(long)]
     pub resume: bool,
+    /// How long late RECEIPTs and messages are waited for [default: 15s, with --resume 60s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub patience: Option<Duration>,
     /// Seconds of sending
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub seconds: u32,

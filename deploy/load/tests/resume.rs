@@ -23,7 +23,7 @@ const RATE: [&str; 11] = [
 /// Runs it against a server that cuts every tenth sender; gives back the exit code and the line.
 async fn run(resume: Resume) -> (Option<i32>, Value) {
     let server = Server::start(Fault::Cut(resume)).await;
-    let output = server.load(&RATE).await;
+    let output = server.load(&[&RATE[..], &["--patience", "3s"]].concat()).await;
     let line = String::from_utf8(output.stdout.clone()).unwrap();
     let value = serde_json::from_str(line.lines().last().unwrap_or_default());
     (output.status.code(), value.unwrap_or_else(|error| panic!("{error}: {}", text(&output))))
@@ -48,6 +48,13 @@ async fn what_a_server_said_will_not_come_is_missed_and_not_lost() {
     assert_eq!(code, Some(0), "{line}");
     assert!(line["unrecovered"].as_u64() > Some(0), "{line}");
     assert_eq!((&line["lost"], &line["clean"]), (&0.into(), &true.into()), "{line}");
+}
+
+#[tokio::test]
+async fn what_a_server_said_would_come_and_did_not_is_lost() {
+    let (code, line) = run(Resume::Lost).await;
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line["lost"].as_u64() > Some(0) && line["missed"] == 0, "{line}");
 }
 
 #[tokio::test]

@@ -77,7 +77,8 @@ pub async fn run(args: args::Rate) -> Result<Verdict, String> {
     let stopped = stop_reading(&args, &nodes, &run, &mint, all.first().map(Arc::as_ref)).await?;
     let reached = send(&args, &phase, &stats).await;
     drop(stopped);
-    settle(&all, if args.resume { PATIENCE_RESUMING } else { PATIENCE }).await;
+    let usual = if args.resume { PATIENCE_RESUMING } else { PATIENCE };
+    settle(&all, args.patience.unwrap_or(usual)).await;
     phase.send_replace(Phase::Over);
     while let Some(ended) = tasks.join_next().await {
         ended.map_err(|error| format!("a connection's task failed: {error}"))?;

@@ -228,7 +228,7 @@ impl Shared {
                     return true;
                 }
                 position = self.publish(&mut state, &headers, body.trim_end_matches('\0'));
-                if matches!(self.fault, Fault::Cut(_)) && state.messages % 10 == 0 {
+                if matches!(self.fault, Fault::Cut(_)) && state.messages.is_multiple_of(10) {
                     let reason = "retry_after_ms=10".into();
                     let _ =
                         out.send(Message::Close(Some(CloseFrame { code: 1012.into(), reason })));
