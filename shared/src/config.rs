@@ -152,7 +152,7 @@ settings! {
     /// What is logged, and how.
     Log in "log" {
         /// The least level, for all and by module: `info`, or `info,moim=debug`.
-        filter: String = "info,actix_server=warn,actix_http=off,lapin=off".into(), env "MOIM_LOG";
+        filter: String = "info,actix_server=warn,actix_http=off,lapin=off,tokio_postgres=warn".into(), env "MOIM_LOG";
         /// `pretty` for people, `json` for machines: one object a line.
         format: LogFormat = LogFormat::Pretty;
     }

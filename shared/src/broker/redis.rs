@@ -199,8 +199,7 @@ impl Inner {
         }
         let head = self.head_or_birth(room).await?;
         if let Some(Listening { watched, .. }) = &self.listening {
-            watched.told(room, head.position);
-            watched.told_members(room, head.members);
+            watched.opened(room, head);
         }
         Ok(head)
     }

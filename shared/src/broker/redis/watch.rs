@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::birth::Lost;
 use super::{Inner, Listening};
+use crate::broker::Head;
 use crate::ids::RoomId;
 use crate::position::Position;
 use crate::redis::RedisAway;
@@ -24,6 +25,8 @@ pub(super) struct Watched {
 
 #[derive(Default)]
 struct Room {
+    /// It was opened: before that there may be no log, and nothing was to be told.
+    opened: bool,
     told: Standing,
     /// What was in front of what was told at the last look.
     suspected: Option<Standing>,
@@ -63,6 +66,15 @@ impl Watched {
         self.rooms.lock().contains_key(room)
     }
 
+    /// The node knows where the room stands.
+    pub(super) fn opened(&self, room: &RoomId, head: Head) {
+        if let Some(room) = self.rooms.lock().get_mut(room) {
+            room.opened = true;
+            room.told.head = room.told.head.max(head.position);
+            room.told.members = room.told.members.max(head.members);
+        }
+    }
+
     /// The node was told of the room up to here.
     pub(super) fn told(&self, room: &RoomId, upto: Position) {
         if let Some(room) = self.rooms.lock().get_mut(room) {
@@ -85,7 +97,7 @@ impl Watched {
     /// only on its way comes in between. `None`: there is no log.
     fn is_behind(&self, room: &RoomId, now: Option<Standing>) -> bool {
         let mut rooms = self.rooms.lock();
-        let Some(room) = rooms.get_mut(room) else { return false };
+        let Some(room) = rooms.get_mut(room).filter(|room| room.opened) else { return false };
         let Some(now) = now else { return true };
         let before = room.suspected.take();
         if now.exceeds(room.told) {
