@@ -41,6 +41,9 @@ pub struct Batch {
     /// Unlike that of any other batch of this process, and the same when the batch is said again
     /// because its answer was lost: then it is not placed twice.
     pub number: u64,
+    /// Names that nodes made are remembered too: whoever says it may do so again under another
+    /// number.
+    pub name_all: bool,
     /// The messages in their order; their positions are not looked at.
     pub envelopes: Vec<Envelope>,
 }

@@ -1,8 +1,8 @@
 //! Ids are types: text from outside is checked once, at the border, and cheap to clone after it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 /// Text that is not the id it was given for. The text says what is allowed and is fit for clients.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -128,12 +128,13 @@ impl RoomId {
 }
 
 impl OriginId {
-    /// A name for a SEND that came without one, unlike any other of this process and, with the
-    /// node's id in it, of the cluster.
+    /// A name for a SEND that came without one, unlike any other of the cluster: with the node's id,
+    /// which may be that of a process before, and a number of this process's own.
     pub fn made_by(node: &NodeId) -> Self {
+        static LIFE: LazyLock<u64> = LazyLock::new(rand::random);
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self(format!(":{node}:{n}").into())
+        Self(format!(":{node}:{:x}:{n}", *LIFE).into())
     }
 
     /// A name as [`OriginId::as_str`] said it: a client's, or one that a node made.

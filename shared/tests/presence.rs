@@ -82,7 +82,7 @@ async fn what_one_process_says_another_is_told_also_after_redis_lost_it() {
     let (mina, node) = (UserId::parse("mina").unwrap(), NodeId::parse("one").unwrap());
     let entry = Entry { node: node.clone(), session: 7, device: Some("pixel 9".into()) };
     here.arrived(&mina, entry.clone()).await.unwrap();
-    assert_eq!(there.sessions(&mina).await.unwrap(), [entry.clone()]);
+    assert_eq!(there.sessions(&mina).await.unwrap(), std::slice::from_ref(&entry));
     let key = format!("{}:presence:{{one}}", redis.prefix);
     let _: u64 = redis.links.command("", cmd("DEL").arg(key)).await.unwrap();
     assert_eq!(there.sessions(&mina).await.unwrap(), []);

@@ -45,6 +45,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let chores = Arc::new(Chores {
         broker: broker.clone(),
         queue: queue.clone(),
+        store: store.clone(),
         purge: Purge {
             rooms: store.clone(),
             store: store.clone(),

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use moim_shared::broker::{Broker, BrokerError};
 use moim_shared::config::Worker;
-use moim_shared::queue::Queue;
+use moim_shared::queue::amqp::AmqpQueue;
+use moim_shared::store::Store;
 use tokio::time::sleep;
 
 use crate::metrics::Metrics;
@@ -20,7 +21,9 @@ pub struct Chores {
     /// The logs.
     pub broker: Arc<dyn Broker>,
     /// Where forgotten messages go.
-    pub queue: Arc<dyn Queue>,
+    pub queue: Arc<AmqpQueue>,
+    /// Where they are missing.
+    pub store: Arc<dyn Store>,
     /// What is to be removed.
     pub purge: Purge,
     /// How often, and how old.
@@ -47,7 +50,16 @@ impl Chores {
         }
     }
 
+    /// Whether what is not stored has been forgotten, and not only has to wait.
+    async fn is_worked_off(&self) -> bool {
+        let waiting = async { self.queue.depth().await.is_ok_and(|depth| depth.messages == 0) };
+        self.store.ping().await.is_ok() && waiting.await
+    }
+
     async fn sweep(&self) -> Result<(), BrokerError> {
+        if !self.is_worked_off().await {
+            return Ok(());
+        }
         let (overdue, idle) = (self.settings.sweep_after.get(), self.settings.log_idle.get());
         let (mut cursor, mut queued, mut dropped) = (0, 0, 0);
         loop {

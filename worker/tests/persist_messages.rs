@@ -68,6 +68,7 @@ impl Rig {
             epoch: head.epoch,
             members: head.members,
             number: Batch::next_number(),
+            name_all: false,
             envelopes: vec![envelope(id, name, body)],
         };
         match self.broker.append(batch).await.unwrap().remove(0) {

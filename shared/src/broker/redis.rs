@@ -235,14 +235,14 @@ impl Inner {
             .arg(options.longest)
             .arg(self.publish_verb());
         for envelope in &batch.envelopes {
-            let given = envelope.origin.is_given();
+            let named = batch.name_all || envelope.origin.is_given();
             append
-                .arg(if given {
+                .arg(if named {
                     name_of(&envelope.sender, &envelope.origin)
                 } else {
                     String::new()
                 })
-                .arg(if given { envelope.body_hash() } else { 0 })
+                .arg(if named { envelope.body_hash() } else { 0 })
                 .arg(crate::wire::encode(envelope));
         }
         let answer = run(&self.links, &batch.room, &append).await?;

@@ -105,6 +105,7 @@ async fn a_batch_that_is_said_again_is_placed_once() {
         epoch: head.epoch,
         members: head.members,
         number: Batch::next_number(),
+        name_all: false,
         envelopes: vec![nameless("r", "x"), named("r", "a", "y"), named("r", "a", "z")],
     };
     let first = node.broker.append(batch.clone()).await.unwrap();
@@ -422,5 +423,28 @@ async fn whoever_opens_a_room_at_the_same_moment_closes_no_epoch_that_lives() {
         let stored = factory.store.insert(added).await.unwrap();
         assert_eq!(stored, [moim_shared::store::Stored::New], "in room {id}");
     }
+    factory.clear().await;
+}
+
+/// A worker that dies in between says again what it said already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_that_nodes_made_are_remembered_for_whoever_asks_for_it() {
+    let factory = Redis::new(Limits::PLENTY);
+    let node = Node::new(&factory);
+    let head = node.open("r").await;
+    let late = vec![nameless("r", "x"), nameless("r", "x")];
+    let batch = |number| Batch {
+        room: room("r"),
+        epoch: head.epoch,
+        members: head.members,
+        number,
+        name_all: true,
+        envelopes: late.clone(),
+    };
+    let first = node.broker.append(batch(Batch::next_number())).await.unwrap();
+    assert!(first.iter().all(|placed| matches!(placed, Placed::New(_))), "{first:?}");
+    let again = node.broker.append(batch(Batch::next_number())).await.unwrap();
+    let known = |placed: &Placed| matches!(placed, Placed::Duplicate { pending: Some(_), .. });
+    assert!(again.iter().all(known), "{again:?}");
     factory.clear().await;
 }

@@ -115,8 +115,14 @@ impl Node {
         members: u64,
         envelopes: Vec<Envelope>,
     ) -> Result<Vec<Placed>, BrokerError> {
-        let batch =
-            Batch { room: room(id), epoch, members, number: Batch::next_number(), envelopes };
+        let batch = Batch {
+            room: room(id),
+            epoch,
+            members,
+            number: Batch::next_number(),
+            name_all: false,
+            envelopes,
+        };
         self.broker.append(batch).await
     }
 

@@ -38,6 +38,7 @@ pub async fn say_again(
             epoch: head.epoch,
             members: head.members,
             number: Batch::next_number(),
+            name_all: true,
             envelopes: envelopes.clone(),
         };
         let placed = match broker.append(batch).await {

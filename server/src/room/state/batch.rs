@@ -52,6 +52,7 @@ impl State {
             epoch: self.epoch,
             members: self.members,
             number,
+            name_all: false,
             envelopes: posts.iter().map(|post| post.envelope(&self.room)).collect(),
         };
         self.in_flight = Some(InFlight::Appending { number, posts });
