@@ -23,6 +23,7 @@ pub mod queue;
 pub mod redis;
 pub mod signal;
 pub mod store;
+pub mod task;
 pub mod wire;
 
 /// A boxed future that seams return, so that adapters can be chosen at start-up.

@@ -12,6 +12,7 @@ use moim_shared::queue::Queue;
 use moim_shared::queue::amqp::AmqpQueue;
 use moim_shared::store::Store;
 use moim_shared::store::postgres::PostgresStore;
+use moim_shared::task::keep_running;
 
 use crate::chores::Chores;
 use crate::http::{self, Asked};
@@ -60,9 +61,9 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let (http, address) = http::serve(config.worker_listen, asked)?;
     let sweeping = actix_rt::spawn({
         let chores = chores.clone();
-        async move { chores.keep_sweeping().await }
+        async move { keep_running("sweep", || chores.keep_sweeping()).await }
     });
-    let tidying = actix_rt::spawn(async move { chores.keep_tidy().await });
+    let tidying = actix_rt::spawn(async move { keep_running("tidy", || chores.keep_tidy()).await });
     tracing::info!(
         "moim worker {} works, and answers on http://{address}",
         env!("CARGO_PKG_VERSION")

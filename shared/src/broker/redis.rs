@@ -36,6 +36,7 @@ use crate::queue::Queue;
 use crate::redis::{Links, RedisAway};
 use crate::signal::{Channel, Signal};
 use crate::store::Store;
+use crate::task::keep_running;
 
 /// What a log keeps, and how long things may take.
 #[derive(Debug, Clone)]
@@ -102,9 +103,12 @@ impl RedisBroker {
         let inner = Arc::new(Inner { links, keys, store, options, voice, listening });
         let handle = inner.links.handle()?;
         let listener = Arc::new(Voice(Arc::downgrade(&inner)));
+        let weak = Arc::downgrade(&inner);
+        let ears = move || ear.clone().listen(listener.clone());
+        let eyes = move || watch::look(weak.clone());
         let tasks = vec![
-            handle.spawn(ear.listen(listener)).abort_handle(),
-            handle.spawn(watch::look(Arc::downgrade(&inner))).abort_handle(),
+            handle.spawn(keep_running("hear other nodes", ears)).abort_handle(),
+            handle.spawn(keep_running("compare heads", eyes)).abort_handle(),
         ];
         Ok(Self { inner, tasks })
     }
