@@ -94,7 +94,7 @@ impl RunReport {
 fn rows_line(rows: &RowsCheck) -> String {
     let flush = match rows.flush {
         Some(flush) if rows.missing == 0 => {
-            format!("; all there {} ms after the last RECEIPT", flush.as_millis())
+            format!("; all there at most {} ms after the last RECEIPT", flush.as_millis())
         }
         Some(flush) => format!("; given up {} s after the last RECEIPT", flush.as_secs()),
         None => String::new(),

@@ -58,9 +58,8 @@ pub async fn check(
             let mut reader = None;
             loop {
                 let last_look = began.elapsed() >= patience;
-                let seen = Instant::now();
                 match look(&mut reader, url, prefix, names, due).await {
-                    Ok(found) if last_look || found.missing == 0 => {
+                    Ok((seen, found)) if last_look || found.missing == 0 => {
                         let flush = Some(seen - last_receipt.unwrap_or(began));
                         return Ok(RowsCheck { flush, ..found });
                     }
@@ -73,26 +72,28 @@ pub async fn check(
     }
 }
 
-/// One look at Postgres; only when enough rows are there are their names read.
+/// One look at Postgres, and when it was answered; only when enough rows are there are their names
+/// read.
 async fn look(
     reader: &mut Option<postgres::Reader>,
     url: &str,
     prefix: &str,
     names: &[Name],
     due: u64,
-) -> Result<RowsCheck, String> {
+) -> Result<(Instant, RowsCheck), String> {
     let open = match reader.take() {
         Some(open) => open,
         None => postgres::Reader::open(url).await?,
     };
     let count = open.count(prefix).await?;
+    let seen = Instant::now();
     let found = if count < due {
         RowsCheck { stored: count, missing: due - count, ..RowsCheck::default() }
     } else {
         compare(&open.named(prefix).await?, names)
     };
     *reader = Some(open);
-    Ok(found)
+    Ok((seen, found))
 }
 
 fn compare(rows: &Copies, names: &[Name]) -> RowsCheck {
