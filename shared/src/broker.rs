@@ -274,7 +274,8 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Looks through some logs of all nodes, from `cursor` on, which begins at 0: hands to `queue`
     /// again what was sent longer than `overdue` ago and is not known to be durable, and drops logs
-    /// of which nothing is needed for `idle`. For one of all processes, see [`Broker::lead`].
+    /// of which nothing is needed for `idle`. For one of all processes, see [`Broker::lead`], while
+    /// the database is there and nothing waits in the queue: what waits is not forgotten.
     /// Where to go on, or `None` at the end.
     fn sweep<'a>(
         &'a self,

@@ -12,6 +12,7 @@ use moim_shared::store::StoreError;
 use moim_shared::store::accounts::{Accounts, Revocation, Subject};
 
 use crate::registry::Registry;
+use crate::room::tell_of_members;
 use crate::token::Revoked;
 
 /// Access tokens of log-ins here have expired after that, whatever was configured when they were
@@ -136,11 +137,7 @@ impl Ends {
 
     /// Memberships of the room changed in the database.
     pub async fn members_changed(&self, room: &RoomId, user: &UserId) {
-        let users = std::slice::from_ref(user);
-        if let Err(error) = self.broker.members_changed(room, users).await {
-            // Rooms look at memberships again by themselves.
-            tracing::warn!(room.id = %room, %error, "a room was not told of a change of members");
-        }
+        tell_of_members(&self.broker, room, std::slice::from_ref(user)).await;
     }
 }
 

@@ -4,7 +4,6 @@
 
 mod admin;
 mod auth;
-mod binding;
 mod direct;
 mod docs;
 mod document;

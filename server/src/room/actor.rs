@@ -397,11 +397,16 @@ async fn ask_start(
     match start {
         Start::Live | Start::Last(0) => Ok((true, head)),
         Start::Since(since) => {
-            let log = context.history.broker.read(room, since, 1).await;
-            let log = log.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            let current = since.epoch == head.epoch;
+            let broker = &context.history.broker;
+            let away = |error: BrokerError| StoreError::Unavailable(error.to_string());
+            // A log that never was longer cannot have been cut.
+            let may_lack = head.seq >= context.bounds.log_max;
+            let lacks = may_lack && broker.read(room, since, 1).await.map_err(away)?.lacks(since);
+            // This node may not have heard yet what another one gave out.
+            let end = if since > head { broker.head(room).await.map_err(away)? } else { head };
+            let current = since.epoch == end.epoch;
             let epochs = if current { Vec::new() } else { store.epochs(room).await? };
-            let covered = !log.lacks(since) && is_covered(since, head, &epochs);
+            let covered = !lacks && is_covered(since, end, &epochs);
             Ok((covered, if covered { since } else { head }))
         }
         Start::Last(count) => Ok((true, store.before_last(room, count).await?)),

@@ -35,6 +35,8 @@ pub struct Post {
     pub body: Bytes,
     /// Until when it may be held.
     pub deadline: Instant,
+    /// Nobody knows whether it has a place: an answer of the broker was lost.
+    pub unsure: bool,
     /// The answer.
     pub reply: Reply,
 }

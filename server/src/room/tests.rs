@@ -103,6 +103,7 @@ impl Client {
             headers: Vec::new(),
             body: name.to_owned().into(),
             deadline: Instant::now() + Duration::from_secs(3_600),
+            unsure: false,
             reply: self.reply(name, None),
         }
     }

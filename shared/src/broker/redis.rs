@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use ::redis::cmd;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 pub use self::ear::Hearing;
@@ -76,6 +77,8 @@ struct Inner {
     options: Options,
     /// Tells this process's batches from those of all others, and from those of another life of it.
     voice: NodeId,
+    /// Turns to begin the life of a log.
+    births: Semaphore,
     /// None in a process that has no rooms.
     listening: Option<Listening>,
 }
@@ -100,7 +103,15 @@ impl RedisBroker {
         let ear = Arc::new(Ear::new(links.clone(), canary, keys.channel(&Channel::Nodes)));
         let watched = Watched::default();
         let listening = Some(Listening { feed, ear: ear.clone(), watched });
-        let inner = Arc::new(Inner { links, keys, store, options, voice, listening });
+        let inner = Arc::new(Inner {
+            links,
+            keys,
+            store,
+            options,
+            voice,
+            births: Semaphore::new(birth::AT_ONCE),
+            listening,
+        });
         let handle = inner.links.handle()?;
         let listener = Arc::new(Voice(Arc::downgrade(&inner)));
         let weak = Arc::downgrade(&inner);
@@ -117,7 +128,15 @@ impl RedisBroker {
     pub fn deaf(links: Arc<Links>, store: Arc<dyn Store>, options: Options) -> Self {
         let keys = Keys::new(&options.prefix);
         let voice = NodeId::random();
-        let inner = Arc::new(Inner { links, keys, store, options, voice, listening: None });
+        let inner = Arc::new(Inner {
+            links,
+            keys,
+            store,
+            options,
+            voice,
+            births: Semaphore::new(birth::AT_ONCE),
+            listening: None,
+        });
         Self { inner, tasks: Vec::new() }
     }
 }
@@ -371,7 +390,9 @@ fn placed(batch: Batch, mut answer: Answer) -> Result<Vec<Placed>, BrokerError> 
     let places = answer.text()?;
     let mut pending = std::collections::HashMap::new();
     for (position, bytes) in answer.entries()? {
-        pending.insert(position, message(bytes, &batch.room, position)?);
+        let first =
+            if bytes.is_empty() { None } else { Some(message(bytes, &batch.room, position)?) };
+        pending.insert(position, first);
     }
     let mut at = Position::new(batch.epoch, first);
     let mut placed = Vec::with_capacity(batch.envelopes.len());
@@ -384,7 +405,12 @@ fn placed(batch: Batch, mut answer: Answer) -> Result<Vec<Placed>, BrokerError> 
             }
             Some(("d", position)) => {
                 let position = position.parse().map_err(|_not| odd())?;
-                Placed::Duplicate { position, pending: pending.get(&position).cloned() }
+                let pending = pending.get(&position).map(|first| match first {
+                    Some(first) => first.clone(),
+                    // The log was cut there: the body is the same, and it has to be safe.
+                    None => Arc::new(Envelope { position, ..envelope }),
+                });
+                Placed::Duplicate { position, pending }
             }
             Some(("r", _)) => Placed::NameReused,
             _ => return Err(odd().into()),

@@ -10,7 +10,9 @@ pub(super) fn env_of(path: &str) -> String {
 
 /// True for a variable that looks like configuration and is none of it.
 pub(super) fn is_foreign(name: &str, value: &str) -> bool {
-    name.starts_with("MOIM_TEST_") || is_injected_by_kubernetes(name, value)
+    name.starts_with("MOIM_TEST_")
+        || name.starts_with("MOIM_LOAD_")
+        || is_injected_by_kubernetes(name, value)
 }
 
 /// Kubernetes tells every container of the services around it: `MOIM_SERVER_SERVICE_HOST`,

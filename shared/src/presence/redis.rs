@@ -1,11 +1,13 @@
 //! Presence in Redis: a hash for each node, which ends with the node's lease.
 //!
-//! A node is the only one who writes its hash, from a map that it keeps: what Redis loses is written
-//! again with the next renewal, and what a dead node left ends as a whole. Asking about a user asks
+//! A node is the only one who writes its hash, from a map that it keeps. The hash says which process
+//! wrote it: when Redis lost it, or a process before left it under the same name, or a write failed,
+//! it is written anew with the next renewal. What a dead node left ends as a whole. Asking about a user asks
 //! for its field in the hash of every node that lives, of which there are few.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::redis::{Pipeline, cmd};
@@ -18,6 +20,9 @@ use crate::clock::now_ms;
 use crate::ids::{NodeId, UserId};
 use crate::redis::{Links, RedisAway};
 
+/// The field that says which process wrote the hash. No user has an empty id.
+const WRITER: &str = "";
+
 /// Fields that one command writes.
 const FIELDS: usize = 1_000;
 
@@ -28,6 +33,12 @@ pub struct RedisPresence {
     links: Arc<Links>,
     prefix: String,
     lease: Duration,
+    /// Tells this process's hashes from those of another one.
+    voice: String,
+    /// A write failed since all was written.
+    unsure: AtomicBool,
+    /// How often somebody came or left.
+    moves: AtomicU64,
     /// The sessions of the nodes that this process speaks for: of one, but in tests.
     mine: Mutex<Mine>,
 }
@@ -35,7 +46,15 @@ pub struct RedisPresence {
 impl RedisPresence {
     /// Entries of a node vanish `lease` after it was last heard of. All keys begin with `prefix`.
     pub fn new(links: Arc<Links>, prefix: &str, lease: Duration) -> Self {
-        Self { links, prefix: format!("{prefix}:presence"), lease, mine: Mutex::default() }
+        Self {
+            links,
+            prefix: format!("{prefix}:presence"),
+            lease,
+            voice: NodeId::random().to_string(),
+            unsure: AtomicBool::new(false),
+            moves: AtomicU64::new(0),
+            mine: Mutex::default(),
+        }
     }
 
     fn key(&self, node: &NodeId) -> String {
@@ -64,36 +83,62 @@ impl RedisPresence {
             // Of two that write side by side the older may come last.
             let now = known();
             if now == field {
-                return self.prolong(node).await.map(drop);
+                return self.prolong(node).await;
             }
             field = now;
         }
     }
 
-    /// The lease begins anew. False: Redis knew nothing of the node's sessions.
-    async fn prolong(&self, node: &NodeId) -> Result<bool, PresenceError> {
+    /// The lease begins anew.
+    async fn prolong(&self, node: &NodeId) -> Result<(), PresenceError> {
         let (key, nodes) = (self.key(node), self.nodes());
         let lease = self.lease.as_millis() as u64;
         let mut add = cmd("ZADD");
         add.arg(&nodes).arg(now_ms() + lease).arg(node.as_str());
         let _: u64 = self.links.command(&nodes, &add).await?;
-        let known: u64 = self.links.command(&key, cmd("PEXPIRE").arg(&key).arg(lease)).await?;
-        Ok(known == 1)
+        let _: u64 = self.links.command(&key, cmd("PEXPIRE").arg(&key).arg(lease)).await?;
+        Ok(())
+    }
+
+    /// Whether the hash is what this process wrote.
+    async fn is_mine(&self, node: &NodeId) -> Result<bool, PresenceError> {
+        let key = self.key(node);
+        let writer: Option<String> =
+            self.links.command(&key, cmd("HGET").arg(&key).arg(WRITER)).await?;
+        Ok(writer.as_deref() == Some(&*self.voice) && !self.unsure.load(Ordering::Relaxed))
     }
 
     async fn write_all(&self, node: &NodeId) -> Result<(), PresenceError> {
+        self.unsure.store(false, Ordering::Relaxed);
+        let moves = self.moves.load(Ordering::SeqCst);
         let key = self.key(node);
-        let fields: Vec<(String, String)> = {
+        let mut fields: Vec<(String, String)> = {
             let mine = self.mine.lock();
             let users = mine.get(node).into_iter().flatten();
             users.map(|(user, entries)| (user.to_string(), encode(entries))).collect()
         };
+        fields.push((WRITER.to_owned(), self.voice.clone()));
+        let _: u64 = self.links.command(&key, cmd("DEL").arg(&key)).await?;
         for part in fields.chunks(FIELDS) {
             let mut set = cmd("HSET");
             set.arg(&key).arg(part);
             let _: u64 = self.links.command(&key, &set).await?;
         }
-        self.prolong(node).await.map(drop)
+        if self.moves.load(Ordering::SeqCst) != moves {
+            // What was written may be older than what was written meanwhile.
+            self.unsure.store(true, Ordering::Relaxed);
+        }
+        self.prolong(node).await
+    }
+
+    /// Writes it; one that failed is made good with the next renewal.
+    async fn write_or_note(&self, node: &NodeId, user: &UserId) -> Result<(), PresenceError> {
+        self.moves.fetch_add(1, Ordering::SeqCst);
+        let written = self.write(node, user).await;
+        if written.is_err() {
+            self.unsure.store(true, Ordering::Relaxed);
+        }
+        written
     }
 
     async fn nodes_that_live(&self) -> Result<Vec<NodeId>, PresenceError> {
@@ -148,7 +193,7 @@ impl Presence for RedisPresence {
                 entries.retain(|known| known.session != entry.session);
                 entries.push(entry);
             }
-            self.write(&node, user).await
+            self.write_or_note(&node, user).await
         })
     }
 
@@ -168,7 +213,7 @@ impl Presence for RedisPresence {
                     users.remove(user);
                 }
             }
-            self.write(node, user).await
+            self.write_or_note(node, user).await
         })
     }
 
@@ -191,9 +236,13 @@ impl Presence for RedisPresence {
 
     fn renew<'a>(&'a self, node: &'a NodeId) -> BoxFuture<'a, Result<(), PresenceError>> {
         Box::pin(async move {
-            let anybody = self.mine.lock().get(node).is_some_and(|users| !users.is_empty());
-            if !self.prolong(node).await? && anybody {
-                self.write_all(node).await?;
+            self.prolong(node).await?;
+            if !self.is_mine(node).await? {
+                let written = self.write_all(node).await;
+                if written.is_err() {
+                    self.unsure.store(true, Ordering::Relaxed);
+                }
+                return written;
             }
             Ok(())
         })

@@ -448,3 +448,21 @@ async fn names_that_nodes_made_are_remembered_for_whoever_asks_for_it() {
     assert!(again.iter().all(known), "{again:?}");
     factory.clear().await;
 }
+
+/// What the database got while the log was cut is skipped, once nothing waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_cut_goes_on_in_front_of_what_never_came() {
+    let mut factory = Redis::new(Limits::PLENTY);
+    factory.options.longest = 5;
+    let node = Node::new(&factory);
+    let added = node.add("r", several("r", 8)).await;
+    node.make_durable(&added[1..]).await;
+    let page = node.read("r", Position::ZERO, PLENTY).await;
+    assert!(page.lacks(Position::ZERO), "the first never came");
+    let day = Duration::from_secs(86_400);
+    sweep(&factory.worker(), day, day).await;
+    let page = node.read("r", Position::ZERO, PLENTY).await;
+    assert!(!page.lacks(Position::ZERO));
+    assert_eq!(page.durable, added[7].position);
+    factory.clear().await;
+}

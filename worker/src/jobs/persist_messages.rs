@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use futures_util::{StreamExt, stream};
 use moim_shared::BoxFuture;
-use moim_shared::broker::{Broker, Durable};
+use moim_shared::broker::{Broker, BrokerError, Durable};
 use moim_shared::clock::now_ms;
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::RoomId;
@@ -21,8 +21,10 @@ use super::resend::say_again;
 use crate::metrics::Metrics;
 use crate::runner::{Job, JobError};
 
-/// Rooms whose marks are told at once.
-const ROOMS: usize = 16;
+/// Rooms that are told something at once.
+const ROOMS: usize = 64;
+/// Messages that are said again with one batch.
+const PART: usize = 128;
 
 /// See the module.
 pub struct PersistMessages {
@@ -66,8 +68,14 @@ impl PersistMessages {
         Ok(outcome)
     }
 
-    async fn tell_broker(&self, envelopes: &[Arc<Envelope>], outcome: &Outcome) {
-        let mut rooms: HashMap<&RoomId, Vec<Durable>> = HashMap::new();
+    /// Nothing is acknowledged before the broker knows: a number that it never hears of would keep
+    /// the log of its room for ever.
+    async fn tell_broker(
+        &self,
+        envelopes: &[Arc<Envelope>],
+        outcome: &Outcome,
+    ) -> Result<(), BrokerError> {
+        let mut rooms: HashMap<RoomId, Vec<Durable>> = HashMap::new();
         for (envelope, outcome) in envelopes.iter().zip(outcome) {
             let shown = match outcome {
                 Ok(Stored::New | Stored::Again) => true,
@@ -76,15 +84,16 @@ impl PersistMessages {
                 Ok(Stored::Late) => continue,
             };
             let durable = Durable { position: envelope.position, shown };
-            rooms.entry(&envelope.room).or_default().push(durable);
+            rooms.entry(envelope.room.clone()).or_default().push(durable);
         }
-        let told = stream::iter(rooms).for_each_concurrent(ROOMS, |(room, durable)| async move {
-            if let Err(error) = self.broker.mark_durable(room, &durable).await {
-                // The rows are safe; only the hot log stays longer than it must.
-                tracing::warn!(room.id = %room, %error, "the broker did not learn what is durable");
-            }
-        });
-        told.await;
+        let mut told = stream::iter(rooms)
+            .map(|(room, durable)| async move { self.broker.mark_durable(&room, &durable).await })
+            .buffer_unordered(ROOMS);
+        let mut worst = Ok(());
+        while let Some(done) = told.next().await {
+            worst = worst.and(done);
+        }
+        worst
     }
 
     /// Says again what came too late for its epoch.
@@ -93,20 +102,30 @@ impl PersistMessages {
         envelopes: &[Arc<Envelope>],
         outcome: &Outcome,
     ) -> Result<(), JobError> {
-        let mut rooms: BTreeMap<&RoomId, Vec<Arc<Envelope>>> = BTreeMap::new();
+        let mut rooms: BTreeMap<RoomId, Vec<Arc<Envelope>>> = BTreeMap::new();
         for (envelope, outcome) in envelopes.iter().zip(outcome) {
             if matches!(outcome, Ok(Stored::Late)) {
-                rooms.entry(&envelope.room).or_default().push(envelope.clone());
+                rooms.entry(envelope.room.clone()).or_default().push(envelope.clone());
             }
         }
-        for (room, mut late) in rooms {
-            late.sort_by_key(|envelope| envelope.position);
-            tracing::info!(room.id = %room, messages = late.len(),
-                "messages came after their epoch was closed and are said again");
-            self.metrics.late(late.len());
-            say_again(&*self.broker, &*self.queue, room, late).await.map_err(JobError::Away)?;
+        // Side by side: each may have to wait for its room to be opened.
+        let mut said = stream::iter(rooms)
+            .map(|(room, mut late)| async move {
+                late.sort_by_key(|envelope| envelope.position);
+                tracing::info!(room.id = %room, messages = late.len(),
+                    "messages came after their epoch was closed and are said again");
+                self.metrics.late(late.len());
+                for part in late.chunks(PART) {
+                    say_again(&*self.broker, &*self.queue, &room, part).await?;
+                }
+                Ok(())
+            })
+            .buffer_unordered(ROOMS);
+        let mut worst = Ok(());
+        while let Some(done) = said.next().await {
+            worst = worst.and(done);
         }
-        Ok(())
+        worst.map_err(JobError::Away)
     }
 
     fn count(&self, envelopes: &[Arc<Envelope>], outcome: &Outcome, took: f64) {
@@ -126,7 +145,8 @@ impl Job for PersistMessages {
             let outcome = self.store(envelopes).await;
             let outcome = outcome.map_err(|error| JobError::Away(error.to_string()))?;
             self.count(envelopes, &outcome, began.elapsed().as_secs_f64());
-            self.tell_broker(envelopes, &outcome).await;
+            let told = self.tell_broker(envelopes, &outcome).await;
+            told.map_err(|error| JobError::Away(error.to_string()))?;
             self.say_late_again(envelopes, &outcome).await?;
             let poison: Vec<(usize, String)> = outcome
                 .into_iter()

@@ -19,7 +19,7 @@ pub async fn say_again(
     broker: &dyn Broker,
     queue: &dyn Queue,
     room: &RoomId,
-    late: Vec<Arc<Envelope>>,
+    late: &[Arc<Envelope>],
 ) -> Result<(), String> {
     let closed = late.iter().map(|envelope| envelope.position.epoch).max().unwrap_or(0);
     let mut envelopes: Vec<Envelope> = late.iter().map(|envelope| (**envelope).clone()).collect();

@@ -9,7 +9,6 @@ use moim_shared::store::rooms::Reader;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::binding::members_changed;
 use super::doors::enter;
 use super::parts::sayable;
 use super::rooms::{InRoom, given};
@@ -17,6 +16,7 @@ use super::views::{MemberView, RoleName, Time};
 use super::whole::whole;
 use super::{Api, Input, Json, Path, Query, Table, UserPaging, Who, page, schema};
 use crate::http::Problem;
+use crate::room::tell_of_members;
 
 pub(super) fn routes(table: &mut Table) {
     table.tag("rooms");
@@ -54,7 +54,7 @@ async fn join(
             Err(Denied::NotAMember) => enter(&api, room, &who).await?,
             joined => drop(joined?),
         }
-        members_changed(&api, room, std::slice::from_ref(me)).await;
+        tell_of_members(&api.broker, room, std::slice::from_ref(me)).await;
     }
     show(&api, room, me).await
 }
@@ -69,7 +69,7 @@ async fn leave(
 ) -> Result<HttpResponse, Problem> {
     let (room, me) = (&path.room, &who.0.user);
     api.rooms.member_change(room, me, me, Change::Leave).await??;
-    members_changed(&api, room, std::slice::from_ref(me)).await;
+    tell_of_members(&api.broker, room, std::slice::from_ref(me)).await;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -138,7 +138,7 @@ async fn put(
     let muted_until = muted_until.map(|until| until.map(|Time(ms)| ms));
     let change = Change::Put { role: role.map(Into::into), muted_until, banned };
     api.rooms.member_change(&path.room, &who.0.user, &path.user, change).await??;
-    members_changed(&api, &path.room, std::slice::from_ref(&path.user)).await;
+    tell_of_members(&api.broker, &path.room, std::slice::from_ref(&path.user)).await;
     show(&api, &path.room, &path.user).await
 }
 
@@ -153,7 +153,7 @@ async fn kick(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     api.rooms.member_change(&path.room, &who.0.user, &path.user, Change::Kick).await??;
-    members_changed(&api, &path.room, std::slice::from_ref(&path.user)).await;
+    tell_of_members(&api.broker, &path.room, std::slice::from_ref(&path.user)).await;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -10,13 +10,13 @@ use moim_shared::store::rooms::{Made, NewRoom, RoomChange};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::binding::members_changed;
 use super::doors::see;
 use super::views::{RoomView, Visibility};
 use super::whole::whole;
 use super::{Api, Input, Json, Path, Query, RoomPaging, Table, Who, page, schema};
 use crate::http::Problem;
 use crate::refusal::{Code, Refusal};
+use crate::room::tell_of_members;
 use crate::token::said_name;
 
 pub(super) fn routes(table: &mut Table) {
@@ -201,7 +201,7 @@ async fn delete(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     api.rooms.room_delete(&path.room, &who.0.user).await??;
-    members_changed(&api, &path.room, &[]).await;
+    tell_of_members(&api.broker, &path.room, &[]).await;
     api.purge.notify_one();
     Ok(HttpResponse::NoContent().finish())
 }

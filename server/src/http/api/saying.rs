@@ -117,6 +117,7 @@ pub async fn say(
         headers: Vec::new(),
         body,
         deadline,
+        unsure: false,
         reply,
     }
     .into();

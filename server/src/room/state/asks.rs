@@ -14,7 +14,6 @@ use crate::room::access::Identity;
 use crate::room::gate::Permit;
 use crate::room::join::{Join, Start, Survivor};
 use crate::room::post::{OVERHEAD, Post};
-use crate::room::recovery::is_covered;
 
 /// Something that needs an open room and a member.
 #[derive(Debug)]
@@ -173,10 +172,7 @@ impl State {
     fn on_join(&mut self, join: Join) -> Vec<Effect> {
         match join.start {
             Start::Live => self.begin(join, Ok((true, self.at))),
-            Start::Since(since) if since > self.at || self.is_near(since) => {
-                let recovered = is_covered(since, self.at, &[]);
-                self.begin(join, Ok((recovered, since)))
-            }
+            Start::Since(since) if self.is_near(since) => self.begin(join, Ok((true, since))),
             Start::Since(_) | Start::Last(_) => {
                 self.beginning += 1;
                 vec![Effect::Begin { join }]
@@ -184,9 +180,10 @@ impl State {
         }
     }
 
-    /// Whether a log of any length reaches there, or the database.
+    /// Whether it was given out, and any log reaches there.
     fn is_near(&self, since: Position) -> bool {
-        since.epoch == self.at.epoch && self.at.seq - since.seq < self.bounds.log_max
+        let behind = self.at.seq.checked_sub(since.seq);
+        since.epoch == self.at.epoch && behind.is_some_and(|behind| behind < self.bounds.log_max)
     }
 
     /// It is known whether a subscription gets everything after its start, and which that is; if
@@ -211,9 +208,13 @@ impl State {
     ) -> Vec<Effect> {
         match begun {
             Ok((recovered, from)) => {
-                // The database may be in front of the room: what is not visible yet comes live.
-                let from = from.min(self.at);
-                join.accept(if recovered { self.at } else { from }, recovered);
+                let from = match join.start {
+                    // Given out by a node that is in front of this one: it has what comes until then.
+                    Start::Since(_) if recovered => from,
+                    // The database may be in front of the room: what is not visible yet comes live.
+                    _ => from.min(self.at),
+                };
+                join.accept(if recovered { self.at.max(from) } else { from }, recovered);
                 let who = join.who.clone();
                 self.insert(who, join.outbox.clone(), join.subscription.clone(), from)
             }

@@ -15,10 +15,20 @@ use crate::room::post::{Post, Reply};
 /// The batch under way.
 #[derive(Debug)]
 pub enum InFlight {
-    /// At the broker. It has no places yet. Said again, it keeps its number.
-    Appending { number: u64, posts: Vec<Post> },
+    /// At the broker. It has no places yet. Said again, it is the same batch.
+    Appending { id: BatchId, posts: Vec<Post> },
     /// At the queue. Each has its place; those whose time ran out were answered already.
     Confirming { envelopes: Vec<Arc<Envelope>>, replies: Vec<(Position, Instant, Option<Reply>)> },
+}
+
+/// What a batch is, beside its messages: as what it was checked, and under which number it is said.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchId {
+    number: u64,
+    epoch: u64,
+    members: u64,
+    /// Some of it may have a place already, in a life of the log that was lost since.
+    name_all: bool,
 }
 
 impl State {
@@ -43,25 +53,26 @@ impl State {
             }
             posts.extend(self.pending.pop_front());
         }
-        Some(self.append(Batch::next_number(), posts, Duration::ZERO))
-    }
-
-    fn append(&mut self, number: u64, posts: Vec<Post>, wait: Duration) -> Effect {
-        let batch = Batch {
-            room: self.room.clone(),
+        let id = BatchId {
+            number: Batch::next_number(),
             epoch: self.epoch,
             members: self.members,
-            number,
-            name_all: false,
-            envelopes: posts.iter().map(|post| post.envelope(&self.room)).collect(),
+            name_all: posts.iter().any(|post| post.unsure),
         };
-        self.in_flight = Some(InFlight::Appending { number, posts });
+        Some(self.append(id, posts, Duration::ZERO))
+    }
+
+    fn append(&mut self, id: BatchId, posts: Vec<Post>, wait: Duration) -> Effect {
+        let BatchId { number, epoch, members, name_all } = id;
+        let envelopes = posts.iter().map(|post| post.envelope(&self.room)).collect();
+        let batch = Batch { room: self.room.clone(), epoch, members, number, name_all, envelopes };
+        self.in_flight = Some(InFlight::Appending { id, posts });
         Effect::Append { batch, wait }
     }
 
     /// The broker answered.
     pub fn on_appended(&mut self, appended: Result<Vec<Placed>, BrokerError>) -> Vec<Effect> {
-        let Some(InFlight::Appending { number, posts }) = self.in_flight.take() else {
+        let Some(InFlight::Appending { id, mut posts }) = self.in_flight.take() else {
             return Vec::new();
         };
         match appended {
@@ -72,7 +83,10 @@ impl State {
             Err(BrokerError::EpochRolled) => {
                 self.open = false;
                 self.put_back(posts);
-                vec![Effect::Open { wait: Duration::ZERO }]
+                // Let in again: what they were checked against says nothing about the next life.
+                let mut effects = self.recheck_pending();
+                effects.push(Effect::Open { wait: Duration::ZERO });
+                effects
             }
             Err(BrokerError::MembersChanged { now: version }) => {
                 let known = version <= self.members;
@@ -83,8 +97,11 @@ impl State {
                 if self.backoff.tries() == 0 {
                     tracing::warn!(room.id = %self.room, %error, "the broker does not append");
                 }
+                for post in &mut posts {
+                    post.unsure = true;
+                }
                 let wait = self.backoff.wait();
-                vec![self.append(number, posts, wait)]
+                vec![self.append(id, posts, wait)]
             }
         }
     }

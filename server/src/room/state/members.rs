@@ -72,10 +72,22 @@ impl State {
         self.recheck(users)
     }
 
-    /// What was put back may be of somebody whose membership changed while it was away.
+    /// What was put back may be of somebody whose membership changed while it was away: it waits in
+    /// front of what came after it.
     pub(super) fn recheck_pending(&mut self) -> Vec<Effect> {
-        let posts = std::mem::take(&mut self.pending);
-        posts.into_iter().flat_map(|post| self.on_ask(Ask::Post(post))).collect()
+        let waits = |post: &Post| {
+            self.stale.contains_key(&post.who.user) || self.loading.contains_key(&post.who.user)
+        };
+        let (held, rest): (Vec<Post>, Vec<Post>) =
+            std::mem::take(&mut self.pending).into_iter().partition(waits);
+        let mut effects = Vec::new();
+        for post in rest {
+            effects.extend(self.on_ask(Ask::Post(post)));
+        }
+        for post in held.into_iter().rev() {
+            self.asks.push_front(Ask::Post(post));
+        }
+        effects
     }
 
     /// What these users may do is asked again; what was let in of theirs and has no place yet waits

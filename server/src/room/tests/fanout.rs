@@ -161,24 +161,30 @@ fn a_store_that_is_in_front_of_the_room_hides_nothing() {
 
 #[test]
 fn a_start_that_is_unknown_is_not_recovered_and_live_only() {
-    for since in [at(99), Position::new(EPOCH + 1, 0)] {
+    for since in [at(99), Position::new(EPOCH + 1, 0), Position::new(EPOCH - 5, 3)] {
         let mut state = opened(at(9));
         let mut mina = Client::new("mina");
-        let (effects, _) = mina.subscribe(&mut state, Start::Since(since));
-        assert!(effects.is_empty());
+        let (mut effects, _) = mina.subscribe(&mut state, Start::Since(since));
+        let Some(Effect::Begin { join }) = effects.pop() else { panic!("{effects:?}") };
+        assert!(state.on_begun(join, Ok((false, at(9)))).is_empty());
         assert_eq!(mina.reader.frame().get("recovered"), Some("false"));
         state.on_published(&published(10, 10));
         assert_eq!(mina.shown(), [at(10)]);
     }
+}
+
+#[test]
+fn a_start_that_another_node_gave_out_is_recovered_and_shown_nothing_twice() {
     let mut state = opened(at(9));
     let mut mina = Client::new("mina");
-    let old = Position::new(EPOCH - 5, 3);
-    let (mut effects, _) = mina.subscribe(&mut state, Start::Since(old));
+    let (mut effects, _) = mina.subscribe(&mut state, Start::Since(at(11)));
     let Some(Effect::Begin { join }) = effects.pop() else { panic!("{effects:?}") };
-    assert!(state.on_begun(join, Ok((false, at(9)))).is_empty());
-    assert_eq!(mina.reader.frame().get("recovered"), Some("false"));
-    state.on_published(&published(10, 10));
-    assert_eq!(mina.shown(), [at(10)]);
+    assert!(state.on_begun(join, Ok((true, at(11)))).is_empty());
+    let receipt = mina.reader.frame();
+    assert_eq!(receipt.get("recovered"), Some("true"));
+    assert_eq!(receipt.get("position"), Some(&*at(11).to_string()));
+    state.on_published(&published(10, 12));
+    assert_eq!(mina.shown(), [at(12)]);
 }
 
 #[test]
@@ -187,7 +193,9 @@ fn without_a_receipt_the_next_message_says_what_was_missed() {
     let mut mina = Client::new("mina");
     let (join, _) = mina.join(Start::Since(at(99)), None);
     let effects = state.on_ask(Ask::Join(join));
-    mina.let_in(&mut state, effects);
+    let mut effects = mina.let_in(&mut state, effects);
+    let Some(Effect::Begin { join }) = effects.pop() else { panic!("{effects:?}") };
+    assert!(state.on_begun(join, Ok((false, at(9)))).is_empty());
     state.on_published(&published(10, 11));
     let frames = mina.reader.frames();
     let said: Vec<_> = frames.iter().map(|frame| frame.get("recovered")).collect();

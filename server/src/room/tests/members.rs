@@ -1,5 +1,7 @@
 //! What a change of memberships does to those who are in already.
 
+use moim_shared::broker::BrokerError;
+
 use super::*;
 
 /// Everybody's changed, and this is what the store says.
@@ -159,4 +161,21 @@ fn a_store_that_is_away_is_asked_again() {
     mina.send(&mut state, "a");
     state.on_rechecked(users, 1, Ok(vec![Access::Member]));
     assert_eq!(names(&next_batch(&mut state)), ["a"]);
+}
+
+/// It was in flight when the change was told, and the broker refused it for that.
+#[test]
+fn what_was_in_flight_when_memberships_changed_stays_in_front_of_what_came_after_it() {
+    let mut state = opened(at(3));
+    let mut mina = Client::live("mina", &mut state);
+    mina.send_in(&mut state, "a");
+    assert_eq!(names(&next_batch(&mut state)), ["a"]);
+    let effects = state.on_members_changed(&changed(1, &[&mina]));
+    mina.send(&mut state, "b");
+    let refused = state.on_appended(Err(BrokerError::MembersChanged { now: 1 }));
+    assert!(refused.is_empty(), "{refused:?}");
+    let users = rechecked(&effects);
+    let known = vec![Access::Member; users.len()];
+    state.on_rechecked(users, 1, Ok(known));
+    assert_eq!(names(&next_batch(&mut state)), ["a", "b"]);
 }

@@ -370,6 +370,7 @@ impl Session {
             headers: draft.headers,
             body: draft.body,
             deadline,
+            unsure: false,
             reply,
         };
         Ok(Work::Ask(room.clone(), post.into(), deadline))

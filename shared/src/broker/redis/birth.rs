@@ -25,6 +25,7 @@ use tokio::time::sleep;
 
 use super::script::{self, of_room};
 use super::{Inner, name_of};
+use crate::backoff::Backoff;
 use crate::broker::{BrokerError, Head};
 use crate::ids::{NodeId, RoomId};
 use crate::position::Position;
@@ -33,6 +34,8 @@ use crate::store::StoreError;
 
 /// How long whoever begins a life is waited for, and holds the lock.
 const LOCK: Duration = Duration::from_secs(15);
+/// Lives that one process begins at once.
+pub(super) const AT_ONCE: usize = 8;
 /// How often it is looked whether that is done.
 const LOOK: Duration = Duration::from_millis(25);
 /// Takes the lock back, if it is still ours.
@@ -51,11 +54,15 @@ impl Inner {
     /// Where the log stands, which lives when this returns.
     pub(super) async fn head_or_birth(&self, room: &RoomId) -> Result<Head, BrokerError> {
         let deadline = Instant::now() + LOCK;
-        if let Ok(head) = self.standing(room).await? {
-            return Ok(head);
-        }
+        let lost = match self.standing(room).await? {
+            Ok(head) => return Ok(head),
+            Err(lost) => lost,
+        };
+        // All rooms at once, and holding nothing.
+        sleep(self.until_settled(lost).await?).await;
+        let mut backoff = Backoff::new(LOOK, LOOK * 20);
         while Instant::now() < deadline {
-            self.begin_life(room).await?;
+            self.begin_life(room, &mut backoff).await?;
             if let Ok(head) = self.standing(room).await? {
                 return Ok(head);
             }
@@ -64,14 +71,17 @@ impl Inner {
     }
 
     /// Begins a life, or waits a moment for somebody else who does.
-    async fn begin_life(&self, room: &RoomId) -> Result<(), BrokerError> {
+    async fn begin_life(&self, room: &RoomId, backoff: &mut Backoff) -> Result<(), BrokerError> {
+        // Before the lock, which is to be held for a moment only: the database takes a few at once.
+        let turn = self.births.acquire().await;
         let token = NodeId::random();
         let mut lock = cmd("SET");
         lock.arg(self.keys.birth(room)).arg(token.as_str());
         lock.arg("NX").arg("PX").arg(LOCK.as_millis() as u64);
         let held: Option<String> = self.links.command(room, &lock).await?;
         if held.is_none() {
-            sleep(LOOK).await;
+            drop(turn);
+            sleep(backoff.wait()).await;
             return Ok(());
         }
         // Whoever had the lock before may have begun it since we looked; to say to the database that
@@ -95,11 +105,6 @@ impl Inner {
         token: &str,
     ) -> Result<(), BrokerError> {
         let away = |error: StoreError| BrokerError::Unavailable(error.to_string());
-        // Before the log: whoever looks through all of them misses none.
-        let mut add = cmd("SADD");
-        add.arg(self.keys.rooms()).arg(room.as_str());
-        let _added: u64 = self.links.command(room, &add).await?;
-        sleep(self.until_settled(lost).await?).await;
         let now = self.now().await?;
         let known = self.store.epochs(room).await.map_err(away)?;
         let mut epoch = known.last().map_or(now, |last| now.max(last.epoch + 1));
@@ -125,6 +130,8 @@ impl Inner {
                 // What is left of the log has a larger epoch than the clock and the database.
                 Ok(old) => epoch = old + 1,
                 Err(_word) => {
+                    // Whoever dies in between leaves it to the next who opens the room.
+                    self.note(room).await?;
                     let word = answer.word();
                     if lost.0 {
                         tracing::warn!(room.id = %room, epoch,
@@ -136,6 +143,15 @@ impl Inner {
                 }
             }
         }
+    }
+
+    /// The room has a log: whoever looks through all of them finds it.
+    async fn note(&self, room: &RoomId) -> Result<(), RedisAway> {
+        let rooms = self.keys.rooms();
+        let mut add = cmd("SADD");
+        add.arg(&rooms).arg(room.as_str());
+        let _added: u64 = self.links.command(&rooms, &add).await?;
+        Ok(())
     }
 
     /// How long the messages of a lost life may still be on their way. This Redis may be new: then

@@ -145,7 +145,9 @@ impl Ear {
     ) -> Result<Link, RedisAway> {
         let (ear, listener) = (self.clone(), listener.clone());
         let told = move |push: PushInfo| -> Result<(), std::convert::Infallible> {
-            if push.kind == PushKind::Disconnection {
+            // A slot that moved to another server takes its channels along.
+            let moved = push.kind == PushKind::SUnsubscribe && ear.wants(&push);
+            if moved || push.kind == PushKind::Disconnection {
                 gone.notify_one();
             } else {
                 ear.told(push, &*listener);
@@ -154,6 +156,13 @@ impl Ear {
         };
         let link = timeout(ANSWER, self.links.target().listener(told)).await;
         link.unwrap_or_else(|_late| Err(RedisAway("no connection in time".into())))
+    }
+
+    /// Whether it is about a channel that is still wanted.
+    fn wants(&self, push: &PushInfo) -> bool {
+        let Some(Value::BulkString(channel)) = push.data.first() else { return false };
+        let channel = std::str::from_utf8(channel).unwrap_or_default();
+        self.desk.lock().wanted.contains_key(channel)
     }
 
     fn told(&self, push: PushInfo, listener: &dyn Listener) {
@@ -195,9 +204,8 @@ impl Ear {
             tracing::info!(channels = heard.len(), "what other nodes say is heard again");
             listener.missed_some();
         }
-        backoff.reset();
-        self.hearing.send_replace(Hearing::Well);
-        self.heard_itself.store(self.now(), Ordering::Relaxed);
+        let begun = self.now();
+        self.heard_itself.store(begun, Ordering::Relaxed);
         let mut canary = interval(CANARY);
         canary.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Since when Redis takes what the ear says.
@@ -217,9 +225,17 @@ impl Ear {
                         self.links.command(&self.canary.0, &self.say_to_itself()).await;
                     speaking = match said {
                         Ok(_) => speaking.or_else(|| Some(Instant::now())),
-                        Err(_) => None,
+                        Err(error) => {
+                            self.hearing.send_replace(Hearing::Away(error.0));
+                            None
+                        }
                     };
-                    let silent = self.now() - self.heard_itself.load(Ordering::Relaxed);
+                    let last = self.heard_itself.load(Ordering::Relaxed);
+                    let silent = self.now().saturating_sub(last);
+                    if last > begun && silent < DEAF.as_millis() as u64 && speaking.is_some() {
+                        backoff.reset();
+                        self.hearing.send_replace(Hearing::Well);
+                    }
                     if silent > DEAF.as_millis() as u64 && speaking.is_some_and(|since| since.elapsed() > DEAF) {
                         return Hearing::Deaf;
                     }

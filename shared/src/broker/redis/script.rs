@@ -32,6 +32,7 @@ scripts! {
     MEMBERS: "members.lua";
     CLOSE: "close.lua";
     OPEN_ENDS: "open_ends.lua";
+    SKIP: "skip.lua";
 }
 
 /// The script with the keys of a room.

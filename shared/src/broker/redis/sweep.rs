@@ -21,8 +21,11 @@ use crate::redis::RedisAway;
 const ROOMS: usize = 256;
 /// At once.
 const AT_ONCE: usize = 16;
-/// Messages of one room that are queued with one call.
+/// Messages of one room that are queued with one call, and about how many bytes.
 const MESSAGES: usize = 512;
+const BYTES: usize = 4 << 20;
+/// Bytes that are handed to the queue together, about.
+const PARCEL: usize = 256 << 10;
 
 impl Inner {
     pub(super) async fn lead(&self, what: &str, lease: Duration) -> Result<bool, BrokerError> {
@@ -61,9 +64,14 @@ impl Inner {
             .buffer_unordered(AT_ONCE);
         let mut swept = Swept { next: (next != 0).then_some(next), ..Swept::default() };
         while let Some(done) = looks.next().await {
-            let Swept { queued, dropped, .. } = done?;
-            swept.queued += queued;
-            swept.dropped += dropped;
+            // One room that cannot be read, or a queue that is full, stops no other.
+            match done {
+                Ok(Swept { queued, dropped, .. }) => {
+                    swept.queued += queued;
+                    swept.dropped += dropped;
+                }
+                Err(error) => tracing::warn!(%error, "a log was not looked through"),
+            }
         }
         Ok(swept)
     }
@@ -78,12 +86,19 @@ impl Inner {
         let mut swept = Swept::default();
         swept.queued += self.sweep_asides(room, queue).await?;
         let mut ends = of_room(&script::OPEN_ENDS, &self.keys, room);
-        ends.arg(MESSAGES);
+        ends.arg(MESSAGES).arg(BYTES);
         let mut answer = script::run(&self.links, room, &ends).await?;
         if answer.word() != "alive" {
             return Ok(swept);
         }
         let (epoch, next, durable) = (answer.number()?, answer.number()?, answer.number()?);
+        let from = answer.number()?;
+        if durable < from {
+            // Nothing waits in the queue any more, so what is missing there never comes.
+            let mut skip = of_room(&script::SKIP, &self.keys, room);
+            skip.arg(epoch).arg(from);
+            script::run(&self.links, room, &skip).await?;
+        }
         if durable == next {
             swept.dropped += usize::from(self.drop_idle(room, epoch, idle).await?);
             return Ok(swept);
@@ -152,11 +167,19 @@ impl Inner {
     }
 }
 
+/// In parcels of a size that the queue takes.
 async fn hand_over(queue: &dyn Queue, late: Vec<Arc<Envelope>>) -> Result<usize, BrokerError> {
     let count = late.len();
-    if count > 0 {
-        let taken = queue.publish(late).await;
-        taken.map_err(|error| BrokerError::Unavailable(error.to_string()))?;
+    let (mut parcel, mut bytes) = (Vec::new(), 0);
+    let mut late = late.into_iter().peekable();
+    while let Some(envelope) = late.next() {
+        bytes += envelope.weight();
+        parcel.push(envelope);
+        if bytes >= PARCEL || late.peek().is_none() {
+            let taken = queue.publish(std::mem::take(&mut parcel)).await;
+            taken.map_err(|error| BrokerError::Unavailable(error.to_string()))?;
+            bytes = 0;
+        }
     }
     Ok(count)
 }

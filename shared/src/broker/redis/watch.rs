@@ -132,8 +132,8 @@ pub(super) async fn look(broker: Weak<Inner>) {
                     feed.missed(&room);
                 }
                 Ok(_) => {}
-                // Redis is away: the ear finds out when it is back.
-                Err(_) => break,
+                // Redis is away, or a part of it: the ear finds out when it is back.
+                Err(_) => {}
             }
         }
     }

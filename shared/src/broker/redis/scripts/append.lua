@@ -14,10 +14,8 @@ local function answer(first, places)
     local of, number = string.match(position, '^(%d+)%-(%d+)$')
     if of == log.epoch and tonumber(number) >= log.durable then
       local entry = redis.call('XRANGE', LOG, position, position)[1]
-      if entry then
-        pending[#pending + 1] = position
-        pending[#pending + 1] = entry[2][2]
-      end
+      pending[#pending + 1] = position
+      pending[#pending + 1] = entry and entry[2][2] or ''
     end
   end
   return { 'placed', first, places, pending }

@@ -24,7 +24,6 @@ for at = 4, #ARGV, 4 do
     ARGV[at + 1] .. ' ' .. ARGV[at + 2] .. ' ' .. ARGV[at + 3])
   redis.call('RPUSH', ORDER, ARGV[at + 3] .. ' ' .. ARGV[at])
 end
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-redis.call('HSET', META, 'run', run, 'epoch', epoch, 'members', epoch, 'next', '0',
+redis.call('HSET', META, 'run', run(), 'epoch', epoch, 'members', epoch, 'next', '0',
   'durable', '0', 'from', '0', 'before', before, 'bytes', '0', 'at', text(now_ms()))
 return 'born'

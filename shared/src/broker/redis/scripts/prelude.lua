@@ -9,14 +9,20 @@
 -- position in front of the epoch's first.
 local LOG, NAMES, ORDER, META, DONE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
+-- The process, and the history that it writes: both are others after a failover, also after one back
+-- to a process that was only a replica for a while.
+local function run()
+  local info = redis.call('INFO', 'server') .. redis.call('INFO', 'replication')
+  return string.match(info, 'run_id:(%x+)') .. string.match(info, 'master_replid:(%x+)')
+end
+
 -- The life of the log, or nothing when there is none: a part of it is missing, or another Redis
 -- wrote it than the one that runs this (a restart, or a replica that may not have the end of it).
 local function life()
   local meta = redis.call('HMGET', META, 'run', 'epoch', 'members', 'next', 'durable', 'from',
     'before', 'bytes')
   if not meta[1] or redis.call('EXISTS', LOG, NAMES) < 2 then return nil end
-  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-  if meta[1] ~= run then return nil end
+  if meta[1] ~= run() then return nil end
   return { epoch = meta[2], members = meta[3], next = tonumber(meta[4]),
     durable = tonumber(meta[5]), from = tonumber(meta[6]), before = meta[7],
     bytes = tonumber(meta[8]) }
