@@ -1,7 +1,7 @@
 //! A broker in Redis 7: a stream for each room, one script for each batch, pub/sub to tell.
 //!
 //! Redis may lose all of it. Then, and whenever the Redis that answers is not the one that wrote a
-//! log, the log begins another life: see [`birth`]. Messages are visible once they have a place.
+//! log, the log begins another life (`birth` tells how). Messages are visible once they have a place.
 
 mod birth;
 mod ear;

@@ -167,7 +167,7 @@ fn a_store_that_is_away_is_asked_again() {
 #[test]
 fn what_was_in_flight_when_memberships_changed_stays_in_front_of_what_came_after_it() {
     let mut state = opened(at(3));
-    let mut mina = Client::live("mina", &mut state);
+    let mina = Client::live("mina", &mut state);
     mina.send_in(&mut state, "a");
     assert_eq!(names(&next_batch(&mut state)), ["a"]);
     let effects = state.on_members_changed(&changed(1, &[&mina]));
