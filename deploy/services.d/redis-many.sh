@@ -63,6 +63,7 @@ sentinel_answers() {
 plan_redis_cluster() {
     local number
     for number in 1 2 3; do
+        echo 10000 >"$dir/redis-$number/above"
         free_port 10000 >"$dir/redis-$number/port"
         cat >"$dir/redis-$number/more" <<CONF
 cluster-enabled yes

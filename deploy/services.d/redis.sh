@@ -7,7 +7,12 @@ redis_prepare() {
 
 # redis_configure FOLDER: with what the topology added in FOLDER/more.
 redis_configure() {
-    [[ -e $1/more ]] || free_port >"$1/port"
+    if [[ ! -e $1/more ]]; then
+        free_port >"$1/port"
+    elif [[ -e $1/above && -e $1/redis.conf ]]; then
+        # Somebody was faster, and nobody refers to this one yet.
+        free_port "$(<"$1/above")" >"$1/port"
+    fi
     (
         umask 077
         cat >"$1/redis.conf" <<CONF
