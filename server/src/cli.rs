@@ -7,9 +7,9 @@ use moim_server::app;
 use moim_server::token::{Grant, MintRequest, mint, standalone_secret};
 use moim_shared::clock::now_ms;
 use moim_shared::cluster;
-use moim_shared::config::{Config, Mode, ProcessEnv, Span};
+use moim_shared::config::{Config, Mode, Span};
 use moim_shared::ids::{RoomId, UserId};
-use moim_shared::process::{StartError, exit, log_to_stderr, print};
+use moim_shared::process::{StartError, configuration, exit, log_to_stderr, print};
 
 /// A chat server: STOMP over WebSocket, one binary, nothing acknowledged is ever lost.
 ///
@@ -53,18 +53,14 @@ pub fn run() -> ExitCode {
     let command = Arguments::parse().command.unwrap_or(Command::Serve);
     let done = match command {
         Command::Config => print(&Config::commented_default()),
-        Command::Serve => load().and_then(serve),
-        Command::Migrate => load().and_then(|config| migrate(&config)),
-        Command::Token { user, name, rooms, ttl } => load().and_then(|config| {
+        Command::Serve => configuration().and_then(serve),
+        Command::Migrate => configuration().and_then(|config| migrate(&config)),
+        Command::Token { user, name, rooms, ttl } => configuration().and_then(|config| {
             let token = token(&config, &user, name.as_deref(), &rooms, ttl)?;
             print(&format!("{token}\n"))
         }),
     };
     exit("moim-server", done)
-}
-
-fn load() -> Result<Config, StartError> {
-    Config::load(&ProcessEnv).map_err(|error| StartError::Usage(error.to_string()))
 }
 
 fn serve(config: Config) -> Result<(), StartError> {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Config, Log, LogFormat, ProcessEnv};
 use crate::store::StoreError;
 
 /// Why a process does not run, by exit code.
@@ -52,6 +52,11 @@ impl From<StoreError> for StartError {
             StoreError::Refused(_) => Self::Internal(error.to_string()),
         }
     }
+}
+
+/// The configuration of this process, from its environment.
+pub fn configuration() -> Result<Config, StartError> {
+    Config::load(&ProcessEnv).map_err(|error| StartError::Usage(error.to_string()))
 }
 
 /// Says on standard error why `name` did not run, and by the exit code.

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use moim_shared::cluster;
-use moim_shared::config::{Config, ProcessEnv};
-use moim_shared::process::{StartError, exit, log_to_stderr, print};
+use moim_shared::config::Config;
+use moim_shared::process::{StartError, configuration, exit, log_to_stderr, print};
 use moim_worker::app;
 
 /// A worker of a chat cluster: writes behind what servers acknowledged.
@@ -33,14 +33,10 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command.unwrap_or(Command::Serve) {
         Command::Config => print(&Config::commented_default()),
-        Command::Serve => load().and_then(serve),
-        Command::Migrate => load().and_then(|config| migrate(&config)),
+        Command::Serve => configuration().and_then(serve),
+        Command::Migrate => configuration().and_then(|config| migrate(&config)),
     };
     exit("moim-worker", done)
-}
-
-fn load() -> Result<Config, StartError> {
-    Config::load(&ProcessEnv).map_err(|error| StartError::Usage(error.to_string()))
 }
 
 fn serve(config: Config) -> Result<(), StartError> {

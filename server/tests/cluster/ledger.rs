@@ -7,35 +7,11 @@ use moim_shared::position::Position;
 
 use crate::chat::{Reader, Sender, Talk};
 use crate::postgres::TestDatabase;
-use crate::support::Frame;
+pub use crate::support::Row;
 use crate::until;
 
-/// A message, as it stands in the table and as a subscriber got it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    pub position: Position,
-    pub sender: String,
-    pub origin: Option<String>,
-    pub body: String,
-}
-
-impl Row {
-    /// What a MESSAGE says.
-    #[track_caller]
-    pub fn of(message: &Frame) -> Self {
-        let position = message.at("position");
-        assert!(message.at("message-id").ends_with(&format!("/{position}")), "{message:?}");
-        Self {
-            position: position.parse().unwrap(),
-            sender: message.at("sender").into(),
-            origin: message.get("origin-id").map(Into::into),
-            body: message.text().into(),
-        }
-    }
-
-    fn name(&self) -> (&str, &str) {
-        (&self.sender, self.origin.as_deref().unwrap())
-    }
+fn name(row: &Row) -> (&str, &str) {
+    (&row.sender, row.origin.as_deref().unwrap())
 }
 
 /// What may have happened to the positions.
@@ -134,7 +110,7 @@ pub async fn check(talk: &Talk, database: &TestDatabase, positions: Positions) {
 fn assert_sent(table: &Table, room: usize, senders: &[Sender], positions: Positions) {
     let mut at: HashMap<(String, String), &Row> = HashMap::new();
     for row in &table.rows {
-        let (sender, origin) = row.name();
+        let (sender, origin) = name(row);
         assert_eq!(at.insert((sender.into(), origin.into()), row), None, "twice");
     }
     let places: HashMap<Position, &Row> =
@@ -200,12 +176,12 @@ fn assert_seen(table: &Table, reader: &Reader, positions: Positions) {
         }
     }
     // Shown, and then lost with Redis or said again: under the name that has its row elsewhere.
-    let names: HashSet<(&str, &str)> = table.rows.iter().map(Row::name).collect();
+    let names: HashSet<(&str, &str)> = table.rows.iter().map(name).collect();
     for (position, row) in seen {
         assert_eq!(positions, Positions::Rolled, "{who} saw {row:?}, which is not there");
         let explained = table.marks.contains(&position) || Some(position.epoch) < last;
         assert!(explained, "{who} saw {row:?}, which is no row and no mark");
-        assert!(names.contains(&row.name()), "{who} saw {row:?}, which nobody sent");
+        assert!(names.contains(&name(row)), "{who} saw {row:?}, which nobody sent");
     }
 }
 

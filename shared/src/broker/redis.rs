@@ -103,15 +103,7 @@ impl RedisBroker {
         let ear = Arc::new(Ear::new(links.clone(), canary, keys.channel(&Channel::Nodes)));
         let watched = Watched::default();
         let listening = Some(Listening { feed, ear: ear.clone(), watched });
-        let inner = Arc::new(Inner {
-            links,
-            keys,
-            store,
-            options,
-            voice,
-            births: Semaphore::new(birth::AT_ONCE),
-            listening,
-        });
+        let inner = Arc::new(Inner::new(links, store, options, voice, listening));
         let handle = inner.links.handle()?;
         let listener = Arc::new(Voice(Arc::downgrade(&inner)));
         let weak = Arc::downgrade(&inner);
@@ -126,18 +118,8 @@ impl RedisBroker {
 
     /// A broker for a process that opens no rooms to be told of them: a worker.
     pub fn deaf(links: Arc<Links>, store: Arc<dyn Store>, options: Options) -> Self {
-        let keys = Keys::new(&options.prefix);
-        let voice = NodeId::random();
-        let inner = Arc::new(Inner {
-            links,
-            keys,
-            store,
-            options,
-            voice,
-            births: Semaphore::new(birth::AT_ONCE),
-            listening: None,
-        });
-        Self { inner, tasks: Vec::new() }
+        let inner = Inner::new(links, store, options, NodeId::random(), None);
+        Self { inner: Arc::new(inner), tasks: Vec::new() }
     }
 }
 
@@ -171,6 +153,18 @@ impl Listener for Voice {
 }
 
 impl Inner {
+    fn new(
+        links: Arc<Links>,
+        store: Arc<dyn Store>,
+        options: Options,
+        voice: NodeId,
+        listening: Option<Listening>,
+    ) -> Self {
+        let keys = Keys::new(&options.prefix);
+        let births = Semaphore::new(birth::AT_ONCE);
+        Self { links, keys, store, options, voice, births, listening }
+    }
+
     fn heard(&self, channel: &str, message: Bytes) {
         let Some(Listening { feed, watched, .. }) = &self.listening else { return };
         let room = self.keys.room_of(channel).and_then(|room| RoomId::parse(room).ok());
