@@ -18,6 +18,7 @@ use moim_shared::config::{self, Auth, Secret};
 use moim_shared::ids::UserId;
 use moim_shared::store::accounts::{Account, Accounts, Login, NewRefresh, Rotation};
 use moim_shared::store::rooms::{Made, Rooms};
+use moim_worker::telling::Telling;
 use parking_lot::Mutex;
 
 pub use self::denied::Denied;
@@ -54,6 +55,8 @@ pub struct Parts {
     pub accounts: Arc<dyn Accounts>,
     /// Who is in which room.
     pub rooms: Arc<dyn Rooms>,
+    /// Who is told when members change.
+    pub telling: Telling,
     /// What ends tokens.
     pub ends: Arc<Ends>,
     /// What signs access tokens, and the rules by which they are judged.
@@ -227,10 +230,10 @@ impl Logins {
     }
 
     async fn vanish(&self, user: &UserId) -> Result<(), Denied> {
-        let Parts { rooms, ends, .. } = &self.parts;
+        let Parts { rooms, ends, telling, .. } = &self.parts;
         ends.end(ends.of_user(user)).await?;
         for room in rooms.member_vanish(user).await? {
-            ends.members_changed(&room, user).await;
+            telling.of(&room).await;
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ use moim_shared::store::accounts::Accounts;
 use moim_shared::store::rooms::Rooms;
 use moim_worker::purge::Purge;
 use moim_worker::runner::Running;
+use moim_worker::telling::Telling;
 use tokio::sync::Notify;
 
 use crate::http::api::Rates;
@@ -91,7 +92,9 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let registry = Arc::new(Registry::default());
     let revoked = Arc::new(Revoked::default());
     relay.connect(&hub, topics.clone(), registry.clone(), revoked.clone());
-    let people = people::people(&config, &backends, revoked.clone(), registry.clone()).await?;
+    let telling = Telling { rooms: backends.rooms.clone(), broker: backends.broker.clone() };
+    let people =
+        people::people(&config, &backends, &telling, revoked.clone(), registry.clone()).await?;
     let reaper = Reaper::start(metrics.clone())
         .map_err(|error| StartError::Internal(format!("a thread cannot be started: {error}")))?;
     let secrets = [&backends.secret].into_iter().chain(config.jwt_secret_previous.as_ref());
@@ -127,20 +130,25 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         sessions: AtomicU64::new(1),
     });
     let purge = Arc::new(Notify::new());
-    let purging = match config.mode {
+    let chores = match config.mode {
         Mode::Standalone => {
             let tidy = Purge {
                 rooms: backends.rooms.clone(),
                 store: backends.store.clone(),
                 retention: config.retention.map(|span| span.get()),
             };
-            Some(actix_rt::spawn(tidy.keep_tidy(purge.clone())))
+            let telling = telling.clone();
+            vec![
+                actix_rt::spawn(tidy.keep_tidy(purge.clone())),
+                actix_rt::spawn(telling.keep_telling()),
+            ]
         }
         // A worker does it.
-        Mode::Cluster => None,
+        Mode::Cluster => Vec::new(),
     };
     let api = web::Data::new(Api {
         rooms: backends.rooms.clone(),
+        telling,
         logins: people.logins,
         registration: people.registration,
         ends: people.ends.clone(),
@@ -185,8 +193,8 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     wait_until(Duration::from_secs(5), quiet).await;
     lease.abort();
     revocations.abort();
-    if let Some(purging) = purging {
-        purging.abort();
+    for chore in chores {
+        chore.abort();
     }
     hub.close();
     backends.queue.close();

@@ -6,7 +6,6 @@
 mod access;
 mod actor;
 mod answer;
-mod binding;
 mod cursor;
 mod event;
 mod gate;
@@ -23,7 +22,6 @@ mod tests;
 pub use self::access::{Identity, admit};
 pub use self::actor::{Owner, Room, RoomContext};
 pub use self::answer::Answer;
-pub use self::binding::tell_of_members;
 pub use self::cursor::Cursors;
 pub use self::gate::{Gate, Permit};
 pub use self::history::{History, HistoryError, Part, Reading};

@@ -38,8 +38,11 @@ pub struct Batch {
     pub epoch: u64,
     /// The version of the memberships against which the sends were checked.
     pub members: u64,
-    /// Unlike that of any other batch of this process, and the same when the batch is said again
-    /// because its answer was lost: then it is not placed twice.
+    /// Who says it: one of this process, who says one batch after the other.
+    pub speaker: u64,
+    /// Larger than that of any batch before it of this speaker, and the same when the batch is said
+    /// again because its answer was lost: then it is not placed twice, however late the first try
+    /// comes in.
     pub number: u64,
     /// Names that nodes made are remembered too: whoever says it may do so again under another
     /// number.
@@ -49,7 +52,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A number that no batch of this process had.
+    /// A number that no batch of this process had, nor any speaker.
     pub fn next_number() -> u64 {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         NEXT.fetch_add(1, Ordering::Relaxed)

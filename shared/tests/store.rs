@@ -128,6 +128,7 @@ both_keep!(
     a_cursor_moves_forward_only_and_for_members_only,
     who_leaves_takes_its_cursor_along,
     who_went_muted_comes_back_muted,
+    changes_are_kept_until_they_were_told,
 );
 
 both_keep!(

@@ -20,6 +20,7 @@ use crate::jobs::PersistMessages;
 use crate::metrics::Metrics;
 use crate::purge::Purge;
 use crate::runner::{self, Running};
+use crate::telling::Telling;
 
 /// How long batches under way may take after it was told to stop.
 const LAST: Duration = Duration::from_secs(20);
@@ -64,6 +65,10 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         async move { keep_running("sweep", || chores.keep_sweeping()).await }
     });
     let tidying = actix_rt::spawn(async move { keep_running("tidy", || chores.keep_tidy()).await });
+    let telling = Telling { rooms: store.clone(), broker: broker.clone() };
+    let telling = actix_rt::spawn(async move {
+        keep_running("tell of members", move || telling.clone().keep_telling()).await;
+    });
     tracing::info!(
         "moim worker {} works, and answers on http://{address}",
         env!("CARGO_PKG_VERSION")
@@ -74,6 +79,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     health.drain();
     sweeping.abort();
     tidying.abort();
+    telling.abort();
     queue.close();
     if !persist.ended(LAST).await {
         tracing::warn!("a batch did not end in time; another worker takes it");

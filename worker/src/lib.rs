@@ -11,3 +11,4 @@ pub mod jobs;
 pub mod metrics;
 pub mod purge;
 pub mod runner;
+pub mod telling;

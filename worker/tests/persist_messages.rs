@@ -67,6 +67,7 @@ impl Rig {
             room: room(id),
             epoch: head.epoch,
             members: head.members,
+            speaker: Batch::next_number(),
             number: Batch::next_number(),
             name_all: false,
             envelopes: vec![envelope(id, name, body)],

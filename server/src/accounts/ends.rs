@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use moim_shared::broker::Broker;
 use moim_shared::clock::now_ms;
-use moim_shared::ids::{RoomId, UserId};
+use moim_shared::ids::UserId;
 use moim_shared::signal::Signal;
 use moim_shared::store::StoreError;
 use moim_shared::store::accounts::{Accounts, Revocation, Subject};
 
 use crate::registry::Registry;
-use crate::room::tell_of_members;
 use crate::token::Revoked;
 
 /// Access tokens of log-ins here have expired after that, whatever was configured when they were
@@ -133,11 +132,6 @@ impl Ends {
                 tracing::warn!(%error, "what has expired is not forgotten");
             }
         }
-    }
-
-    /// Memberships of the room changed in the database.
-    pub async fn members_changed(&self, room: &RoomId, user: &UserId) {
-        tell_of_members(&self.broker, room, std::slice::from_ref(user)).await;
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use moim_shared::config::{AdminToken, Config, Mode};
 use moim_shared::process::StartError;
+use moim_worker::telling::Telling;
 
 use super::Backends;
 use crate::accounts::{Ends, Logins, Parts, random_text};
@@ -25,6 +26,7 @@ pub(super) struct People {
 pub(super) async fn people(
     config: &Config,
     backends: &Backends,
+    telling: &Telling,
     revoked: Arc<Revoked>,
     registry: Arc<Registry>,
 ) -> Result<People, StartError> {
@@ -36,6 +38,7 @@ pub(super) async fn people(
         let parts = Parts {
             accounts,
             rooms: backends.rooms.clone(),
+            telling: telling.clone(),
             ends: ends.clone(),
             secret: backends.secret.clone(),
             auth: config.auth.clone(),

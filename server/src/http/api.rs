@@ -31,6 +31,7 @@ use moim_shared::broker::Broker;
 use moim_shared::config::{AdminToken, Limits};
 use moim_shared::store::Store;
 use moim_shared::store::rooms::Rooms;
+use moim_worker::telling::Telling;
 use tokio::sync::Notify;
 
 pub use self::document::document;
@@ -50,6 +51,8 @@ use crate::session::SessionContext;
 pub struct Api {
     /// Rooms and their members.
     pub rooms: Arc<dyn Rooms>,
+    /// Who is told when members change.
+    pub telling: Telling,
     /// Log-ins; none when there are no accounts here.
     pub logins: Option<Arc<Logins>>,
     /// Whether anybody may make an account.

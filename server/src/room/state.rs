@@ -79,6 +79,8 @@ pub struct State {
     at: Position,
     epoch: u64,
     members: u64,
+    /// As whom this life of the room says its batches.
+    speaker: u64,
     /// Users known to be members, as of version `members`, and until when they are muted.
     access: HashMap<UserId, Option<u64>>,
     /// Users who have to be asked about again, and the version with which that came up.
@@ -93,6 +95,8 @@ pub struct State {
     loading: HashMap<UserId, bool>,
     /// Subscriptions whose start is being found out.
     beginning: usize,
+    /// Pages that are being read for subscribers who are behind, or were.
+    replays: usize,
     pending: VecDeque<Post>,
     in_flight: Option<InFlight>,
     subscribers: Vec<Subscriber>,
@@ -120,6 +124,7 @@ impl State {
             at: Position::ZERO,
             epoch: 0,
             members: 0,
+            speaker: Batch::next_number(),
             access: HashMap::new(),
             stale: HashMap::new(),
             rechecking: false,
@@ -127,6 +132,7 @@ impl State {
             asks: VecDeque::new(),
             loading: HashMap::new(),
             beginning: 0,
+            replays: 0,
             pending: VecDeque::new(),
             in_flight: None,
             subscribers: Vec::new(),
@@ -237,6 +243,7 @@ impl State {
             && self.survivors.is_empty()
             && !self.holds_something()
             && self.beginning == 0
+            && self.replays == 0
             && self.filling.is_none()
     }
 

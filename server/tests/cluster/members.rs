@@ -1,5 +1,9 @@
 //! P9: what is decided on one node binds on the others.
 
+use moim_shared::ids::{RoomId, UserId};
+use moim_shared::membership::Change;
+use moim_shared::store::postgres::{Options, PostgresStore};
+use moim_shared::store::rooms::Rooms;
 use serde_json::{Value, json};
 
 use crate::rig::{ADMIN, Cluster};
@@ -57,6 +61,20 @@ async fn a_ban_a_kick_and_a_mute_on_one_node_bind_on_another() {
     let mut bob = Client::connect(cluster.server(1), "bob").await;
     bob.subscribe_errors().await;
     assert_eq!(refused(&mut bob, &room).await, "banned");
+    cluster.end().await;
+}
+
+/// As a node does that is killed in between.
+#[tokio::test]
+async fn a_ban_whose_node_told_nobody_binds_within_seconds() {
+    let cluster = Cluster::start(2, 1).await;
+    let (room, mut bob) = bob_reads(&cluster).await;
+    let store = PostgresStore::open(cluster.database.url(), Options::default()).await.unwrap();
+    let (ann, him) = (UserId::parse("ann").unwrap(), UserId::parse("bob").unwrap());
+    let ban = Change::Put { role: None, muted_until: None, banned: Some(true) };
+    let id = RoomId::parse(&room).unwrap();
+    store.member_change(&id, &ann, &him, ban).await.unwrap().unwrap();
+    bob.expect_close(4001).await;
     cluster.end().await;
 }
 

@@ -245,7 +245,7 @@ impl Inner {
             .key(self.channel(&batch.room))
             .arg(batch.epoch)
             .arg(batch.members)
-            .arg(self.voice.as_str())
+            .arg(format!("{}.{}", self.voice, batch.speaker))
             .arg(batch.number)
             .arg(options.names)
             .arg(options.names_age.as_millis() as u64)
@@ -378,6 +378,7 @@ fn placed(batch: Batch, mut answer: Answer) -> Result<Vec<Placed>, BrokerError> 
     match answer.word() {
         "gone" | "rolled" => return Err(BrokerError::EpochRolled),
         "members" => return Err(BrokerError::MembersChanged { now: answer.number()? }),
+        "stale" => return Err(BrokerError::Unavailable("a later batch has its place".into())),
         _ => {}
     }
     let first = answer.number()?;
@@ -475,7 +476,7 @@ impl Broker for RedisBroker {
     ) -> BoxFuture<'a, Result<(), BrokerError>> {
         Box::pin(async move {
             let mut close = of_room(&script::CLOSE, &self.inner.keys, room);
-            close.arg(epoch);
+            close.key(self.inner.channel(room)).arg(epoch);
             run(&self.inner.links, room, &close).await?;
             Ok(())
         })

@@ -121,7 +121,22 @@ pub struct Reader {
     pub read: Position,
 }
 
-/// Rooms and memberships. A deleted room is there for no function but [`Rooms::room_create`], which
+/// A change of memberships that not every node is known to have been told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberChange {
+    /// Larger than that of any change before it.
+    pub id: i64,
+    /// Where.
+    pub room: RoomId,
+    /// Whose; `None`: everybody's.
+    pub user: Option<UserId>,
+}
+
+/// Rooms and memberships. Each change of a membership is also kept as a [`MemberChange`], in the same
+/// transaction, until [`Rooms::members_told`]: whoever made it may die before the nodes know. But
+/// not who comes by a token's grant, which takes nothing from anybody.
+///
+/// A deleted room is there for no function but [`Rooms::room_create`], which
 /// says that its id is taken.
 pub trait Rooms: Send + Sync + 'static {
     /// Makes a room whose first member is `owner`, with that role. One that is there, or was, is [`Made::Taken`].
@@ -221,6 +236,16 @@ pub trait Rooms: Send + Sync + 'static {
         &'a self,
         user: &'a UserId,
     ) -> BoxFuture<'a, Result<Vec<RoomId>, StoreError>>;
+
+    /// Changes that were not told, the oldest first: of this room or of all, up to `limit`.
+    fn members_untold<'a>(
+        &'a self,
+        room: Option<&'a RoomId>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<MemberChange>, StoreError>>;
+
+    /// These changes were told.
+    fn members_told(&self, changes: Vec<i64>) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// The user has read so far; what stands now, which is never less than before. Only for a
     /// member: `None` for everybody else.

@@ -105,4 +105,12 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    member_changes (id) {
+        id -> BigInt,
+        room -> Text,
+        user_id -> Nullable<Text>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(rooms, members, cursors, messages, epochs);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use moim_shared::BoxFuture;
 use moim_shared::broker::redis::{Options, RedisBroker};
-use moim_shared::broker::{Batch, Broker, Feed, Placed};
+use moim_shared::broker::{Batch, Broker, BrokerError, Feed, Placed};
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::RoomId;
 use moim_shared::position::Position;
@@ -104,6 +104,7 @@ async fn a_batch_that_is_said_again_is_placed_once() {
         room: room("r"),
         epoch: head.epoch,
         members: head.members,
+        speaker: Batch::next_number(),
         number: Batch::next_number(),
         name_all: false,
         envelopes: vec![nameless("r", "x"), named("r", "a", "y"), named("r", "a", "z")],
@@ -114,6 +115,44 @@ async fn a_batch_that_is_said_again_is_placed_once() {
     let next = node.add("r", several("r", 1)).await;
     assert_eq!(next[0].position.seq, 2);
     node.hear("r", next[0].position).await;
+    factory.clear().await;
+}
+
+/// The network held it back while the answer was waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_try_that_comes_in_after_a_later_batch_is_not_placed() {
+    let factory = Redis::new(Limits::PLENTY);
+    let node = Node::new(&factory);
+    let head = node.open("r").await;
+    let speaker = Batch::next_number();
+    let batch = |body: &str| Batch {
+        room: room("r"),
+        epoch: head.epoch,
+        members: head.members,
+        speaker,
+        number: Batch::next_number(),
+        name_all: false,
+        envelopes: vec![nameless("r", body)],
+    };
+    let (first, second) = (batch("x"), batch("y"));
+    node.broker.append(first.clone()).await.unwrap();
+    node.broker.append(second).await.unwrap();
+    let late = node.broker.append(first).await;
+    assert!(matches!(late, Err(BrokerError::Unavailable(_))), "{late:?}");
+    assert_eq!(node.open("r").await.position.seq, 1);
+    factory.clear().await;
+}
+
+/// A Redis that was restarted, or took over, does not know them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_that_redis_does_not_know_run_all_the_same() {
+    let factory = Redis::new(Limits::PLENTY);
+    let node = Node::new(&factory);
+    node.add("r", several("r", 1)).await;
+    let forgotten: String = factory.links.command("", cmd("SCRIPT").arg("FLUSH")).await.unwrap();
+    assert_eq!(forgotten, "OK");
+    let said = node.add("r", several("r", 1)).await;
+    assert_eq!(said[0].position.seq, 1);
     factory.clear().await;
 }
 
@@ -328,7 +367,17 @@ async fn a_log_that_nobody_uses_is_dropped_when_all_of_it_is_durable_and_the_roo
     let said = node.say("r", vec![named("r", "a", "x"), nameless("r", "y")]).await;
     let pending = node.add("s", several("s", 1)).await;
     let (worker, day) = (factory.worker(), Duration::from_secs(86_400));
-    assert_eq!(sweep(&worker, day, Duration::ZERO).await, (Vec::new(), 1));
+    assert_eq!(sweep(&worker, day, Duration::ZERO).await, (Vec::new(), 0), "a node listens");
+    for id in ["r", "s"] {
+        node.broker.close(&room(id));
+    }
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let mut dropped = 0;
+    while dropped == 0 {
+        assert!(std::time::Instant::now() < deadline, "it is never dropped");
+        dropped = sweep(&worker, day, Duration::ZERO).await.1;
+    }
+    assert_eq!(dropped, 1);
     assert_eq!(node.open("s").await.epoch, pending[0].position.epoch);
     let head = node.open("r").await;
     assert!(head.epoch > said[0].position.epoch);
@@ -433,17 +482,18 @@ async fn names_that_nodes_made_are_remembered_for_whoever_asks_for_it() {
     let node = Node::new(&factory);
     let head = node.open("r").await;
     let late = vec![nameless("r", "x"), nameless("r", "x")];
-    let batch = |number| Batch {
+    let batch = || Batch {
         room: room("r"),
         epoch: head.epoch,
         members: head.members,
-        number,
+        speaker: Batch::next_number(),
+        number: Batch::next_number(),
         name_all: true,
         envelopes: late.clone(),
     };
-    let first = node.broker.append(batch(Batch::next_number())).await.unwrap();
+    let first = node.broker.append(batch()).await.unwrap();
     assert!(first.iter().all(|placed| matches!(placed, Placed::New(_))), "{first:?}");
-    let again = node.broker.append(batch(Batch::next_number())).await.unwrap();
+    let again = node.broker.append(batch()).await.unwrap();
     let known = |placed: &Placed| matches!(placed, Placed::Duplicate { pending: Some(_), .. });
     assert!(again.iter().all(known), "{again:?}");
     factory.clear().await;

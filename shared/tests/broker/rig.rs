@@ -119,6 +119,7 @@ impl Node {
             room: room(id),
             epoch,
             members,
+            speaker: Batch::next_number(),
             number: Batch::next_number(),
             name_all: false,
             envelopes,

@@ -1,5 +1,6 @@
 //! The contract of `Rooms`: memberships and cursors.
 
+use moim_shared::ids::RoomId;
 use moim_shared::membership::{Change, Denied, Member, Role};
 use moim_shared::position::Position;
 use moim_shared::store::Access;
@@ -224,4 +225,40 @@ pub async fn who_went_muted_comes_back_muted(store: &dyn Database) {
     change(store, &id, "bob", "bob", Change::Leave).await.unwrap();
     let back = change(store, &id, "bob", "bob", join()).await.unwrap();
     assert_eq!(back.unwrap().muted_until, None);
+}
+
+pub async fn changes_are_kept_until_they_were_told(store: &dyn Database) {
+    let (id, other) = (
+        made(store, "r", "ann", Visibility::Public).await,
+        made(store, "s", "ann", Visibility::Private).await,
+    );
+    let untold = async |room: Option<&RoomId>| store.members_untold(room, 10).await.unwrap();
+    assert_eq!(untold(Some(&id)).await, [], "nobody had a node know anything before");
+    let join = || Change::Join { name: None };
+    change(store, &id, "bob", "bob", join()).await.unwrap();
+    change(store, &id, "bob", "bob", join()).await.unwrap();
+    assert_eq!(untold(Some(&id)).await.len(), 1, "what is so already is no change");
+    change(store, &id, "eve", "bob", Change::Kick).await.unwrap_err();
+    change(store, &id, "ann", "bob", BAN).await.unwrap();
+    change(store, &other, "ann", "bob", ADD).await.unwrap();
+    change(store, &other, "ann", "bob", Change::Kick).await.unwrap();
+    store.member_vanish(&user("cat")).await.unwrap();
+
+    let of_room = untold(Some(&id)).await;
+    let whose: Vec<_> = of_room.iter().map(|change| change.user.clone()).collect();
+    assert_eq!(whose, [Some(user("bob")), Some(user("bob"))]);
+    let told = store.members_told(vec![of_room[0].id]);
+    told.await.unwrap();
+    assert_eq!(untold(Some(&id)).await, of_room[1..], "one that came in between stays");
+    store.room_delete(&id, &user("ann")).await.unwrap().unwrap();
+    assert_eq!(untold(Some(&id)).await.last().unwrap().user, None, "everybody's");
+
+    let all = untold(None).await;
+    assert_eq!(
+        all.iter().map(|change| &change.room).collect::<Vec<_>>(),
+        [&id, &other, &other, &id]
+    );
+    assert_eq!(store.members_untold(None, 2).await.unwrap(), all[..2]);
+    store.members_told(all.iter().map(|change| change.id).collect()).await.unwrap();
+    assert_eq!(untold(None).await, []);
 }

@@ -37,6 +37,7 @@ pub async fn say_again(
             room: room.clone(),
             epoch: head.epoch,
             members: head.members,
+            speaker: Batch::next_number(),
             number: Batch::next_number(),
             name_all: true,
             envelopes: envelopes.clone(),

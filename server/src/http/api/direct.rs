@@ -16,7 +16,6 @@ use super::views::RoomView;
 use super::whole::whole;
 use super::{Api, Input, Json, Table, Who, failure, schema};
 use crate::http::Problem;
-use crate::room::tell_of_members;
 
 pub(super) fn routes(table: &mut Table) {
     table.tag("rooms");
@@ -66,7 +65,7 @@ async fn open(
     let two =
         [Member::new(me.clone(), who.0.name.clone(), now), Member::new(other.clone(), None, now)];
     let made = api.rooms.room_direct(&id, &two).await?;
-    tell_of_members(&api.broker, &id, &[me.clone(), other.clone()]).await;
+    api.telling.of(&id).await;
     match made {
         Made::New(room) => Ok(created(room.into())),
         Made::There(room) => Ok(HttpResponse::Ok().json(RoomView::from(room))),

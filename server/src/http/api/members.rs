@@ -16,7 +16,6 @@ use super::views::{MemberView, RoleName, Time};
 use super::whole::whole;
 use super::{Api, Input, Json, Path, Query, Table, UserPaging, Who, page, schema};
 use crate::http::Problem;
-use crate::room::tell_of_members;
 
 pub(super) fn routes(table: &mut Table) {
     table.tag("rooms");
@@ -54,7 +53,7 @@ async fn join(
             Err(Denied::NotAMember) => enter(&api, room, &who).await?,
             joined => drop(joined?),
         }
-        tell_of_members(&api.broker, room, std::slice::from_ref(me)).await;
+        api.telling.of(room).await;
     }
     show(&api, room, me).await
 }
@@ -69,7 +68,7 @@ async fn leave(
 ) -> Result<HttpResponse, Problem> {
     let (room, me) = (&path.room, &who.0.user);
     api.rooms.member_change(room, me, me, Change::Leave).await??;
-    tell_of_members(&api.broker, room, std::slice::from_ref(me)).await;
+    api.telling.of(room).await;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -138,7 +137,7 @@ async fn put(
     let muted_until = muted_until.map(|until| until.map(|Time(ms)| ms));
     let change = Change::Put { role: role.map(Into::into), muted_until, banned };
     api.rooms.member_change(&path.room, &who.0.user, &path.user, change).await??;
-    tell_of_members(&api.broker, &path.room, std::slice::from_ref(&path.user)).await;
+    api.telling.of(&path.room).await;
     show(&api, &path.room, &path.user).await
 }
 
@@ -153,7 +152,7 @@ async fn kick(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     api.rooms.member_change(&path.room, &who.0.user, &path.user, Change::Kick).await??;
-    tell_of_members(&api.broker, &path.room, std::slice::from_ref(&path.user)).await;
+    api.telling.of(&path.room).await;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -16,7 +16,6 @@ use super::whole::whole;
 use super::{Api, Input, Json, Path, Query, RoomPaging, Table, Who, page, schema};
 use crate::http::Problem;
 use crate::refusal::{Code, Refusal};
-use crate::room::tell_of_members;
 use crate::token::said_name;
 
 pub(super) fn routes(table: &mut Table) {
@@ -201,7 +200,7 @@ async fn delete(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     api.rooms.room_delete(&path.room, &who.0.user).await??;
-    tell_of_members(&api.broker, &path.room, &[]).await;
+    api.telling.of(&path.room).await;
     api.purge.notify_one();
     Ok(HttpResponse::NoContent().finish())
 }

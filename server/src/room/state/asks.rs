@@ -239,6 +239,7 @@ impl State {
         let replaying = from < self.at;
         let mut effects = Vec::new();
         if replaying {
+            self.replays += 1;
             effects.push(Effect::Replay { key, after: from, outbox: outbox.clone() });
         }
         let subscriber = Survivor { who, outbox, subscription, at: Some(from) };

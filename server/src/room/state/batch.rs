@@ -65,7 +65,8 @@ impl State {
     fn append(&mut self, id: BatchId, posts: Vec<Post>, wait: Duration) -> Effect {
         let BatchId { number, epoch, members, name_all } = id;
         let envelopes = posts.iter().map(|post| post.envelope(&self.room)).collect();
-        let batch = Batch { room: self.room.clone(), epoch, members, number, name_all, envelopes };
+        let (room, speaker) = (self.room.clone(), self.speaker);
+        let batch = Batch { room, epoch, members, speaker, number, name_all, envelopes };
         self.in_flight = Some(InFlight::Appending { id, posts });
         Effect::Append { batch, wait }
     }

@@ -200,6 +200,7 @@ impl State {
 
     /// A page for a subscriber that is behind.
     pub fn on_replayed(&mut self, key: u64, replayed: Result<Page, HistoryError>) -> Vec<Effect> {
+        self.replays = self.replays.saturating_sub(1);
         let found = self.subscribers.iter().position(|subscriber| subscriber.key == key);
         let Some(index) = found else { return Vec::new() };
         let subscriber = &mut self.subscribers[index];
@@ -226,6 +227,7 @@ impl State {
         subscriber.replaying = subscriber.at < self.at;
         if subscriber.replaying {
             let outbox = subscriber.outbox.clone();
+            self.replays += 1;
             vec![Effect::Replay { key, after: subscriber.at, outbox }]
         } else {
             Vec::new()

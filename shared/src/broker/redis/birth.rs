@@ -17,13 +17,12 @@
 //! [`settle`]: super::Options::settle
 //! [`Store::begin_epoch`]: crate::store::Store::begin_epoch
 
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use ::redis::{Script, cmd};
+use ::redis::cmd;
 use tokio::time::sleep;
 
-use super::script::{self, of_room};
+use super::script::{self, Call, of_room};
 use super::{Inner, name_of};
 use crate::backoff::Backoff;
 use crate::broker::{BrokerError, Head};
@@ -38,10 +37,6 @@ const LOCK: Duration = Duration::from_secs(15);
 pub(super) const AT_ONCE: usize = 8;
 /// How often it is looked whether that is done.
 const LOOK: Duration = Duration::from_millis(25);
-/// Takes the lock back, if it is still ours.
-static UNLOCK: LazyLock<Script> = LazyLock::new(|| {
-    Script::new("return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0")
-});
 
 /// Names that are remembered from the database.
 const RECALLED: usize = 1_000;
@@ -91,7 +86,7 @@ impl Inner {
             Ok(Err(lost)) => self.begin_locked(room, lost, token.as_str()).await,
             Err(error) => Err(error),
         };
-        let mut unlock = UNLOCK.prepare_invoke();
+        let mut unlock = Call::new(&script::UNLOCK);
         unlock.key(self.keys.birth(room)).arg(token.as_str());
         // It ends by itself too.
         let _ = script::run(&self.links, room, &unlock).await;

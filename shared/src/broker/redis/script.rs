@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use ::redis::{Script, ScriptInvocation, Value};
+use ::redis::{ErrorKind, ServerErrorKind, ToRedisArgs, Value, cmd};
 use bytes::Bytes;
 
 use super::keys::Keys;
@@ -11,47 +11,87 @@ use crate::ids::RoomId;
 use crate::position::Position;
 use crate::redis::{Links, RedisAway};
 
+/// A script that Redis may know by its hash.
+pub(super) struct Script {
+    text: &'static str,
+    hash: String,
+}
+
+impl Script {
+    fn new(text: &'static str) -> Self {
+        Self { text, hash: ::redis::Script::new(text).get_hash().to_owned() }
+    }
+}
+
 macro_rules! scripts {
-    ($($name:ident: $file:literal;)*) => { $(
-        pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!(
-                include_str!("scripts/prelude.lua"),
-                include_str!(concat!("scripts/", $file))
-            ))
-        });
+    ($($name:ident: $($file:literal),*;)*) => { $(
+        pub(super) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!($(include_str!(concat!("scripts/", $file))),*)));
     )* };
 }
 
 scripts! {
-    APPEND: "append.lua";
-    OPEN: "open.lua";
-    BIRTH: "birth.lua";
-    READ: "read.lua";
-    READ_BACK: "read_back.lua";
-    DURABLE: "durable.lua";
-    MEMBERS: "members.lua";
-    CLOSE: "close.lua";
-    OPEN_ENDS: "open_ends.lua";
-    SKIP: "skip.lua";
+    APPEND: "prelude.lua", "append.lua";
+    OPEN: "prelude.lua", "open.lua";
+    BIRTH: "prelude.lua", "birth.lua";
+    READ: "prelude.lua", "read.lua";
+    READ_BACK: "prelude.lua", "read_back.lua";
+    DURABLE: "prelude.lua", "durable.lua";
+    MEMBERS: "prelude.lua", "members.lua";
+    CLOSE: "prelude.lua", "close.lua";
+    OPEN_ENDS: "prelude.lua", "open_ends.lua";
+    SKIP: "prelude.lua", "skip.lua";
+    UNLOCK: "unlock.lua";
+}
+
+/// A script with its keys, which share a slot, and its arguments.
+pub(super) struct Call {
+    script: &'static Script,
+    keys: Vec<String>,
+    args: Vec<Vec<u8>>,
+}
+
+impl Call {
+    pub(super) const fn new(script: &'static Script) -> Self {
+        Self { script, keys: Vec::new(), args: Vec::new() }
+    }
+
+    pub(super) fn key(&mut self, key: String) -> &mut Self {
+        self.keys.push(key);
+        self
+    }
+
+    pub(super) fn arg(&mut self, arg: impl ToRedisArgs) -> &mut Self {
+        arg.write_redis_args(&mut self.args);
+        self
+    }
+
+    fn command(&self, verb: &str, script: &str) -> ::redis::Cmd {
+        let mut command = cmd(verb);
+        command.arg(script).arg(self.keys.len()).arg(&*self.keys).arg(&*self.args);
+        command
+    }
 }
 
 /// The script with the keys of a room.
-pub(super) fn of_room<'a>(script: &'a Script, keys: &Keys, room: &RoomId) -> ScriptInvocation<'a> {
-    let mut invocation = script.prepare_invoke();
-    for key in keys.room(room) {
-        invocation.key(key);
-    }
-    invocation
+pub(super) fn of_room(script: &'static Script, keys: &Keys, room: &RoomId) -> Call {
+    Call { script, keys: keys.room(room).into(), args: Vec::new() }
 }
 
-/// Runs it on the connection of its room. By its hash; Redis gets the text when it does not know it.
-pub(super) async fn run(
-    links: &Links,
-    room: &RoomId,
-    invocation: &ScriptInvocation<'_>,
-) -> Result<Answer, RedisAway> {
-    let value = links.run(room, async |mut link| invocation.invoke_async(&mut link).await).await?;
-    Answer::of(value)
+/// Runs it on the connection of its room. By its hash; a Redis that does not know it gets the text,
+/// which goes where the keys are. (`Script::invoke_async` loads it at every server of a cluster, and
+/// fails when one of them is away.)
+pub(super) async fn run(links: &Links, room: &RoomId, call: &Call) -> Result<Answer, RedisAway> {
+    let value = links.run(room, async |mut link| {
+        let by_hash = call.command("EVALSHA", &call.script.hash).query_async(&mut link).await;
+        match by_hash {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                call.command("EVAL", call.script.text).query_async(&mut link).await
+            }
+            done => done,
+        }
+    });
+    Answer::of(value.await?)
 }
 
 /// What a script answered: a word, and what it is about.

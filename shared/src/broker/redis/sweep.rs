@@ -152,7 +152,8 @@ impl Inner {
         idle: Duration,
     ) -> Result<bool, RedisAway> {
         let mut close = of_room(&script::CLOSE, &self.keys, room);
-        close.arg(epoch).arg(idle.as_millis() as u64);
+        close.key(self.channel(room)).arg(epoch).arg(idle.as_millis() as u64);
+        close.arg(if self.links.target().is_cluster() { "SHARDNUMSUB" } else { "NUMSUB" });
         if script::run(&self.links, room, &close).await?.word() != "1" {
             return Ok(false);
         }

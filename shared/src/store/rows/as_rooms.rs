@@ -1,13 +1,15 @@
 //! [`Rooms`] through the lanes.
 
-use super::{Adapter, cursors, members, purge, rooms};
+use super::{Adapter, changes, cursors, members, purge, rooms};
 use crate::BoxFuture;
 use crate::clock::now_ms;
 use crate::ids::{RoomId, UserId};
 use crate::membership::{Change, Denied, Member};
 use crate::position::Position;
 use crate::store::StoreError;
-use crate::store::rooms::{Made, Moved, NewRoom, OwnRoom, Reader, RoomChange, RoomInfo, Rooms};
+use crate::store::rooms::{
+    Made, MemberChange, Moved, NewRoom, OwnRoom, Reader, RoomChange, RoomInfo, Rooms,
+};
 
 /// Rooms that one transaction takes a user out of.
 const VANISH: usize = 256;
@@ -143,6 +145,19 @@ impl Rooms for Adapter {
                 }
             }
         })
+    }
+
+    fn members_untold<'a>(
+        &'a self,
+        room: Option<&'a RoomId>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<MemberChange>, StoreError>> {
+        let room = room.cloned();
+        Box::pin(self.read(move |conn| changes::untold(conn, room.as_ref(), limit)))
+    }
+
+    fn members_told(&self, changes: Vec<i64>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.write((changes.len(), 0), move |conn| changes::told(conn, &changes)))
     }
 
     fn cursor_move<'a>(

@@ -5,7 +5,7 @@ use diesel::upsert::excluded;
 
 use super::rooms::{self, unreadable};
 use super::row::{position, signed, unsigned};
-use super::{Conn, Db};
+use super::{Conn, Db, changes};
 use crate::ids::{RoomId, UserId};
 use crate::membership::{Change, Decision, Denied, Known, Member, Role, decide, running};
 use crate::position::Position;
@@ -206,6 +206,7 @@ pub fn change(
             known.target
         }
         Ok(Decision::Put(member)) => {
+            changes::add(conn, room, Some(target))?;
             let new = known.target.is_none();
             let member = if new { named(conn, member)? } else { member };
             put(conn, room, &member, source)?;
@@ -215,6 +216,7 @@ pub fn change(
             Some(member)
         }
         Ok(Decision::Remove { muted_until }) => {
+            changes::add(conn, room, Some(target))?;
             remove(conn, room, target)?;
             keep_mute(conn, room, target, muted_until, now)?;
             None
@@ -256,6 +258,7 @@ pub fn vanish(conn: &mut Conn, user: &UserId, most: usize, now: u64) -> QueryRes
     let mut left = Vec::with_capacity(rows.len());
     for (room, role, muted_until) in rows {
         let room = RoomId::parse(&room).map_err(unreadable)?;
+        changes::add(conn, &room, Some(user))?;
         remove(conn, &room, user)?;
         keep_mute(conn, &room, user, running(muted_until.map(unsigned), now), now)?;
         if role == Role::Owner.as_str() && owners(conn, &room)? == 0 {

@@ -8,6 +8,7 @@ pub mod admit;
 mod as_accounts;
 mod as_rooms;
 mod as_store;
+pub mod changes;
 pub mod cursors;
 pub mod expire;
 pub mod insert;

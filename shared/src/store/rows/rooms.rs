@@ -7,7 +7,7 @@ use diesel::result::Error;
 
 use super::members::{self, FOUNDED, JOINED, PUT};
 use super::row::{signed, unsigned};
-use super::{Conn, Db};
+use super::{Conn, Db, changes};
 use crate::ids::{RoomId, UserId};
 use crate::membership::{Denied, Member, Role, may};
 use crate::store::rooms::{Made, NewRoom, RoomChange, RoomInfo, Visibility};
@@ -116,6 +116,7 @@ pub fn direct(
         if members::get(conn, room, &member.user)?.is_none() {
             let member = members::named(conn, member.clone())?;
             members::put(conn, room, &member, source)?;
+            changes::add(conn, room, Some(&member.user))?;
         }
     }
     Ok(made)
@@ -168,6 +169,7 @@ pub fn delete(
     diesel::delete(member_rows::table.filter(member_rows::room.eq(room.as_str()))).execute(conn)?;
     diesel::delete(cursors::table.filter(cursors::room.eq(room.as_str()))).execute(conn)?;
     diesel::delete(kept_mutes::table.filter(kept_mutes::room.eq(room.as_str()))).execute(conn)?;
+    changes::add(conn, room, None)?;
     Ok(Ok(()))
 }
 

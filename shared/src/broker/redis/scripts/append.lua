@@ -1,7 +1,7 @@
 -- Places a batch: every check first, since nothing is taken back after the first write.
--- KEYS[6] channel. ARGV: epoch, members, node, batch, most names, their age in ms, longest log,
+-- KEYS[6] channel. ARGV: epoch, members, speaker, batch, most names, their age in ms, longest log,
 -- PUBLISH or SPUBLISH, then for each message its name (or nothing), hash and bytes.
-local epoch, members, node, batch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local epoch, members, speaker, batch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local most, age, longest = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 
 local log = life()
@@ -21,11 +21,13 @@ local function answer(first, places)
   return { 'placed', first, places, pending }
 end
 
--- Said again, since the answer was lost.
-local said = redis.call('HGET', META, 'batch:' .. node)
+-- Said again, since the answer was lost; or a try that comes in after a later batch, for which
+-- nobody waits.
+local said = redis.call('HGET', META, 'batch:' .. speaker)
 if said then
-  local number, first, places = string.match(said, '^(%d+) (%d+) (.*)$')
+  local number, first, places = string.match(said, '^(%d+) %d+ (%d+) (.*)$')
   if number == batch then return answer(first, places) end
+  if tonumber(number) > tonumber(batch) then return { 'stale' } end
 end
 
 if epoch ~= log.epoch then return { 'rolled' } end
@@ -82,14 +84,16 @@ for index, at in ipairs(new) do
   message[#message + 1] = bytes
 end
 log.next = next
-local mine = batch .. ' ' .. text(first) .. ' ' .. places
+local mine = batch .. ' ' .. text(now) .. ' ' .. text(first) .. ' ' .. places
 redis.call('HSET', META, 'next', text(next), 'bytes', text(log.bytes), 'at', text(now))
-local is_new = redis.call('HSET', META, 'batch:' .. node, mine)
--- Nodes come and go; what the others said may be forgotten once they are many.
+local is_new = redis.call('HSET', META, 'batch:' .. speaker, mine)
+-- Speakers come and go. No try takes an hour to come in.
 if is_new > 0 and redis.call('HLEN', META) > 64 then
-  for _, field in ipairs(redis.call('HKEYS', META)) do
-    if string.sub(field, 1, 6) == 'batch:' and field ~= 'batch:' .. node then
-      redis.call('HDEL', META, field)
+  local fields = redis.call('HGETALL', META)
+  for at = 1, #fields, 2 do
+    local when = string.match(fields[at + 1], '^%d+ (%d+) ')
+    if string.sub(fields[at], 1, 6) == 'batch:' and tonumber(when) + 3600000 < now then
+      redis.call('HDEL', META, fields[at])
     end
   end
 end

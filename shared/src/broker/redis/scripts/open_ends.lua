@@ -6,7 +6,8 @@ local looks = 64
 while start < log.next and looks > 0 and #entries < 2 * tonumber(ARGV[1])
   and bytes < tonumber(ARGV[2]) do
   looks = looks - 1
-  local part = redis.call('XRANGE', LOG, log.epoch .. '-' .. text(start), '+', 'COUNT', 64)
+  local part = redis.call('XRANGE', LOG, log.epoch .. '-' .. text(start), '+',
+    'COUNT', step(log, tonumber(ARGV[2]) - bytes))
   if #part == 0 then break end
   for _, entry in ipairs(part) do
     local number = string.match(entry[1], '%-(%d+)$')

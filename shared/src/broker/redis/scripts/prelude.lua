@@ -2,7 +2,7 @@
 --   LOG    stream: its messages, each under its position
 --   NAMES  hash: sender and name -> "position hash time"; the empty name tells that it exists
 --   ORDER  list: "time name", oldest first
---   META   hash: run, epoch, members, next, durable, from, before, bytes, at, batch:<node>
+--   META   hash: run, epoch, members, next, durable, from, before, bytes, at, batch:<speaker>
 --   DONE   set: numbers that are durable with a hole in front of them
 -- `run` is the Redis that wrote it, `at` the time of the last message. Numbers up to `durable`
 -- (exclusive) are in the database without a hole, those from `from` on in the log; `before` is the
@@ -39,6 +39,12 @@ local function text(number) return string.format('%.0f', number) end
 local function in_front_of(log, number)
   if number == 0 then return log.before end
   return log.epoch .. '-' .. text(number - 1)
+end
+
+-- How many messages to look at for so many bytes: as large as they are on average.
+local function step(log, bytes)
+  local average = log.bytes / math.max(1, log.next - log.from)
+  return math.max(1, math.min(64, math.ceil(bytes / math.max(1, average))))
 end
 
 -- Takes messages off the front of the log, nothing from `limit` on: down to `keep` numbers in

@@ -20,7 +20,8 @@ if not start or start < log.from then return { 'short', durable, base, head } en
 
 local entries, bytes, more = {}, 0, false
 while start < log.next and not more do
-  local part = redis.call('XRANGE', LOG, log.epoch .. '-' .. text(start), '+', 'COUNT', 64)
+  local part = redis.call('XRANGE', LOG, log.epoch .. '-' .. text(start), '+',
+    'COUNT', step(log, most_bytes - bytes))
   if #part == 0 then break end
   for _, entry in ipairs(part) do
     bytes = bytes + #entry[2][2]

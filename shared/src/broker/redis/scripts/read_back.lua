@@ -16,7 +16,7 @@ end
 local entries, bytes, more = {}, 0, false
 while stop > log.from and not more do
   local part = redis.call('XREVRANGE', LOG, log.epoch .. '-' .. text(stop - 1),
-    log.epoch .. '-' .. text(log.from), 'COUNT', 64)
+    log.epoch .. '-' .. text(log.from), 'COUNT', step(log, most_bytes - bytes))
   if #part == 0 then break end
   for _, entry in ipairs(part) do
     bytes = bytes + #entry[2][2]
