@@ -21,6 +21,7 @@ pub mod presence;
 pub mod process;
 pub mod queue;
 pub mod redis;
+pub mod roots;
 pub mod signal;
 pub mod store;
 pub mod task;

@@ -164,6 +164,11 @@ impl Links {
         self.run(key, async |mut link| command.query_async(&mut link).await).await
     }
 
+    /// Whether it answers.
+    pub async fn ping(&self) -> Result<(), RedisAway> {
+        self.command("", &::redis::cmd("PING")).await
+    }
+
     async fn link(&self, slot: &Mutex<Slot>) -> Result<(Link, u64), RedisAway> {
         {
             let slot = slot.lock();

@@ -10,6 +10,7 @@ use moim_shared::health::{Health, Trouble};
 use moim_shared::process::{StartError, told_to_stop};
 use moim_shared::queue::Queue;
 use moim_shared::queue::amqp::AmqpQueue;
+use moim_shared::redis::Links;
 use moim_shared::store::Store;
 use moim_shared::store::postgres::PostgresStore;
 use moim_shared::task::keep_running;
@@ -33,8 +34,8 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         ));
     }
     let services = cluster::connect(&config).await?;
-    let (store, queue) = (services.store, services.queue);
-    let broker = Arc::new(RedisBroker::deaf(services.links, store.clone(), services.broker));
+    let (links, store, queue) = (services.links, services.store, services.queue);
+    let broker = Arc::new(RedisBroker::deaf(links.clone(), store.clone(), services.broker));
     let metrics = Arc::new(Metrics::default());
     let job = PersistMessages::new(store.clone(), broker.clone(), queue.clone());
     let options = runner::Options {
@@ -57,7 +58,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         metrics: metrics.clone(),
     });
     let health = Arc::new(Health::default());
-    watch(&health, &store, &queue, &persist);
+    watch(&health, links, &store, &queue, &persist);
     let asked = Asked { health: health.clone(), metrics, queue: queue.clone() };
     let (http, address) = http::serve(config.worker_listen, asked)?;
     let sweeping = actix_rt::spawn({
@@ -91,7 +92,20 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
 }
 
 /// What `/readyz` looks at.
-fn watch(health: &Health, store: &Arc<PostgresStore>, queue: &Arc<AmqpQueue>, persist: &Running) {
+fn watch(
+    health: &Health,
+    links: Arc<Links>,
+    store: &Arc<PostgresStore>,
+    queue: &Arc<AmqpQueue>,
+    persist: &Running,
+) {
+    health.watch(
+        "broker",
+        Box::new(move || {
+            let links = links.clone();
+            Box::pin(async move { Ok(links.ping().await?) })
+        }),
+    );
     let store = store.clone();
     health.watch(
         "store",

@@ -71,3 +71,35 @@ async fn servers_and_workers_start_without_redis_and_rabbitmq_and_work_when_thes
     crate::ledger::ends(&cluster.database, &[room], 1, Duration::from_secs(20)).await;
     cluster.end().await;
 }
+
+/// Behind what a provider puts in front of them, with an authority of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_that_speak_tls_are_trusted_by_the_authorities_that_the_system_names() {
+    let mut cluster = Cluster::unstarted(&[]).await;
+    let (certificate, folder) = (Certificate::new(), tempfile::tempdir().unwrap());
+    let [authority, _] = certificate.put(folder.path());
+    for (name, scheme, ending) in [
+        ("MOIM_REDIS_URL", "rediss", ""),
+        ("MOIM_AMQP_URL", "amqps", ""),
+        ("MOIM_DATABASE_URL", "postgres", "?sslmode=require"),
+    ] {
+        let (_, url) = cluster.settings.iter_mut().find(|(known, _)| known == name).unwrap();
+        let (_, rest) = url.split_once("://").unwrap();
+        let (start, end) = rest.split_once('@').map_or(("", rest), |(login, rest)| (login, rest));
+        let (place, path) = end.split_once('/').unwrap_or((end, ""));
+        let front = certificate.in_front_of(place.parse().unwrap()).await;
+        *url = format!("{scheme}://{start}@{front}/{path}{ending}");
+    }
+    fails(&cluster, &[], 5, &["SSL_CERT_FILE"]).await;
+    cluster.settings.push(("SSL_CERT_FILE".into(), authority.display().to_string()));
+    cluster.migrate();
+    cluster.add_server().await;
+    cluster.add_worker().await;
+    let room = room("sealed");
+    let mut mina = Client::connect(cluster.server(0), "mina").await;
+    mina.subscribe_room(&room).await;
+    mina.send_room(&room, "hello").await;
+    assert_eq!(mina.bodies(1).await, ["hello"]);
+    crate::ledger::ends(&cluster.database, &[room], 1, Duration::from_secs(20)).await;
+    cluster.end().await;
+}

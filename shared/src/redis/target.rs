@@ -29,7 +29,7 @@ pub enum Target {
     /// `redis://[user:password@]host[:port][/db]`, or `rediss://` with TLS.
     One(Box<ConnectionInfo>),
     /// `redis+sentinel://[user:password@]host:port,host:port/name[/db]`: the Sentinels, and the
-    /// name of the master that they watch. The credentials are the master's.
+    /// name of the master that they watch. The credentials are the master's; TLS is for all of them.
     Sentinel(Box<Watched>),
     /// `redis+cluster://[user:password@]host:port,host:port`: some servers of a Redis Cluster.
     Cluster(Vec<ConnectionInfo>),
@@ -178,7 +178,7 @@ fn link_config() -> AsyncConnectionConfig {
 impl Watched {
     fn builder(&self) -> Result<SentinelClientBuilder, RedisError> {
         let sentinels =
-            self.sentinels.iter().map(|(host, port)| address(host.clone(), *port, false));
+            self.sentinels.iter().map(|(host, port)| address(host.clone(), *port, self.tls));
         let mut builder =
             SentinelClientBuilder::new(sentinels, &self.name, SentinelServerType::Master)?
                 .set_client_to_redis_db(self.db);
@@ -197,8 +197,11 @@ impl Watched {
     fn manager(&self) -> Result<sentinel::Manager, RedisError> {
         let mut settings = self.login.settings();
         settings = settings.set_db(self.db);
-        let sentinels: Vec<ConnectionAddr> =
-            self.sentinels.iter().map(|(host, port)| address(host.clone(), *port, false)).collect();
+        let sentinels: Vec<ConnectionAddr> = self
+            .sentinels
+            .iter()
+            .map(|(host, port)| address(host.clone(), *port, self.tls))
+            .collect();
         let master = sentinel::SentinelNodeConnectionInfo {
             tls_mode: self.tls.then_some(sentinel::TlsMode::Secure),
             redis_connection_info: Some(settings.into()),

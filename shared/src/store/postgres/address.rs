@@ -27,7 +27,7 @@ pub(super) struct Address {
 
 impl Address {
     /// Reads a URL as libpq does. Certificates are always verified: `verify-ca` and `verify-full` are
-    /// `require`. `sslrootcert` names a file of roots to trust instead of the web's.
+    /// `require`. `sslrootcert` names a file of roots to trust instead of the system's.
     pub(super) fn parse(url: &str, connect: Duration) -> Result<Self, StoreError> {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(unreadable(""));
@@ -116,7 +116,7 @@ fn show(config: &tokio_postgres::Config) -> String {
 fn tls(roots: Option<&str>) -> Result<MakeRustlsConnect, StoreError> {
     let mut store = RootCertStore::empty();
     match roots {
-        None => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        None => drop(store.add_parsable_certificates(crate::roots::roots().iter().cloned())),
         Some(file) => {
             let unusable = |why: &dyn std::fmt::Display| {
                 StoreError::Unusable(format!(

@@ -128,9 +128,9 @@ pub(super) fn of_connection(shown: &str, error: &tokio_postgres::Error) -> Store
         }
         Some(&SqlState::INVALID_CATALOG_NAME) => unusable("create the database"),
         Some(&SqlState::INSUFFICIENT_PRIVILEGE) => unusable("grant it to this user"),
-        _ if text.contains("certificate") => {
-            unusable("name the file of its issuer in sslrootcert, or say sslmode=disable")
-        }
+        _ if text.contains("certificate") => unusable(
+            "name the file of its issuer in sslrootcert or SSL_CERT_FILE, or say sslmode=disable",
+        ),
         _ if text.contains("does not support TLS") => unusable("say sslmode=disable"),
         _ if text.contains("password missing") => unusable("put the password into its URL"),
         _ => {
