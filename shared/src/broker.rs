@@ -313,7 +313,7 @@ pub trait Broker: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<u64, BrokerError>>;
 
     /// Tells the feeds of all nodes, this one too, that listen to the signal's channel: at most
-    /// once, those of one caller in the order of its calls. Nothing is kept.
+    /// once, those of one caller on one channel in the order of its calls. Nothing is kept.
     fn signal(&self, signal: Signal) -> BoxFuture<'_, Result<(), BrokerError>>;
 
     /// This node wants what is signalled on the channel, from when this returns, or after an error

@@ -5,6 +5,7 @@
 
 mod birth;
 mod ear;
+mod ears;
 mod keys;
 mod script;
 mod sweep;
@@ -16,11 +17,11 @@ use std::time::Duration;
 
 use ::redis::cmd;
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-pub use self::ear::Hearing;
-use self::ear::{Ear, Listener};
+use self::birth::Births;
+use self::ear::{Hearing, Listener};
+use self::ears::Ears;
 use self::keys::Keys;
 use self::script::{Answer, odd, of_room, run};
 use self::told::Told;
@@ -77,15 +78,14 @@ struct Inner {
     options: Options,
     /// Tells this process's batches from those of all others, and from those of another life of it.
     voice: NodeId,
-    /// Turns to begin the life of a log.
-    births: Semaphore,
+    births: Births,
     /// None in a process that has no rooms.
     listening: Option<Listening>,
 }
 
 struct Listening {
     feed: Arc<dyn Feed>,
-    ear: Arc<Ear>,
+    ears: Ears,
     watched: Watched,
 }
 
@@ -99,20 +99,20 @@ impl RedisBroker {
     ) -> Result<Self, RedisAway> {
         let keys = Keys::new(&options.prefix);
         let voice = NodeId::random();
-        let canary = (keys.canary(&voice), told::CANARY);
-        let ear = Arc::new(Ear::new(links.clone(), canary, keys.channel(&Channel::Nodes)));
-        let watched = Watched::default();
-        let listening = Some(Listening { feed, ear: ear.clone(), watched });
+        let ears = Ears::new(&links, &keys, &voice, &keys.channel(&Channel::Nodes));
+        let listening = Some(Listening { feed, ears, watched: Watched::default() });
         let inner = Arc::new(Inner::new(links, store, options, voice, listening));
         let handle = inner.links.handle()?;
-        let listener = Arc::new(Voice(Arc::downgrade(&inner)));
         let weak = Arc::downgrade(&inner);
-        let ears = move || ear.clone().listen(listener.clone());
+        let mut tasks = Vec::new();
+        for (number, ear) in inner.listening.iter().flat_map(|listening| listening.ears.each()) {
+            let (ear, listener) =
+                (ear.clone(), Arc::new(Voice { broker: weak.clone(), ear: number }));
+            let hear = move || ear.clone().listen(listener.clone());
+            tasks.push(handle.spawn(keep_running("hear other nodes", hear)).abort_handle());
+        }
         let eyes = move || watch::look(weak.clone());
-        let tasks = vec![
-            handle.spawn(keep_running("hear other nodes", ears)).abort_handle(),
-            handle.spawn(keep_running("compare heads", eyes)).abort_handle(),
-        ];
+        tasks.push(handle.spawn(keep_running("compare heads", eyes)).abort_handle());
         Ok(Self { inner, tasks })
     }
 
@@ -131,21 +131,25 @@ impl Drop for RedisBroker {
     }
 }
 
-/// Whoever hears for the broker; it may be gone before the connection is.
-struct Voice(Weak<Inner>);
+/// Whom an ear tells: the broker, which may be gone before the connection is.
+struct Voice {
+    broker: Weak<Inner>,
+    ear: usize,
+}
 
 impl Listener for Voice {
     fn heard(&self, channel: &str, message: Bytes) {
-        if let Some(inner) = self.0.upgrade() {
+        if let Some(inner) = self.broker.upgrade() {
             inner.heard(channel, message);
         }
     }
 
     fn missed_some(&self) {
-        if let Some(inner) = self.0.upgrade()
+        if let Some(inner) = self.broker.upgrade()
             && let Some(Listening { feed, watched, .. }) = &inner.listening
         {
-            for room in watched.rooms() {
+            let of_ear = |room: &RoomId| ears::number_of(&inner.channel(room)) == self.ear;
+            for room in watched.rooms().into_iter().filter(of_ear) {
                 feed.missed(&room);
             }
         }
@@ -161,8 +165,7 @@ impl Inner {
         listening: Option<Listening>,
     ) -> Self {
         let keys = Keys::new(&options.prefix);
-        let births = Semaphore::new(birth::AT_ONCE);
-        Self { links, keys, store, options, voice, births, listening }
+        Self { links, keys, store, options, voice, births: Births::default(), listening }
     }
 
     fn heard(&self, channel: &str, message: Bytes) {
@@ -205,12 +208,12 @@ impl Inner {
     }
 
     async fn open(&self, room: &RoomId) -> Result<Head, BrokerError> {
-        if let Some(Listening { ear, watched, .. }) = &self.listening
+        if let Some(Listening { ears, watched, .. }) = &self.listening
             && watched.begin(room)
-            && let Err(error) = ear.hear(self.channel(room)).await
+            && let Err(error) = ears.hear(self.channel(room)).await
         {
             if watched.end(room) {
-                ear.leave(&self.channel(room));
+                ears.leave(&self.channel(room));
             }
             return Err(error.into());
         }
@@ -420,10 +423,10 @@ impl Broker for RedisBroker {
     }
 
     fn close(&self, room: &RoomId) {
-        if let Some(Listening { ear, watched, .. }) = &self.inner.listening
+        if let Some(Listening { ears, watched, .. }) = &self.inner.listening
             && watched.end(room)
         {
-            ear.leave(&self.inner.channel(room));
+            ears.leave(&self.inner.channel(room));
         }
     }
 
@@ -501,9 +504,8 @@ impl Broker for RedisBroker {
     }
 
     fn hearing(&self) -> Result<(), Unheard> {
-        let Some(Listening { ear, .. }) = &self.inner.listening else { return Ok(()) };
-        let hearing = ear.hearing().borrow().clone();
-        match hearing {
+        let Some(Listening { ears, .. }) = &self.inner.listening else { return Ok(()) };
+        match ears.hearing() {
             Hearing::Well => Ok(()),
             Hearing::Away(why) => Err(Unheard::Away(why)),
             Hearing::Deaf => Err(Unheard::Deaf),
@@ -524,14 +526,14 @@ impl Broker for RedisBroker {
 
     fn listen<'a>(&'a self, channel: &'a Channel) -> BoxFuture<'a, Result<(), BrokerError>> {
         Box::pin(async move {
-            let Some(Listening { ear, .. }) = &self.inner.listening else { return Ok(()) };
-            Ok(ear.hear(self.inner.keys.channel(channel)).await?)
+            let Some(Listening { ears, .. }) = &self.inner.listening else { return Ok(()) };
+            Ok(ears.hear(self.inner.keys.channel(channel)).await?)
         })
     }
 
     fn ignore(&self, channel: &Channel) {
-        if let Some(Listening { ear, .. }) = &self.inner.listening {
-            ear.leave(&self.inner.keys.channel(channel));
+        if let Some(Listening { ears, .. }) = &self.inner.listening {
+            ears.leave(&self.inner.keys.channel(channel));
         }
     }
 }

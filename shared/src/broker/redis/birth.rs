@@ -20,6 +20,8 @@
 use std::time::{Duration, Instant};
 
 use ::redis::cmd;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::sleep;
 
 use super::script::{self, Call, of_room};
@@ -29,17 +31,61 @@ use crate::broker::{BrokerError, Head};
 use crate::ids::{NodeId, RoomId};
 use crate::position::Position;
 use crate::redis::RedisAway;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// How long whoever begins a life is waited for, and holds the lock.
 const LOCK: Duration = Duration::from_secs(15);
 /// Lives that one process begins at once.
-pub(super) const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 256;
 /// How often it is looked whether that is done.
 const LOOK: Duration = Duration::from_millis(25);
 
 /// Names that are remembered from the database.
 const RECALLED: usize = 1_000;
+
+/// Who waits until an epoch is begun.
+type Begun = oneshot::Sender<Result<(), StoreError>>;
+
+/// What a process does when it begins lives.
+pub(super) struct Births {
+    turns: Semaphore,
+    /// Epochs that the next transaction begins in the database.
+    waiting: Mutex<Vec<((RoomId, u64), Begun)>>,
+    /// One transaction is under way.
+    beginning: tokio::sync::Mutex<()>,
+}
+
+impl Default for Births {
+    fn default() -> Self {
+        Self {
+            turns: Semaphore::new(AT_ONCE),
+            waiting: Mutex::default(),
+            beginning: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
+impl Births {
+    /// [`Store::begin_epoch`], together with all that ask meanwhile: nobody inserts while that is
+    /// done, and after a loss all rooms ask.
+    async fn begin(&self, store: &dyn Store, room: &RoomId, epoch: u64) -> Result<(), StoreError> {
+        let (done, mut begun) = oneshot::channel();
+        self.waiting.lock().push(((room.clone(), epoch), done));
+        let turn = self.beginning.lock().await;
+        if begun.is_empty() {
+            let (epochs, waiting): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut *self.waiting.lock()).into_iter().unzip();
+            let all = store.begin_epochs(&epochs).await;
+            for done in waiting {
+                // Whoever asked may have gone.
+                let _ = done.send(all.clone());
+            }
+        }
+        drop(turn);
+        // Whose turn it was may have gone in between.
+        begun.try_recv().unwrap_or_else(|_gone| Err(StoreError::Unavailable("try again".into())))
+    }
+}
 
 /// Whether something is there of a life that was lost.
 #[derive(Debug, Clone, Copy)]
@@ -67,8 +113,8 @@ impl Inner {
 
     /// Begins a life, or waits a moment for somebody else who does.
     async fn begin_life(&self, room: &RoomId, backoff: &mut Backoff) -> Result<(), BrokerError> {
-        // Before the lock, which is to be held for a moment only: the database takes a few at once.
-        let turn = self.births.acquire().await;
+        // Before the lock, which is to be held for a moment only.
+        let turn = self.births.turns.acquire().await;
         let token = NodeId::random();
         let mut lock = cmd("SET");
         lock.arg(self.keys.birth(room)).arg(token.as_str());
@@ -104,7 +150,7 @@ impl Inner {
         let known = self.store.epochs(room).await.map_err(away)?;
         let mut epoch = known.last().map_or(now, |last| now.max(last.epoch + 1));
         loop {
-            self.store.begin_epoch(room, epoch).await.map_err(away)?;
+            self.births.begin(&*self.store, room, epoch).await.map_err(away)?;
             let before = self.store.head(room).await.map_err(away)?.unwrap_or(Position::ZERO);
             let oldest = now.saturating_sub(self.options.names_age.as_millis() as u64);
             let most = self.options.names.min(RECALLED);

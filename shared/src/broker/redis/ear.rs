@@ -1,8 +1,9 @@
-//! The one connection that hears what is published. It is captive: nothing else uses it.
+//! A connection that hears what is published. It is captive: nothing else uses it.
 //!
 //! Pub/sub is told at most once and may fall silent while everything looks well. So the ear
 //! speaks to itself through the other connections (a *canary*): when Redis takes what it says and
-//! it does not hear it within [`DEAF`], it gets another connection. Whenever it has a new one, what
+//! it hears nothing at all for [`DEAF`], it gets another connection. (Under load its own voice may
+//! come late, behind all that it hears.) Whenever it has a new one, what
 //! was said meanwhile is found in the logs.
 
 use std::collections::{HashMap, HashSet};
@@ -13,28 +14,40 @@ use std::time::{Duration, Instant};
 use ::redis::{Cmd, PushInfo, PushKind, Value, cmd};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::told::CANARY;
 use crate::backoff::Backoff;
 use crate::redis::{ANSWER, Link, Links, RedisAway};
 
 /// How often the ear speaks to itself.
-const CANARY: Duration = Duration::from_millis(500);
-/// It is deaf when it did not hear itself for so long, although Redis took what it said.
+const SPEAKS: Duration = Duration::from_millis(500);
+/// It is deaf when it heard nothing for so long, although Redis took what it said.
 const DEAF: Duration = Duration::from_secs(3);
 /// Channels that one command begins or ends to hear.
 const CHANNELS: usize = 250;
 
 /// Whether what is published is heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Hearing {
+pub(super) enum Hearing {
     /// It is.
     Well,
     /// Redis does not let the ear listen, or is away.
     Away(String),
     /// Redis answers, but says nothing.
     Deaf,
+}
+
+impl Hearing {
+    /// The more, the worse.
+    pub(super) const fn severity(&self) -> u8 {
+        match self {
+            Self::Well => 0,
+            Self::Away(_) => 1,
+            Self::Deaf => 2,
+        }
+    }
 }
 
 /// Who is told. Called inside the connection's own task: it must not block.
@@ -48,14 +61,14 @@ pub(super) trait Listener: Send + Sync + 'static {
 /// See the module.
 pub(super) struct Ear {
     links: Arc<Links>,
-    /// Where it hears itself, and what it says there.
-    canary: (String, &'static [u8]),
+    /// Where it hears itself.
+    canary: String,
     desk: Mutex<Desk>,
     changed: Notify,
-    /// When it last heard itself, in ms after `born`.
-    heard_itself: AtomicU64,
+    /// When it last heard something, in ms after `born`.
+    heard: AtomicU64,
     born: Instant,
-    hearing: watch::Sender<Hearing>,
+    hearing: Mutex<Hearing>,
 }
 
 #[derive(Default)]
@@ -68,24 +81,29 @@ struct Desk {
 }
 
 impl Ear {
-    /// Hears itself, and always what is said on the channel `always`.
-    pub(super) fn new(links: Arc<Links>, canary: (String, &'static [u8]), always: String) -> Self {
-        let wanted = [(canary.0.clone(), 1), (always, 1)].into();
+    /// Hears itself, and what is said on these channels.
+    pub(super) fn new(
+        links: Arc<Links>,
+        canary: String,
+        wanted: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let wanted =
+            wanted.into_iter().chain([canary.clone()]).map(|channel| (channel, 1)).collect();
         let desk = Desk { wanted, ..Desk::default() };
         Self {
             links,
             canary,
             desk: Mutex::new(desk),
             changed: Notify::new(),
-            heard_itself: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
             born: Instant::now(),
-            hearing: watch::Sender::new(Hearing::Away("not connected yet".into())),
+            hearing: Mutex::new(Hearing::Away("not connected yet".into())),
         }
     }
 
-    /// Whether it hears, now and from now on.
-    pub(super) fn hearing(&self) -> watch::Receiver<Hearing> {
-        self.hearing.subscribe()
+    /// Whether it hears.
+    pub(super) fn hearing(&self) -> Hearing {
+        self.hearing.lock().clone()
     }
 
     /// One more wants the channel, which is heard when this returns. After an error too it is
@@ -102,7 +120,7 @@ impl Ear {
         if let Ok(Ok(())) = timeout(ANSWER, wait).await {
             return Ok(());
         }
-        Err(RedisAway(format!("its channels cannot be heard: {:?}", *self.hearing.borrow())))
+        Err(RedisAway(format!("its channels cannot be heard: {:?}", self.hearing())))
     }
 
     /// One less wants it.
@@ -133,7 +151,7 @@ impl Ear {
             if backoff.tries() == 0 {
                 tracing::warn!("what other nodes say is not heard ({ended:?}), trying on");
             }
-            self.hearing.send_replace(ended);
+            *self.hearing.lock() = ended;
             tokio::time::sleep(backoff.wait()).await;
         }
     }
@@ -176,9 +194,8 @@ impl Ear {
             return;
         };
         let Ok(channel) = std::str::from_utf8(&channel) else { return };
-        if channel == self.canary.0 {
-            self.heard_itself.store(self.now(), Ordering::Relaxed);
-        } else {
+        self.heard.store(self.now(), Ordering::Relaxed);
+        if channel != self.canary {
             listener.heard(channel, message.into());
         }
     }
@@ -205,8 +222,8 @@ impl Ear {
             listener.missed_some();
         }
         let begun = self.now();
-        self.heard_itself.store(begun, Ordering::Relaxed);
-        let mut canary = interval(CANARY);
+        self.heard.store(begun, Ordering::Relaxed);
+        let mut canary = interval(SPEAKS);
         canary.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Since when Redis takes what the ear says.
         let mut speaking: Option<Instant> = None;
@@ -222,19 +239,19 @@ impl Ear {
                 }
                 _ = canary.tick() => {
                     let said: Result<u64, _> =
-                        self.links.command(&self.canary.0, &self.say_to_itself()).await;
+                        self.links.command(&self.canary, &self.say_to_itself()).await;
                     speaking = match said {
                         Ok(_) => speaking.or_else(|| Some(Instant::now())),
                         Err(error) => {
-                            self.hearing.send_replace(Hearing::Away(error.0));
+                            *self.hearing.lock() = Hearing::Away(error.0);
                             None
                         }
                     };
-                    let last = self.heard_itself.load(Ordering::Relaxed);
+                    let last = self.heard.load(Ordering::Relaxed);
                     let silent = self.now().saturating_sub(last);
                     if last > begun && silent < DEAF.as_millis() as u64 && speaking.is_some() {
                         backoff.reset();
-                        self.hearing.send_replace(Hearing::Well);
+                        *self.hearing.lock() = Hearing::Well;
                     }
                     if silent > DEAF.as_millis() as u64 && speaking.is_some_and(|since| since.elapsed() > DEAF) {
                         return Hearing::Deaf;
@@ -252,7 +269,7 @@ impl Ear {
     fn say_to_itself(&self) -> Cmd {
         let verb = if self.links.target().is_cluster() { "SPUBLISH" } else { "PUBLISH" };
         let mut command = cmd(verb);
-        command.arg(&self.canary.0).arg(self.canary.1);
+        command.arg(&self.canary).arg(CANARY);
         command
     }
 

@@ -59,9 +59,9 @@ impl Keys {
         }
     }
 
-    /// Where a node hears itself.
-    pub(super) fn canary(&self, node: &NodeId) -> String {
-        format!("{}:canary:{node}", self.prefix)
+    /// Where an ear of a node hears itself.
+    pub(super) fn canary(&self, node: &NodeId, ear: usize) -> String {
+        format!("{}:canary:{node}:{ear}", self.prefix)
     }
 
     /// The room whose channel it is.

@@ -98,7 +98,11 @@ impl Watched {
     fn is_behind(&self, room: &RoomId, now: Option<Standing>) -> bool {
         let mut rooms = self.rooms.lock();
         let Some(room) = rooms.get_mut(room).filter(|room| room.opened) else { return false };
-        let Some(now) = now else { return true };
+        let Some(now) = now else {
+            // Said once, until it is opened again.
+            room.opened = false;
+            return true;
+        };
         let before = room.suspected.take();
         if now.exceeds(room.told) {
             room.suspected = Some(now);
@@ -124,17 +128,18 @@ pub(super) async fn look(broker: Weak<Inner>) {
             async move { (inner.last_place(&room).await, room) }
         });
         let mut looks = looks.buffer_unordered(AT_ONCE);
+        let mut behind = Vec::new();
         while let Some((head, room)) = looks.next().await {
-            match head {
-                Ok(head) if watched.is_behind(&room, head) => {
-                    tracing::warn!(room.id = %room,
-                        "room `{room}` was not told of what was said, reading it from the log");
-                    feed.missed(&room);
-                }
-                Ok(_) => {}
-                // Redis is away, or a part of it: the ear finds out when it is back.
-                Err(_) => {}
+            // An error: Redis is away, or a part of it. The ears find out when it is back.
+            if head.is_ok_and(|head| watched.is_behind(&room, head)) {
+                feed.missed(&room);
+                behind.push(room);
             }
+        }
+        if let Some(room) = behind.first() {
+            tracing::warn!(room.id = %room, rooms = behind.len(),
+                "room `{room}` and {} more were not told of all that was said, or their logs are \
+                 lost; they are opened again", behind.len() - 1);
         }
     }
 }
