@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use tokio::time::sleep;
 
 use crate::chat::{Talk, Watch};
@@ -14,6 +15,14 @@ use crate::seed::{chance, seeds};
 /// Processes of a cluster.
 const SERVERS: usize = 3;
 const WORKERS: usize = 2;
+
+/// What is killed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Server,
+    Worker,
+    Both,
+}
 
 /// A moment that is amid sends.
 async fn some_moment(chance: &mut StdRng, watch: &mut Watch) {
@@ -28,17 +37,20 @@ async fn kills_of_servers_and_workers_amid_sends_lose_nothing_double_nothing_and
         let mut chance = chance(seed);
         let mut talk = Talk::new(&cluster, &mut chance, 3, 4, 2);
         talk.through(&mut cluster, async |cluster, mut watch| {
-            for _ in 0..6 {
+            // Each server once at least: whoever is connected is cut off.
+            let mut servers: Vec<usize> = (0..SERVERS).collect();
+            servers.shuffle(&mut chance);
+            let mut servers = servers.into_iter().cycle();
+            let mut ends =
+                [End::Server, End::Server, End::Worker, End::Worker, End::Both, End::Both];
+            ends.shuffle(&mut chance);
+            for end in ends {
                 some_moment(&mut chance, &mut watch).await;
-                let server = chance.random_range(0..SERVERS);
-                let worker = chance.random_range(0..WORKERS);
-                match chance.random_range(0..3) {
-                    0 => cluster.kill_server(server),
-                    1 => cluster.kill_worker(worker),
-                    _ => {
-                        cluster.kill_worker(worker);
-                        cluster.kill_server(server);
-                    }
+                if end != End::Server {
+                    cluster.kill_worker(chance.random_range(0..WORKERS));
+                }
+                if end != End::Worker {
+                    cluster.kill_server(servers.next().unwrap());
                 }
                 some_moment(&mut chance, &mut watch).await;
                 cluster.start_missing().await;
