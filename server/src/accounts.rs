@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use moim_shared::clock::now_ms;
 use moim_shared::config::{self, Auth, Secret};
-use moim_shared::ids::UserId;
+use moim_shared::ids::{InstallationId, UserId};
 use moim_shared::store::accounts::{Account, Accounts, Login, NewRefresh, Rotation};
+use moim_shared::store::devices::Devices;
 use moim_shared::store::rooms::{Made, Rooms};
 use moim_worker::telling::Telling;
 use parking_lot::Mutex;
@@ -55,6 +56,8 @@ pub struct Parts {
     pub accounts: Arc<dyn Accounts>,
     /// Who is in which room.
     pub rooms: Arc<dyn Rooms>,
+    /// Where pushes go to.
+    pub devices: Arc<dyn Devices>,
     /// Who is told when members change.
     pub telling: Telling,
     /// What ends tokens.
@@ -178,11 +181,19 @@ impl Logins {
         }
     }
 
-    /// Ends a log-in, with its access tokens. One that has ended is what is wanted.
-    pub async fn log_out(&self, token: &RefreshToken) -> Result<(), Denied> {
-        let (accounts, hash) = (&self.parts.accounts, token.hash());
-        if accounts.login_of(&hash).await?.is_none() {
-            return Ok(());
+    /// Ends a log-in, with its access tokens, and removes the device that it was on. One that has
+    /// ended is what is wanted.
+    pub async fn log_out(
+        &self,
+        token: &RefreshToken,
+        installation: Option<&InstallationId>,
+    ) -> Result<(), Denied> {
+        let Parts { accounts, devices, .. } = &self.parts;
+        let hash = token.hash();
+        let Some(Login { user, .. }) = accounts.login_of(&hash).await? else { return Ok(()) };
+        if let Some(installation) = installation {
+            // First: when the log-in has ended, nobody can ask for this again.
+            devices.device_delete(&user, installation).await?;
         }
         if let Some(login) = accounts.login_end(&hash, Ends::login_until()).await? {
             self.parts.ends.login_ended(&login.id).await;
@@ -213,7 +224,8 @@ impl Logins {
         self.log_in_as(&Account { password_hash, ..old }, asked).await
     }
 
-    /// Checks the password and ends the account: its tokens, its memberships, its name for ever.
+    /// Checks the password and ends the account: its tokens, its devices, its memberships, its name
+    /// for ever.
     pub async fn delete(
         &self,
         user: &UserId,
@@ -230,8 +242,9 @@ impl Logins {
     }
 
     async fn vanish(&self, user: &UserId) -> Result<(), Denied> {
-        let Parts { rooms, ends, telling, .. } = &self.parts;
+        let Parts { rooms, devices, ends, telling, .. } = &self.parts;
         ends.end(ends.of_user(user)).await?;
+        devices.devices_delete(user).await?;
         for room in rooms.member_vanish(user).await? {
             telling.of(&room).await;
         }

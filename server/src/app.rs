@@ -20,6 +20,7 @@ use moim_shared::process::{StartError, told_to_stop};
 use moim_shared::queue::{Pressure, Queue};
 use moim_shared::store::Store;
 use moim_shared::store::accounts::Accounts;
+use moim_shared::store::devices::Devices;
 use moim_shared::store::rooms::Rooms;
 use moim_worker::purge::Purge;
 use moim_worker::runner::Running;
@@ -47,6 +48,7 @@ struct Backends {
     store: Arc<dyn Store>,
     rooms: Arc<dyn Rooms>,
     accounts: Arc<dyn Accounts>,
+    devices: Arc<dyn Devices>,
     /// Whether topics are open when the configuration does not say.
     open_topics: bool,
     secret: Secret,
@@ -116,6 +118,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         ),
         anonymous: config.anonymous,
         presence: backends.presence.clone(),
+        devices: backends.devices.clone(),
         verifier,
         logins: people.logins.clone(),
         limits: limits.into(),
@@ -135,6 +138,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
             let tidy = Purge {
                 rooms: backends.rooms.clone(),
                 store: backends.store.clone(),
+                devices: backends.devices.clone(),
                 retention: config.retention.map(|span| span.get()),
             };
             let telling = telling.clone();
@@ -148,6 +152,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     };
     let api = web::Data::new(Api {
         rooms: backends.rooms.clone(),
+        devices: backends.devices.clone(),
         telling,
         logins: people.logins,
         registration: people.registration,

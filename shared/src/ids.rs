@@ -97,6 +97,16 @@ text_id!(
 );
 
 text_id!(
+    /// An app on one device, under a name of its own choice: 1 to 128 printable ASCII characters
+    /// without white space and `/`. `.` and `..` are none, since no path can say them.
+    InstallationId,
+    |text| (1..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
+        && !matches!(text, "." | ".."),
+    "an installation id is 1 to 128 printable ASCII characters without white space and `/`, and not `.` or `..`"
+);
+
+text_id!(
     /// What the names of a cluster begin with in services that it shares with others:
     /// `[A-Za-z0-9._~-]{1,32}`.
     ClusterName,
@@ -196,6 +206,16 @@ mod tests {
         assert!(UserId::parse("mina@example.com").is_ok());
         for bad in ["", "a b", "a:b", "a/b", "a\\b", "미나", "a\u{7f}"] {
             assert!(UserId::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_installation_id_is_what_a_path_can_say() {
+        for good in ["a", "550e8400-e29b-41d4-a716-446655440000", "fid:x=1\\", &"x".repeat(128)] {
+            assert!(InstallationId::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a/b", "a b", "a\n", ".", "..", "폰", "a\u{7f}", &"x".repeat(129)] {
+            assert!(InstallationId::parse(bad).is_err(), "{bad}");
         }
     }
 

@@ -20,6 +20,7 @@ pub mod position;
 pub mod presence;
 pub mod process;
 pub mod queue;
+pub mod quiet;
 pub mod redis;
 pub mod roots;
 pub mod signal;

@@ -4,7 +4,7 @@ pub mod memory;
 pub mod redis;
 
 use crate::BoxFuture;
-use crate::ids::{NodeId, UserId};
+use crate::ids::{InstallationId, NodeId, UserId};
 
 /// One live session of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Entry {
     /// The session's number on that node.
     pub session: u64,
     /// The registered device, when the session named one.
-    pub device: Option<String>,
+    pub device: Option<InstallationId>,
 }
 
 /// Presence could not be asked or told.

@@ -12,7 +12,7 @@ mod services;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moim_shared::ids::{NodeId, UserId};
+use moim_shared::ids::{InstallationId, NodeId, UserId};
 use moim_shared::presence::memory::MemoryPresence;
 use moim_shared::presence::redis::RedisPresence;
 use moim_shared::presence::{Entry, Presence};
@@ -80,7 +80,8 @@ async fn what_one_process_says_another_is_told_also_after_redis_lost_it() {
     let redis = Redis::new();
     let (here, there) = (redis.presence(LONG), redis.presence(LONG));
     let (mina, node) = (UserId::parse("mina").unwrap(), NodeId::parse("one").unwrap());
-    let entry = Entry { node: node.clone(), session: 7, device: Some("pixel 9".into()) };
+    let entry =
+        Entry { node: node.clone(), session: 7, device: InstallationId::parse("pixel-9").ok() };
     here.arrived(&mina, entry.clone()).await.unwrap();
     assert_eq!(there.sessions(&mina).await.unwrap(), std::slice::from_ref(&entry));
     let key = format!("{}:presence:{{one}}", redis.prefix);

@@ -9,6 +9,8 @@ mod accounts_contract;
 mod back_contract;
 #[path = "store/contract.rs"]
 mod contract;
+#[path = "store/devices_contract.rs"]
+mod devices_contract;
 #[path = "store/disk.rs"]
 mod disk;
 #[path = "store/make.rs"]
@@ -148,6 +150,20 @@ both_keep!(
     a_log_in_ends_with_any_of_its_tokens,
     all_log_ins_of_a_user_end_with_its_tokens,
     revocations_grow_and_are_forgotten_after_their_time,
+);
+
+both_keep!(
+    devices_contract:
+    a_device_is_read_back_as_it_was_put_last,
+    a_device_that_is_deleted_is_gone_and_no_other,
+    a_token_belongs_to_who_put_it_last,
+    of_many_who_put_one_token_at_once_one_has_it,
+    the_device_not_seen_for_longest_gives_way,
+    devices_of_many_users_are_those_with_a_token,
+    a_token_that_is_gone_takes_no_newer_one_with_it,
+    that_a_device_was_seen_is_noted_once_a_day,
+    tokens_of_devices_not_seen_for_long_are_forgotten_in_parts,
+    what_ends_all_log_ins_of_a_user_ends_its_devices,
 );
 
 proptest::proptest! {

@@ -52,6 +52,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         purge: Purge {
             rooms: store.clone(),
             store: store.clone(),
+            devices: store.clone(),
             retention: config.retention.map(|span| span.get()),
         },
         settings: config.worker.clone(),

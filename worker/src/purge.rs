@@ -1,11 +1,13 @@
-//! The end of what deleted rooms said, and of messages that are older than they are kept. It is told
-//! when there is something to do and looks by itself too: a room whose purge a crash ended, and
-//! messages that were on their way when a room ended.
+//! The end of what deleted rooms said, of messages that are older than they are kept, and of tokens
+//! of devices that nobody has seen for long. It is told when there is something to do and looks by
+//! itself too: a room whose purge a crash ended, and messages that were on their way when a room
+//! ended.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use moim_shared::clock::now_ms;
+use moim_shared::store::devices::Devices;
 use moim_shared::store::rooms::Rooms;
 use moim_shared::store::{Store, StoreError};
 use tokio::sync::Notify;
@@ -17,6 +19,11 @@ const ROWS: usize = 5_000;
 const PAUSE: Duration = Duration::from_millis(20);
 /// Rooms that are looked for at once.
 const ROOMS: usize = 16;
+/// Devices that are looked at at once.
+const DEVICES: usize = 500;
+/// A device that was not seen for this long has no token any more. As long as FCM keeps one
+/// (<https://firebase.google.com/docs/cloud-messaging/manage-tokens>).
+const UNSEEN: Duration = Duration::from_secs(270 * 86_400);
 /// How often it looks by itself.
 const LOOK: Duration = Duration::from_secs(600);
 
@@ -27,6 +34,8 @@ pub struct Purge {
     pub rooms: Arc<dyn Rooms>,
     /// Messages.
     pub store: Arc<dyn Store>,
+    /// Tokens of devices that nobody has seen for long.
+    pub devices: Arc<dyn Devices>,
     /// From when they were sent.
     pub retention: Option<Duration>,
 }
@@ -46,6 +55,7 @@ impl Purge {
     /// Removes all that is to be removed now.
     pub async fn once(&self) -> Result<(), StoreError> {
         purge(&*self.rooms).await?;
+        forget_tokens(&*self.devices).await?;
         let Some(retention) = self.retention else { return Ok(()) };
         let before = now_ms().saturating_sub(retention.as_millis() as u64);
         let (mut after, mut removed) = (None, 0);
@@ -63,6 +73,23 @@ impl Purge {
         }
         Ok(())
     }
+}
+
+async fn forget_tokens(devices: &dyn Devices) -> Result<(), StoreError> {
+    let before = now_ms().saturating_sub(UNSEEN.as_millis() as u64);
+    let mut forgotten = 0;
+    loop {
+        let part = devices.device_tokens_forget(before, DEVICES).await?;
+        forgotten += part;
+        if part < DEVICES {
+            break;
+        }
+        sleep(PAUSE).await;
+    }
+    if forgotten > 0 {
+        tracing::info!(forgotten, "devices that were not seen for long get no more pushes");
+    }
+    Ok(())
 }
 
 async fn purge(rooms: &dyn Rooms) -> Result<(), StoreError> {

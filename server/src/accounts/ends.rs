@@ -64,7 +64,8 @@ impl Ends {
         self.signal(revocation).await;
     }
 
-    /// All log-ins of the user, and all tokens that were made up to now, whoever made them.
+    /// All log-ins of the user, with its devices, and all tokens that were made up to now, whoever
+    /// made them.
     pub async fn end_logins(&self, user: &UserId) -> Result<(), StoreError> {
         self.accounts.logins_end(user, &self.of_user(user)).await?;
         self.end(self.of_user(user)).await

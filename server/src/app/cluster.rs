@@ -26,7 +26,8 @@ pub(super) async fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backe
         presence: Arc::new(presence),
         store: store.clone(),
         rooms: store.clone(),
-        accounts: store,
+        accounts: store.clone(),
+        devices: store,
         open_topics: false,
         // The configuration was refused without it.
         secret: secret.ok_or_else(|| StartError::Usage("`jwt_secret` is not set".into()))?,

@@ -38,6 +38,7 @@ pub(super) async fn people(
         let parts = Parts {
             accounts,
             rooms: backends.rooms.clone(),
+            devices: backends.devices.clone(),
             telling: telling.clone(),
             ends: ends.clone(),
             secret: backends.secret.clone(),

@@ -43,7 +43,8 @@ pub(super) fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backends, S
         presence: Arc::new(MemoryPresence::new(PRESENCE_LEASE)),
         store,
         rooms: database.clone(),
-        accounts: database,
+        accounts: database.clone(),
+        devices: database,
         open_topics: true,
         secret,
         // Closed and empty, its jobs end.

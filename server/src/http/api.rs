@@ -4,6 +4,7 @@
 
 mod admin;
 mod auth;
+mod devices;
 mod direct;
 mod docs;
 mod document;
@@ -30,6 +31,7 @@ use actix_web::web;
 use moim_shared::broker::Broker;
 use moim_shared::config::{AdminToken, Limits};
 use moim_shared::store::Store;
+use moim_shared::store::devices::Devices;
 use moim_shared::store::rooms::Rooms;
 use moim_worker::telling::Telling;
 use tokio::sync::Notify;
@@ -53,6 +55,8 @@ pub struct Api {
     pub rooms: Arc<dyn Rooms>,
     /// Who is told when members change.
     pub telling: Telling,
+    /// Where pushes go to.
+    pub devices: Arc<dyn Devices>,
     /// Log-ins; none when there are no accounts here.
     pub logins: Option<Arc<Logins>>,
     /// Whether anybody may make an account.
@@ -99,6 +103,7 @@ fn routes(offer: Offer) -> Table {
             me::account_routes(&mut table);
         }
         me::routes(&mut table);
+        devices::routes(&mut table);
         own::routes(&mut table);
         rooms::routes(&mut table);
         direct::routes(&mut table);

@@ -22,6 +22,7 @@ use moim_shared::broker::Broker;
 use moim_shared::ids::NodeId;
 use moim_shared::presence::Presence;
 use moim_shared::signal::Channel;
+use moim_shared::store::devices::Devices;
 
 use self::work::{HOLD_MOST, Sending, Work};
 use super::bucket::Bucket;
@@ -63,6 +64,8 @@ pub struct SessionContext {
     pub anonymous: bool,
     /// Who is connected.
     pub presence: Arc<dyn Presence>,
+    /// Where pushes go to.
+    pub devices: Arc<dyn Devices>,
     /// Checks tokens.
     pub verifier: Verifier,
     /// Checks passwords; none without accounts.

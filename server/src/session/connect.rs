@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use moim_shared::ids::InstallationId;
+
 use crate::outbox::Beats;
 use crate::refusal::{Code, Refusal};
 use crate::stomp::{Headers, Version};
@@ -105,6 +107,13 @@ pub fn bearer(value: &str) -> Option<&str> {
     }
 }
 
+/// The registered device that the session runs on, when it names one.
+pub fn device(headers: &Headers) -> Result<Option<InstallationId>, Rejected> {
+    let device = headers.get("device").map(InstallationId::parse).transpose();
+    let malformed = |error| Refusal::new(Code::BadRequest, format!("the header `device`: {error}"));
+    device.map_err(|error| Rejected::Refused(malformed(error)))
+}
+
 /// There is no token at all.
 pub fn no_token() -> Rejected {
     bad("a token is needed: give CONNECT the header `Authorization: Bearer <JWT>`")
@@ -122,6 +131,19 @@ mod tests {
         let mut headers = Headers::default();
         pairs.iter().for_each(|(name, value)| headers.push(*name, *value));
         headers
+    }
+
+    #[test]
+    fn a_device_is_named_as_it_is_registered() {
+        assert_eq!(device(&shown(&[])), Ok(None));
+        let named = device(&shown(&[("device", "phone-1")])).unwrap().unwrap();
+        assert_eq!(named.as_str(), "phone-1");
+        for bad in ["", "my phone", "a/b", "a\nb"] {
+            let Err(Rejected::Refused(refusal)) = device(&shown(&[("device", bad)])) else {
+                panic!("{bad}")
+            };
+            assert!(refusal.detail.contains("`device`"), "{refusal:?}");
+        }
     }
 
     #[test]

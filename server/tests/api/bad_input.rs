@@ -24,6 +24,9 @@ fn routes(room: &str) -> Vec<(&'static str, String, &'static str)> {
         ("DELETE", format!("/rooms/{room}/members/bob"), ""),
         ("GET", format!("/rooms/{room}/messages"), ""),
         ("POST", format!("/rooms/{room}/messages"), r#"{"body":"x"}"#),
+        ("GET", "/me/devices".into(), ""),
+        ("PUT", "/me/devices/phone".into(), r#"{"platform":"android"}"#),
+        ("DELETE", "/me/devices/phone".into(), ""),
         ("GET", "/me/rooms".into(), ""),
         ("PUT", format!("/me/rooms/{room}/cursor"), r#"{"position":"0-0"}"#),
     ]

@@ -390,7 +390,12 @@ async fn serve(
         hub: hub.clone(),
         topics,
         registry,
-        cursors: Cursors { broker: broker.clone(), rooms: database.clone(), store: database },
+        cursors: Cursors {
+            broker: broker.clone(),
+            rooms: database.clone(),
+            store: database.clone(),
+        },
+        devices: database,
         broker,
         destinations: Destinations::default(),
         anonymous: false,

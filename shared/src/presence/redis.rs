@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use super::{Entry, Presence, PresenceError};
 use crate::BoxFuture;
 use crate::clock::now_ms;
-use crate::ids::{NodeId, UserId};
+use crate::ids::{InstallationId, NodeId, UserId};
 use crate::redis::{Links, RedisAway};
 
 /// The field that says which process wrote the hash. No user has an empty id.
@@ -163,7 +163,7 @@ impl From<RedisAway> for PresenceError {
 /// `session device`, a line each. A device without a name has none.
 fn encode(entries: &[Entry]) -> String {
     let line = |entry: &Entry| {
-        let device = entry.device.as_deref().unwrap_or_default();
+        let device = entry.device.as_ref().map_or("", InstallationId::as_str);
         format!("{} {device}", entry.session)
     };
     entries.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -172,7 +172,7 @@ fn encode(entries: &[Entry]) -> String {
 fn decode(node: &NodeId, field: &str) -> Vec<Entry> {
     let entry = |line: &str| {
         let (session, device) = line.split_once(' ')?;
-        let device = (!device.is_empty()).then(|| device.to_owned());
+        let device = InstallationId::parse(device).ok();
         Some(Entry { node: node.clone(), session: session.parse().ok()?, device })
     };
     field.lines().filter_map(entry).collect()

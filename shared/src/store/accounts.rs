@@ -118,8 +118,8 @@ pub trait Accounts: Send + Sync + 'static {
         name: Option<&'a str>,
     ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
-    /// Another password in place of the one with the hash `old`; ends all log-ins, and remembers the
-    /// revocation with that. False: the password is another one by now, or there is no such account.
+    /// Another password in place of the one with the hash `old`; ends all log-ins, removes all
+    /// devices, and remembers the revocation with that. False: the password is another one by now, or there is no such account.
     fn account_set_password<'a>(
         &'a self,
         user: &'a UserId,
@@ -128,8 +128,8 @@ pub trait Accounts: Send + Sync + 'static {
         revocation: &'a Revocation,
     ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
-    /// Ends the account and its log-ins, and remembers the revocation with that; its name is never
-    /// given out again.
+    /// Ends the account and its log-ins, removes its devices, and remembers the revocation with that;
+    /// its name is never given out again.
     fn account_delete<'a>(
         &'a self,
         user: &'a UserId,
@@ -176,7 +176,7 @@ pub trait Accounts: Send + Sync + 'static {
         until: u64,
     ) -> BoxFuture<'a, Result<Option<Login>, StoreError>>;
 
-    /// Ends all log-ins of a user, and remembers the revocation with that.
+    /// Ends all log-ins of a user, removes all its devices, and remembers the revocation with that.
     fn logins_end<'a>(
         &'a self,
         user: &'a UserId,

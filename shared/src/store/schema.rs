@@ -113,4 +113,21 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    devices (user_id, installation) {
+        user_id -> Text,
+        installation -> Text,
+        token -> Nullable<Text>,
+        token_hash -> Nullable<BigInt>,
+        platform -> Text,
+        locale -> Nullable<Text>,
+        time_zone -> Nullable<Text>,
+        muted -> Bool,
+        preview -> Bool,
+        quiet_hours -> Nullable<Text>,
+        seen_at -> BigInt,
+        muted_rooms -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(rooms, members, cursors, messages, epochs);

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use moim_shared::ids::{NodeId, UserId};
+use moim_shared::ids::{InstallationId, NodeId, UserId};
 use moim_shared::presence::{Entry, Presence};
 
 fn user(id: &str) -> UserId {
@@ -35,7 +35,7 @@ async fn sessions(presence: &dyn Presence, who: &str) -> Vec<Entry> {
 
 pub async fn who_arrived_is_there_until_it_left(presence: &dyn Presence) {
     assert!(sessions(presence, "mina").await.is_empty());
-    let phone = Entry { device: Some("phone-1".into()), ..entry("a", 1) };
+    let phone = Entry { device: InstallationId::parse("phone-1").ok(), ..entry("a", 1) };
     arrived(presence, "mina", phone.clone()).await;
     assert_eq!(sessions(presence, "mina").await, [phone]);
     left(presence, "mina", "a", 1).await;

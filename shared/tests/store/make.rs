@@ -7,6 +7,7 @@ use moim_shared::ids::{NodeId, OriginId, RoomId, UserId};
 use moim_shared::position::Position;
 use moim_shared::store::Store;
 use moim_shared::store::accounts::Accounts;
+use moim_shared::store::devices::Devices;
 use moim_shared::store::rooms::Rooms;
 
 pub const EPOCH: u64 = 1_767_225_600_000;
@@ -48,6 +49,6 @@ pub fn all(envelopes: impl IntoIterator<Item = Envelope>) -> Vec<Arc<Envelope>> 
 }
 
 /// A database as a whole.
-pub trait Database: Store + Rooms + Accounts {}
+pub trait Database: Store + Rooms + Accounts + Devices {}
 
-impl<T: Store + Rooms + Accounts> Database for T {}
+impl<T: Store + Rooms + Accounts + Devices> Database for T {}

@@ -68,7 +68,7 @@ impl Input for Revoking {}
 /// End tokens before their time
 ///
 /// They are refused at once on every node, and their sessions are closed with 4001. A user's log-ins
-/// end with them; whoever knows the password can log in again.
+/// end with them, and its devices are removed; whoever knows the password can log in again.
 #[utoipa::path(post, path = "/admin/v1/revocations", operation_id = "revoke",
     security(("admin" = [])), request_body = Revoking,
     responses((status = 204, description = "They have ended.")))]

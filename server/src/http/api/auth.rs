@@ -1,7 +1,7 @@
 //! `/api/v1/auth`: accounts and their tokens.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use moim_shared::ids::UserId;
+use moim_shared::ids::{InstallationId, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -45,15 +45,24 @@ struct Refresh {
     refresh_token: String,
 }
 
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Leaving {
+    #[schema(schema_with = schema::refresh_token)]
+    refresh_token: String,
+    /// The device that gets no more pushes.
+    #[schema(schema_with = schema::installation_or_null, required = false)]
+    installation: Option<InstallationId>,
+}
+
 impl Input for Registration {}
 impl Input for Credentials {}
 impl Input for Refresh {}
+impl Input for Leaving {}
 
-impl Refresh {
-    fn token(&self) -> Result<RefreshToken, Problem> {
-        let malformed = || Refusal::new(Code::BadRequest, "this is no refresh token");
-        Ok(RefreshToken::parse(&self.refresh_token).ok_or_else(malformed)?)
-    }
+fn refresh_token(text: &str) -> Result<RefreshToken, Problem> {
+    let malformed = || Refusal::new(Code::BadRequest, "this is no refresh token");
+    Ok(RefreshToken::parse(text).ok_or_else(malformed)?)
 }
 
 /// What a log-in is given.
@@ -129,17 +138,19 @@ async fn refresh(
     api: web::Data<Api>,
     Json(asked): Json<Refresh>,
 ) -> Result<Json<LoggedIn>, Problem> {
-    Ok(Json(logins(&api)?.refresh(&asked.token()?).await?.into()))
+    Ok(Json(logins(&api)?.refresh(&refresh_token(&asked.refresh_token)?).await?.into()))
 }
 
 /// Log out
 ///
-/// The log-in's access tokens end at once, and its sessions are closed with 4001. A token that is
-/// not good any more is what is wanted.
+/// The log-in's access tokens end at once, and its sessions are closed with 4001. The device that
+/// you name is removed with that, so that nothing is pushed to it any more. A token that is not good
+/// any more is what is wanted; then nobody knows whose the device is, and it stays.
 #[utoipa::path(post, path = "/api/v1/auth/logout", operation_id = "logOut", security(()),
-    request_body = Refresh, responses((status = 204, description = "Logged out.")))]
-async fn logout(api: web::Data<Api>, Json(asked): Json<Refresh>) -> Result<HttpResponse, Problem> {
-    logins(&api)?.log_out(&asked.token()?).await?;
+    request_body = Leaving, responses((status = 204, description = "Logged out.")))]
+async fn logout(api: web::Data<Api>, Json(asked): Json<Leaving>) -> Result<HttpResponse, Problem> {
+    let token = refresh_token(&asked.refresh_token)?;
+    logins(&api)?.log_out(&token, asked.installation.as_ref()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -18,7 +18,7 @@ const ADMIN: &str = "admin";
 /// Headings, in the order in which they are shown.
 const TAGS: [(&str, &str); 5] = [
     ("accounts", "Accounts of this server, and their tokens."),
-    ("me", "Whoever asks: the account, its rooms, how far it has read."),
+    ("me", "Whoever asks: the account, its devices, its rooms, how far it has read."),
     ("rooms", "Rooms and who is in them."),
     ("messages", "What was said in a room, and saying more."),
     ("admin", "For operators, with the token that `MOIM_ADMIN_TOKEN` names."),

@@ -104,7 +104,8 @@ async fn rename(
 
 /// Delete your account
 ///
-/// You leave every room, your tokens end, and nobody ever gets your user name.
+/// You leave every room, your tokens end, your devices are removed, and nobody ever gets your user
+/// name.
 #[utoipa::path(delete, path = "/api/v1/me", operation_id = "deleteMe", request_body = Deletion,
     responses((status = 204, description = "Gone.")))]
 async fn delete(
@@ -122,7 +123,8 @@ async fn delete(
 
 /// Change your password
 ///
-/// Every other log-in ends at once, with its tokens and sessions; here are tokens for a new one.
+/// Every other log-in ends at once, with its tokens and sessions; here are tokens for a new one. All
+/// devices are removed, so that nothing is pushed to where you are logged out: put yours again.
 #[utoipa::path(put, path = "/api/v1/me/password", operation_id = "changePassword",
     request_body = PasswordChange,
     responses((status = 200, body = LoggedIn, description = "Changed, and logged in anew.")))]

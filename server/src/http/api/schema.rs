@@ -1,8 +1,13 @@
 //! How ids and other small things look in the document.
 
+use moim_shared::store::devices::PushToken;
 use serde_json::json;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::schema::{
+    Array, ArrayBuilder, KnownFormat, Object, ObjectBuilder, SchemaFormat, SchemaType, Type,
+};
+
+use super::devices;
 
 /// Why a request was refused (RFC 9457).
 #[derive(ToSchema)]
@@ -67,6 +72,69 @@ pub fn new_user() -> Object {
         .pattern(Some(r"^[!-.0-9;-\[\]-}][!-.0-9;-\[\]-~]{0,127}$"))
         .examples([json!("mina")])
         .build()
+}
+
+/// The name of an app on a device.
+pub fn installation() -> Object {
+    app().build()
+}
+
+/// The name of an app on a device, or none.
+pub fn installation_or_null() -> Object {
+    or_null(app())
+}
+
+fn app() -> ObjectBuilder {
+    // Printable ASCII but `/`.
+    text()
+        .pattern(Some(r"^(?!\.{1,2}$)[!-.0-~]{1,128}$"))
+        .examples([json!("550e8400-e29b-41d4-a716-446655440000")])
+}
+
+/// What a provider of pushes sends by, or none.
+pub fn push_token() -> Object {
+    or_null(text().pattern(Some("^[!-~]*$")).min_length(Some(1)).max_length(Some(PushToken::MOST)))
+}
+
+/// A language.
+pub fn locale() -> Object {
+    tag().build()
+}
+
+/// A language, or none.
+pub fn locale_or_null() -> Object {
+    or_null(tag())
+}
+
+fn tag() -> ObjectBuilder {
+    text()
+        .pattern(Some("^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$"))
+        .max_length(Some(devices::LOCALE_MOST))
+        .examples([json!("ko-KR")])
+}
+
+/// A time zone.
+pub fn zone() -> Object {
+    text().examples([json!("Asia/Seoul")]).build()
+}
+
+/// A time zone, or none.
+pub fn zone_or_null() -> Object {
+    or_null(text().examples([json!("Asia/Seoul")]))
+}
+
+/// What a clock shows.
+pub fn time_of_day() -> Object {
+    text().pattern(Some("^([01][0-9]|2[0-3]):[0-5][0-9]$")).examples([json!("22:00")]).build()
+}
+
+/// Rooms that are muted.
+pub fn muted_rooms() -> Array {
+    ArrayBuilder::new().items(room()).max_items(Some(devices::MUTED_MOST)).build()
+}
+
+fn or_null(builder: ObjectBuilder) -> Object {
+    builder.schema_type(SchemaType::from_iter([Type::String, Type::Null])).build()
 }
 
 /// A name for people, or null for none.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::AsyncContext;
 use actix_web_actors::ws::WebsocketContext;
 use moim_shared::clock::now_ms;
-use moim_shared::ids::UserId;
+use moim_shared::ids::{InstallationId, UserId};
 use moim_shared::presence;
 
 use super::super::connect::{self, Credentials, Rejected, Upgrade};
@@ -22,7 +22,7 @@ use crate::token::{Claims, Grant, Proof, TokenError};
 pub(super) struct Connecting {
     version: Version,
     beats: Beats,
-    device: Option<Box<str>>,
+    device: Option<InstallationId>,
     pub(super) receipt: Option<Box<str>>,
 }
 
@@ -50,7 +50,7 @@ impl Session {
         let connecting = Connecting {
             version: connect::version(headers, upgrade.subprotocol)?,
             beats: connect::beats(headers, limits.heart_beat_min_ms, limits.idle_ms)?,
-            device: headers.get("device").map(Into::into),
+            device: connect::device(headers)?,
             receipt: headers.get("receipt").map(Into::into),
         };
         let shown = connect::credentials(headers, upgrade);
@@ -148,17 +148,22 @@ impl Session {
         self.who = Some(who.into());
     }
 
-    fn arrive(&self, user: &UserId, device: Option<Box<str>>) {
+    fn arrive(&self, user: &UserId, device: Option<InstallationId>) {
         let context = self.context.clone();
         let user = user.clone();
         let entry = presence::Entry {
             node: context.node.clone(),
             session: self.outbox.session(),
-            device: device.map(Into::into),
+            device: device.clone(),
         };
         actix::spawn(async move {
             if let Err(error) = context.presence.arrived(&user, entry).await {
                 tracing::warn!(%error, "presence was not told of an arrival");
+            }
+            if let Some(device) = device
+                && let Err(error) = context.devices.device_seen(&user, &device, now_ms()).await
+            {
+                tracing::debug!(%error, "it was not noted that a device was seen");
             }
         });
     }

@@ -6,9 +6,9 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::Conn;
-use super::revocations;
 use super::rooms::unreadable;
 use super::row::{signed, unsigned};
+use super::{devices, revocations};
 use crate::ids::UserId;
 use crate::store::accounts::{Login, NewRefresh, Revocation, Rotation, TokenHash};
 use crate::store::schema::{accounts, refresh_tokens};
@@ -181,10 +181,11 @@ fn end(conn: &mut Conn, login: &Login, until: u64) -> QueryResult<()> {
     revocations::put(conn, &Revocation::of_login(&login.id, until))
 }
 
-/// Ends all log-ins of a user.
+/// Ends all log-ins of a user. Nothing is pushed to where it was logged in, either.
 pub fn end_all(conn: &mut Conn, user: &UserId) -> QueryResult<()> {
     let tokens = refresh_tokens::table.filter(refresh_tokens::user_id.eq(user.as_str()));
-    diesel::delete(tokens).execute(conn).map(drop)
+    diesel::delete(tokens).execute(conn)?;
+    devices::delete_all(conn, user)
 }
 
 const EXPIRED: &str = "DELETE FROM refresh_tokens WHERE hash IN \

@@ -6,10 +6,12 @@
 pub mod accounts;
 pub mod admit;
 mod as_accounts;
+mod as_devices;
 mod as_rooms;
 mod as_store;
 pub mod changes;
 pub mod cursors;
+pub mod devices;
 pub mod expire;
 pub mod insert;
 pub mod logins;

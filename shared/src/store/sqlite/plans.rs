@@ -8,12 +8,13 @@ use diesel::sql_types::Text;
 use parking_lot::Mutex;
 
 use super::file::Database;
-use super::rows::{accounts, cursors, logins, members, purge, revocations, rooms};
+use super::rows::{accounts, cursors, devices, logins, members, purge, revocations, rooms};
 use super::write::Writer;
-use crate::ids::{RoomId, UserId};
+use crate::ids::{InstallationId, RoomId, UserId};
 use crate::membership::{Change, Member, Role};
 use crate::position::Position;
 use crate::store::accounts::{Account, Login, NewRefresh, Revocation, Subject};
+use crate::store::devices::{Device, Platform, PushToken};
 use crate::store::rooms::{NewRoom, RoomChange, Visibility};
 
 /// A step of a plan.
@@ -62,6 +63,7 @@ fn everything(writer: &mut Writer) -> QueryResult<()> {
     logins::of(&mut writer.conn, &[1; 32])?;
     logins::end_of(&mut writer.conn, &[1; 32], 9)?;
     let revocation = Revocation { subject: Subject::User(bob.clone()), before: 1, until: 9 };
+    of_devices(writer, &bob)?;
     accounts::set_password(&mut writer.conn, &bob, "x", "y", &revocation)?;
     accounts::delete(&mut writer.conn, &bob, &revocation)?;
     revocations::all(&mut writer.conn, 1)?;
@@ -71,6 +73,33 @@ fn everything(writer: &mut Writer) -> QueryResult<()> {
     purge::unpurged(&mut writer.conn, 10)?;
     purge::part(&mut writer.conn, &id, 10)?;
     purge::end(&mut writer.conn, &id)
+}
+
+fn of_devices(writer: &mut Writer, user: &UserId) -> QueryResult<()> {
+    let token = PushToken::parse("t").unwrap();
+    let device = |n: u64| Device {
+        installation: InstallationId::parse(&format!("phone-{n}")).unwrap(),
+        token: Some(token.clone()),
+        platform: Platform::Web,
+        locale: None,
+        time_zone: None,
+        muted: false,
+        preview: true,
+        quiet_hours: None,
+        muted_rooms: Vec::new(),
+        seen_at: n,
+    };
+    for n in [1, 2, 3] {
+        devices::put(&mut writer.conn, user, &device(n), 2)?;
+    }
+    let phone = device(3).installation;
+    devices::of(&mut writer.conn, user)?;
+    devices::of_users(&mut writer.conn, &[user.clone(), self::user("ann")])?;
+    devices::is_unseen(&mut writer.conn, user, &phone, 9)?;
+    devices::seen(&mut writer.conn, user, &phone, 9)?;
+    devices::token_gone(&mut writer.conn, user, &phone, &token)?;
+    devices::forget_tokens(&mut writer.conn, 10, 10)?;
+    devices::delete(&mut writer.conn, user, &phone)
 }
 
 #[test]

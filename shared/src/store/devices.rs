@@ -1,0 +1,183 @@
+//! The devices of users: where pushes go to, and when they are wanted.
+
+use std::fmt;
+
+use serde::de::Error as _;
+
+use super::StoreError;
+use crate::BoxFuture;
+use crate::ids::{InstallationId, RoomId, UserId};
+use crate::quiet::{QuietHours, Zone};
+
+/// Devices that a user has at most.
+pub const DEVICES_MOST: usize = 20;
+
+/// How often it is noted that a device was seen, in ms: a day. Their age is counted in months.
+pub const SEEN_EVERY: u64 = 86_400_000;
+
+/// What a provider of pushes sends to a device by: 1 to 4,096 printable ASCII characters without
+/// white space. Whoever has it and may send can reach the device, so no log shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PushToken(String);
+
+/// Text that is no such token. The text says what is allowed and is fit for clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a token is 1 to 4,096 printable ASCII characters without white space")]
+pub struct NoToken;
+
+impl PushToken {
+    /// The longest one.
+    pub const MOST: usize = 4_096;
+
+    /// Checks what a client says.
+    pub fn parse(text: &str) -> Result<Self, NoToken> {
+        let valid =
+            (1..=Self::MOST).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        if valid { Ok(Self(text.to_owned())) } else { Err(NoToken) }
+    }
+
+    /// As the provider gave it out.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PushToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PushToken(…)")
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for PushToken {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+        Self::parse(&text).map_err(D::Error::custom)
+    }
+}
+
+/// What a device runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Platform {
+    /// An Android app.
+    Android,
+    /// An app on an iPhone or iPad.
+    Ios,
+    /// A browser.
+    Web,
+}
+
+impl Platform {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Android => "android",
+            Self::Ios => "ios",
+            Self::Web => "web",
+        }
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Android, Self::Ios, Self::Web].into_iter().find(|it| it.as_str() == name)
+    }
+}
+
+/// A device of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// The app on it.
+    pub installation: InstallationId,
+    /// Where pushes are sent to. Without one it gets none.
+    pub token: Option<PushToken>,
+    /// What it runs.
+    pub platform: Platform,
+    /// Its language (BCP 47), if it said so.
+    pub locale: Option<String>,
+    /// Where it is, for its quiet hours.
+    pub time_zone: Option<Zone>,
+    /// Nothing shall be heard there.
+    pub muted: bool,
+    /// What was said may stand in a push.
+    pub preview: bool,
+    /// When nothing shall be heard each day.
+    pub quiet_hours: Option<QuietHours>,
+    /// Rooms of which nothing shall be heard.
+    pub muted_rooms: Vec<RoomId>,
+    /// When it was heard of last, in ms since 1970, to about a day.
+    pub seen_at: u64,
+}
+
+/// The devices of users, who may have an account here or not.
+pub trait Devices: Send + Sync + 'static {
+    /// The device is so from now on, whatever it was before. Whichever other device had its token
+    /// has none any more. Of more than [`DEVICES_MOST`] devices of the user, the others that were
+    /// not seen for longest go.
+    fn device_put<'a>(
+        &'a self,
+        user: &'a UserId,
+        device: &'a Device,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// The device is gone. One that there is not is what is wanted.
+    fn device_delete<'a>(
+        &'a self,
+        user: &'a UserId,
+        installation: &'a InstallationId,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// All devices of the user are gone. Also with the end of all log-ins of a user
+    /// ([`super::accounts::Accounts`]).
+    fn devices_delete<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// The user's devices, by installation.
+    fn devices_of<'a>(&'a self, user: &'a UserId)
+    -> BoxFuture<'a, Result<Vec<Device>, StoreError>>;
+
+    /// All devices with a token of these users, in no order, in one question: of some hundred users
+    /// at once, as a device that has muted a thousand rooms is 64 KiB.
+    fn devices_of_users<'a>(
+        &'a self,
+        users: &'a [UserId],
+    ) -> BoxFuture<'a, Result<Vec<(UserId, Device)>, StoreError>>;
+
+    /// The provider knows the token no more: the device has none, unless it has another by now.
+    /// True if it had this one.
+    fn device_token_gone<'a>(
+        &'a self,
+        user: &'a UserId,
+        installation: &'a InstallationId,
+        token: &'a PushToken,
+    ) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// The device was seen at `now`, in ms since 1970. Written once in [`SEEN_EVERY`]; one that
+    /// there is not stays so.
+    fn device_seen<'a>(
+        &'a self,
+        user: &'a UserId,
+        installation: &'a InstallationId,
+        now: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Takes the tokens of up to `most` devices that were last seen before `before`, in ms since
+    /// 1970, and says of how many.
+    fn device_tokens_forget(
+        &self,
+        before: u64,
+        most: usize,
+    ) -> BoxFuture<'_, Result<usize, StoreError>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_bounded_and_never_shown() {
+        let token = PushToken::parse("abc:APA91b").unwrap();
+        assert!(!format!("{token:?}").contains("abc"));
+        assert!(PushToken::parse(&"x".repeat(4_096)).is_ok());
+        for bad in ["", "a b", "a\n", "ä", &"x".repeat(4_097)] {
+            assert!(PushToken::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
