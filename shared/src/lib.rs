@@ -13,6 +13,7 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod envelope;
+pub mod gather;
 pub mod health;
 pub mod ids;
 pub mod membership;

@@ -3,6 +3,7 @@
 //! **Invariant**: what [`Store::insert`] answered for survives a power cut.
 
 pub mod accounts;
+pub mod cursors;
 pub mod devices;
 mod headers;
 mod lane;

@@ -131,6 +131,8 @@ both_keep!(
     who_leaves_takes_its_cursor_along,
     who_went_muted_comes_back_muted,
     changes_are_kept_until_they_were_told,
+    cursors_move_together,
+    each_device_has_a_cursor_for_what_it_was_given,
 );
 
 both_keep!(

@@ -15,6 +15,7 @@ mod insert;
 mod link;
 mod message;
 mod migrate;
+mod moves;
 #[path = "rows/mod.rs"]
 #[allow(clippy::duplicate_mod, reason = "once for each database")]
 mod rows;

@@ -94,24 +94,6 @@ pub struct OwnRoom {
 /// Counting unread messages ends here: people read it as "99+".
 pub const UNREAD_MOST: u32 = 100;
 
-/// What became of a cursor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moved {
-    /// It stands here now.
-    On(Position),
-    /// It was here, or further, already.
-    Not(Position),
-}
-
-impl Moved {
-    /// Where it stands.
-    pub const fn stands(self) -> Position {
-        match self {
-            Self::On(position) | Self::Not(position) => position,
-        }
-    }
-}
-
 /// A member, and how far it has read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reader {
@@ -246,13 +228,4 @@ pub trait Rooms: Send + Sync + 'static {
 
     /// These changes were told.
     fn members_told(&self, changes: Vec<i64>) -> BoxFuture<'_, Result<(), StoreError>>;
-
-    /// The user has read so far; what stands now, which is never less than before. Only for a
-    /// member: `None` for everybody else.
-    fn cursor_move<'a>(
-        &'a self,
-        room: &'a RoomId,
-        user: &'a UserId,
-        read: Position,
-    ) -> BoxFuture<'a, Result<Option<Moved>, StoreError>>;
 }

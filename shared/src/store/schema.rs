@@ -79,6 +79,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    delivered (room, user_id, device) {
+        room -> Text,
+        user_id -> Text,
+        device -> Text,
+        epoch -> BigInt,
+        seq -> BigInt,
+    }
+}
+
+diesel::table! {
     accounts (user_id) {
         user_id -> Text,
         name -> Nullable<Text>,

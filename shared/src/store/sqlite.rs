@@ -7,6 +7,7 @@ mod epochs;
 mod fault;
 mod file;
 mod message;
+mod moves;
 #[cfg(test)]
 mod plans;
 #[path = "rows/mod.rs"]

@@ -7,6 +7,7 @@ use moim_shared::ids::{NodeId, OriginId, RoomId, UserId};
 use moim_shared::position::Position;
 use moim_shared::store::Store;
 use moim_shared::store::accounts::Accounts;
+use moim_shared::store::cursors::Cursors;
 use moim_shared::store::devices::Devices;
 use moim_shared::store::rooms::Rooms;
 
@@ -49,6 +50,6 @@ pub fn all(envelopes: impl IntoIterator<Item = Envelope>) -> Vec<Arc<Envelope>> 
 }
 
 /// A database as a whole.
-pub trait Database: Store + Rooms + Accounts + Devices {}
+pub trait Database: Store + Rooms + Accounts + Devices + Cursors {}
 
-impl<T: Store + Rooms + Accounts + Devices> Database for T {}
+impl<T: Store + Rooms + Accounts + Devices + Cursors> Database for T {}

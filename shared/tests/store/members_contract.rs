@@ -1,10 +1,11 @@
 //! The contract of `Rooms`: memberships and cursors.
 
-use moim_shared::ids::RoomId;
+use moim_shared::ids::{InstallationId, RoomId, UserId};
 use moim_shared::membership::{Change, Denied, Member, Role};
 use moim_shared::position::Position;
 use moim_shared::store::Access;
 use moim_shared::store::accounts::Account;
+use moim_shared::store::cursors::{Delivered, Moved, Read};
 use moim_shared::store::rooms::Visibility;
 
 use crate::make::{Database, at, room, user};
@@ -261,4 +262,69 @@ pub async fn changes_are_kept_until_they_were_told(store: &dyn Database) {
     assert_eq!(store.members_untold(None, 2).await.unwrap(), all[..2]);
     store.members_told(all.iter().map(|change| change.id).collect()).await.unwrap();
     assert_eq!(untold(None).await, []);
+}
+
+/// As many as there are, in one call.
+pub async fn cursors_move_together(store: &dyn Database) {
+    let id = made(store, "r", "ann", Visibility::Public).await;
+    let other = made(store, "s", "ann", Visibility::Public).await;
+    change(store, &id, "bob", "bob", Change::Join { name: None }).await.unwrap();
+    let read =
+        |room: &RoomId, who, position| Read { room: room.clone(), user: user(who), position };
+    let moved = store.read_move(vec![
+        read(&other, "ann", at(3)),
+        read(&id, "eve", at(3)),
+        read(&id, "bob", at(4)),
+        read(&id, "ann", Position::ZERO),
+    ]);
+    let (on, not) = (|seq| Some(Moved::On(at(seq))), |at| Some(Moved::Not(at)));
+    assert_eq!(moved.await.unwrap(), [on(3), None, on(4), not(Position::ZERO)]);
+    let moved = store.read_move(vec![
+        read(&id, "ann", at(1)),
+        read(&id, "bob", at(2)),
+        read(&other, "ann", at(3)),
+    ]);
+    assert_eq!(moved.await.unwrap(), [on(1), not(at(4)), not(at(3))]);
+    assert_eq!(store.read_move(Vec::new()).await.unwrap(), []);
+}
+
+pub async fn each_device_has_a_cursor_for_what_it_was_given(store: &dyn Database) {
+    let id = made(store, "r", "ann", Visibility::Public).await;
+    change(store, &id, "bob", "bob", Change::Join { name: None }).await.unwrap();
+    let given = |who, device: Option<&str>, position| Delivered {
+        room: id.clone(),
+        user: user(who),
+        device: device.map(|device| InstallationId::parse(device).unwrap()),
+        position,
+    };
+    let new = store.delivered_move(vec![
+        given("ann", Some("phone"), at(2)),
+        given("ann", None, at(5)),
+        given("bob", Some("phone"), at(1)),
+        given("eve", Some("phone"), at(1)),
+    ]);
+    assert_eq!(new.await.unwrap(), [true, true, true, false], "eve is no member");
+    let new = store.delivered_move(vec![
+        given("ann", Some("phone"), at(2)),
+        given("ann", Some("tablet"), at(2)),
+        given("bob", Some("phone"), at(3)),
+    ]);
+    assert_eq!(new.await.unwrap(), [false, true, true]);
+    let of = async |users: &[&str]| {
+        let users: Vec<UserId> = users.iter().map(|it| user(it)).collect();
+        let mut all = store.delivered_of(&id, &users).await.unwrap();
+        all.sort_unstable();
+        all
+    };
+    let anns = [
+        given("ann", None, at(5)),
+        given("ann", Some("phone"), at(2)),
+        given("ann", Some("tablet"), at(2)),
+    ];
+    assert_eq!(of(&["ann", "eve"]).await, anns);
+    assert_eq!(of(&["bob"]).await, [given("bob", Some("phone"), at(3))]);
+    change(store, &id, "ann", "bob", Change::Kick).await.unwrap();
+    assert_eq!(of(&["bob"]).await, [], "who goes takes them along");
+    store.room_delete(&id, &user("ann")).await.unwrap().unwrap();
+    assert_eq!(of(&["ann"]).await, []);
 }

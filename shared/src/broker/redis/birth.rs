@@ -20,14 +20,14 @@
 use std::time::{Duration, Instant};
 
 use ::redis::cmd;
-use parking_lot::Mutex;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::script::{self, Call, of_room};
 use super::{Inner, name_of};
 use crate::backoff::Backoff;
 use crate::broker::{BrokerError, Head};
+use crate::gather::Gather;
 use crate::ids::{NodeId, RoomId};
 use crate::position::Position;
 use crate::redis::RedisAway;
@@ -43,47 +43,31 @@ const LOOK: Duration = Duration::from_millis(25);
 /// Names that are remembered from the database.
 const RECALLED: usize = 1_000;
 
-/// Who waits until an epoch is begun.
-type Begun = oneshot::Sender<Result<(), StoreError>>;
+/// Epochs that one transaction begins at most.
+const EPOCHS: usize = 1_000;
 
 /// What a process does when it begins lives.
 pub(super) struct Births {
     turns: Semaphore,
-    /// Epochs that the next transaction begins in the database.
-    waiting: Mutex<Vec<((RoomId, u64), Begun)>>,
-    /// One transaction is under way.
-    beginning: tokio::sync::Mutex<()>,
+    /// Nobody inserts while epochs begin, and after a loss all rooms begin one.
+    epochs: Gather<(RoomId, u64), Result<(), StoreError>>,
 }
 
 impl Default for Births {
     fn default() -> Self {
-        Self {
-            turns: Semaphore::new(AT_ONCE),
-            waiting: Mutex::default(),
-            beginning: tokio::sync::Mutex::default(),
-        }
+        Self { turns: Semaphore::new(AT_ONCE), epochs: Gather::new(EPOCHS) }
     }
 }
 
 impl Births {
-    /// [`Store::begin_epoch`], together with all that ask meanwhile: nobody inserts while that is
-    /// done, and after a loss all rooms ask.
+    /// [`Store::begin_epoch`], together with all that ask meanwhile.
     async fn begin(&self, store: &dyn Store, room: &RoomId, epoch: u64) -> Result<(), StoreError> {
-        let (done, mut begun) = oneshot::channel();
-        self.waiting.lock().push(((room.clone(), epoch), done));
-        let turn = self.beginning.lock().await;
-        if begun.is_empty() {
-            let (epochs, waiting): (Vec<_>, Vec<_>) =
-                std::mem::take(&mut *self.waiting.lock()).into_iter().unzip();
-            let all = store.begin_epochs(&epochs).await;
-            for done in waiting {
-                // Whoever asked may have gone.
-                let _ = done.send(all.clone());
-            }
-        }
-        drop(turn);
-        // Whose turn it was may have gone in between.
-        begun.try_recv().unwrap_or_else(|_gone| Err(StoreError::Unavailable("try again".into())))
+        let all = |epochs: Vec<(RoomId, u64)>| async move {
+            let begun = store.begin_epochs(&epochs).await;
+            vec![begun; epochs.len()]
+        };
+        let begun = self.epochs.ask((room.clone(), epoch), all).await;
+        begun.unwrap_or_else(|| Err(StoreError::Unavailable("try again".into())))
     }
 }
 

@@ -5,10 +5,9 @@ use crate::BoxFuture;
 use crate::clock::now_ms;
 use crate::ids::{RoomId, UserId};
 use crate::membership::{Change, Denied, Member};
-use crate::position::Position;
 use crate::store::StoreError;
 use crate::store::rooms::{
-    Made, MemberChange, Moved, NewRoom, OwnRoom, Reader, RoomChange, RoomInfo, Rooms,
+    Made, MemberChange, NewRoom, OwnRoom, Reader, RoomChange, RoomInfo, Rooms,
 };
 
 /// Rooms that one transaction takes a user out of.
@@ -158,15 +157,5 @@ impl Rooms for Adapter {
 
     fn members_told(&self, changes: Vec<i64>) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.write((changes.len(), 0), move |conn| changes::told(conn, &changes)))
-    }
-
-    fn cursor_move<'a>(
-        &'a self,
-        room: &'a RoomId,
-        user: &'a UserId,
-        read: Position,
-    ) -> BoxFuture<'a, Result<Option<Moved>, StoreError>> {
-        let (room, user) = (room.clone(), user.clone());
-        Box::pin(self.write((1, 0), move |conn| cursors::move_on(conn, &room, &user, read)))
     }
 }

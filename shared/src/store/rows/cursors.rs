@@ -1,50 +1,42 @@
-//! How far members have read, and what that leaves unread.
+//! How far members have read and were given messages, and what that leaves unread.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
-use diesel::upsert::excluded;
 
 use super::Conn;
-use super::members::{self, MemberRow};
+use super::members::MemberRow;
 use super::rooms::{RoomRow, unreadable};
 use super::row::{position, signed};
-use crate::ids::{RoomId, UserId};
+use crate::ids::{InstallationId, RoomId, UserId};
 use crate::position::Position;
-use crate::store::rooms::{Moved, OwnRoom, UNREAD_MOST};
-use crate::store::schema::cursors;
+use crate::store::cursors::Delivered;
+use crate::store::rooms::{OwnRoom, UNREAD_MOST};
+use crate::store::schema::delivered;
 
-/// A cursor only moves forward.
-pub fn move_on(
+/// A device as it stands in a row.
+pub fn device_text(device: Option<&InstallationId>) -> &str {
+    device.map_or("", InstallationId::as_str)
+}
+
+pub fn delivered_of(
     conn: &mut Conn,
     room: &RoomId,
-    user: &UserId,
-    read: Position,
-) -> QueryResult<Option<Moved>> {
-    if members::get(conn, room, user)?.is_none_or(|member| member.banned) {
-        return Ok(None);
-    }
-    let stands: Option<(i64, i64)> = cursors::table
-        .find((room.as_str(), user.as_str()))
-        .select((cursors::epoch, cursors::seq))
-        .first(conn)
-        .optional()?;
-    let stands = stands.map_or(Position::ZERO, position);
-    let read = position((signed(read.epoch), signed(read.seq)));
-    if read <= stands {
-        return Ok(Some(Moved::Not(stands)));
-    }
-    diesel::insert_into(cursors::table)
-        .values((
-            cursors::room.eq(room.as_str()),
-            cursors::user_id.eq(user.as_str()),
-            cursors::epoch.eq(signed(read.epoch)),
-            cursors::seq.eq(signed(read.seq)),
-        ))
-        .on_conflict((cursors::room, cursors::user_id))
-        .do_update()
-        .set((cursors::epoch.eq(excluded(cursors::epoch)), cursors::seq.eq(excluded(cursors::seq))))
-        .execute(conn)?;
-    Ok(Some(Moved::On(read)))
+    users: &[UserId],
+) -> QueryResult<Vec<Delivered>> {
+    let rows: Vec<(String, String, (i64, i64))> = delivered::table
+        .filter(delivered::room.eq(room.as_str()))
+        .filter(delivered::user_id.eq_any(users.iter().map(UserId::as_str)))
+        .select((delivered::user_id, delivered::device, (delivered::epoch, delivered::seq)))
+        .load(conn)?;
+    let one = |(user, device, at): (String, String, (i64, i64))| {
+        let device = match &*device {
+            "" => None,
+            named => Some(InstallationId::parse(named).map_err(unreadable)?),
+        };
+        let user = UserId::parse(&user).map_err(unreadable)?;
+        QueryResult::Ok(Delivered { room: room.clone(), user, device, position: position(at) })
+    };
+    rows.into_iter().map(one).collect()
 }
 
 /// One statement for a page, not three for each room of it.

@@ -10,7 +10,7 @@ use crate::ids::{RoomId, UserId};
 use crate::membership::{Change, Decision, Denied, Known, Member, Role, decide, running};
 use crate::position::Position;
 use crate::store::rooms::{Reader, Visibility};
-use crate::store::schema::{accounts, cursors, kept_mutes, members};
+use crate::store::schema::{accounts, cursors, delivered, kept_mutes, members};
 
 /// `members.source`: how somebody came in.
 pub const FOUNDED: &str = "founded";
@@ -117,6 +117,8 @@ fn remove(conn: &mut Conn, room: &RoomId, user: &UserId) -> QueryResult<()> {
     let key = (room.as_str(), user.as_str());
     diesel::delete(members::table.find(key)).execute(conn)?;
     diesel::delete(cursors::table.find(key)).execute(conn)?;
+    let delivered = delivered::table.filter(delivered::room.eq(key.0));
+    diesel::delete(delivered.filter(delivered::user_id.eq(key.1))).execute(conn)?;
     Ok(())
 }
 

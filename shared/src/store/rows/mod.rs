@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod admit;
 mod as_accounts;
+mod as_cursors;
 mod as_devices;
 mod as_rooms;
 mod as_store;
@@ -22,7 +23,8 @@ pub mod revocations;
 pub mod rooms;
 pub mod row;
 
-// The store, its connection and diesel's backend; a body as it is written and read; and the one
+// Cursors that move; the store, its connection and diesel's backend; a body as it is written and read; and the one
 // statement that adds a message, or says that something stands in its way.
 use super::message::{Body, NewBody, add, body_of};
+use super::moves::{move_delivered, move_reads};
 use super::{Adapter, Conn, Db};

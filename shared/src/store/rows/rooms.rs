@@ -11,7 +11,7 @@ use super::{Conn, Db, changes};
 use crate::ids::{RoomId, UserId};
 use crate::membership::{Denied, Member, Role, may};
 use crate::store::rooms::{Made, NewRoom, RoomChange, RoomInfo, Visibility};
-use crate::store::schema::{cursors, kept_mutes, members as member_rows, rooms};
+use crate::store::schema::{cursors, delivered, kept_mutes, members as member_rows, rooms};
 
 /// A row that was read.
 #[derive(Debug, Queryable, Selectable)]
@@ -168,6 +168,7 @@ pub fn delete(
         .execute(conn)?;
     diesel::delete(member_rows::table.filter(member_rows::room.eq(room.as_str()))).execute(conn)?;
     diesel::delete(cursors::table.filter(cursors::room.eq(room.as_str()))).execute(conn)?;
+    diesel::delete(delivered::table.filter(delivered::room.eq(room.as_str()))).execute(conn)?;
     diesel::delete(kept_mutes::table.filter(kept_mutes::room.eq(room.as_str()))).execute(conn)?;
     changes::add(conn, room, None)?;
     Ok(Ok(()))

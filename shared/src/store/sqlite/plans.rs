@@ -8,12 +8,14 @@ use diesel::sql_types::Text;
 use parking_lot::Mutex;
 
 use super::file::Database;
+use super::moves;
 use super::rows::{accounts, cursors, devices, logins, members, purge, revocations, rooms};
 use super::write::Writer;
 use crate::ids::{InstallationId, RoomId, UserId};
 use crate::membership::{Change, Member, Role};
 use crate::position::Position;
 use crate::store::accounts::{Account, Login, NewRefresh, Revocation, Subject};
+use crate::store::cursors::{Delivered, Read};
 use crate::store::devices::{Device, Platform, PushToken};
 use crate::store::rooms::{NewRoom, RoomChange, Visibility};
 
@@ -46,7 +48,12 @@ fn everything(writer: &mut Writer) -> QueryResult<()> {
     members::change(&mut writer.conn, &id, &ann, &bob, &put, 1)?.unwrap();
     members::reader(&mut writer.conn, &id, &ann)?;
     members::list(&mut writer.conn, &id, Some(&ann), 10)?;
-    cursors::move_on(&mut writer.conn, &id, &bob, Position::new(5, 5))?;
+    let (room, user, position) = (id.clone(), bob.clone(), Position::new(5, 5));
+    let read = Read { room: room.clone(), user: user.clone(), position };
+    moves::move_reads(&mut writer.conn, &[read])?;
+    let given = Delivered { room, user, device: None, position };
+    moves::move_delivered(&mut writer.conn, &[given])?;
+    cursors::delivered_of(&mut writer.conn, &id, std::slice::from_ref(&bob))?;
     cursors::rooms_of(&mut writer.conn, &bob, None, 10)?;
     members::came(&mut writer.conn, &bob)?;
     members::has_come(&mut writer.conn, &id, &bob, "joined")?;
