@@ -103,7 +103,8 @@ text_id!(
     |text| (1..=128).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
         && !matches!(text, "." | ".."),
-    "an installation id is 1 to 128 printable ASCII characters without white space and `/`, and not `.` or `..`"
+    "an installation id is 1 to 128 printable ASCII characters without white space and `/`, and \
+     neither `.` nor `..`"
 );
 
 text_id!(
