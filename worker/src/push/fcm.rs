@@ -132,8 +132,10 @@ impl FcmPush {
             PushError::Later { after, .. } => after.unwrap_or_default(),
             _ => self.misconfigured,
         };
-        self.pause.hold(Instant::now(), time, error);
-        tracing::warn!(?time, "no push goes out for a while: {error}");
+        // Many find out at once, and one line is enough.
+        if self.pause.hold(Instant::now(), time, error) {
+            tracing::warn!(?time, "no push goes out for a while: {error}");
+        }
     }
 }
 

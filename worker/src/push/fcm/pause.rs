@@ -17,13 +17,15 @@ struct Held {
 }
 
 impl Pause {
-    /// From `now` on for this time. One that lasts longer stays.
-    pub fn hold(&self, now: Instant, time: Duration, why: &PushError) {
+    /// From `now` on for this time. One that lasts longer stays. Whether there was none.
+    pub fn hold(&self, now: Instant, time: Duration, why: &PushError) -> bool {
         let until = now + time;
         let mut held = self.0.lock();
+        let is_first = held.as_ref().is_none_or(|held| held.until <= now);
         if held.as_ref().is_none_or(|held| held.until < until) {
             *held = Some(Held { until, why: why.clone() });
         }
+        is_first
     }
 
     /// The error while it lasts.
@@ -57,7 +59,7 @@ mod tests {
     fn while_it_lasts_the_rest_of_it_is_told_and_nothing_is_unsure() {
         let (pause, now) = (Pause::default(), Instant::now());
         assert_eq!(pause.check(now), Ok(()));
-        pause.hold(now, Duration::from_secs(60), &later(60));
+        assert!(pause.hold(now, Duration::from_secs(60), &later(60)));
         let rest = pause.check(now + Duration::from_secs(20));
         let told = Some(Duration::from_secs(40));
         assert_eq!(rest, Err(PushError::Later { after: told, unsure: false, why: "busy".into() }));
@@ -67,8 +69,8 @@ mod tests {
     #[test]
     fn a_shorter_one_does_not_end_a_longer_one() {
         let (pause, now) = (Pause::default(), Instant::now());
-        pause.hold(now, Duration::from_secs(60), &later(60));
-        pause.hold(now, Duration::from_secs(1), &PushError::Misconfigured("no".into()));
+        assert!(pause.hold(now, Duration::from_secs(60), &later(60)));
+        assert!(!pause.hold(now, Duration::from_secs(1), &PushError::Misconfigured("no".into())));
         assert!(pause.check(now + Duration::from_secs(30)).is_err());
     }
 }
