@@ -4,6 +4,7 @@
 //! stands between a section and its key (`MOIM_LIMITS__SEND_RATE`). What is unknown or not allowed
 //! is refused, all of it at once. Only keys that are honoured exist.
 
+mod base_url;
 mod check;
 mod file;
 mod jwks;
@@ -26,6 +27,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+pub use base_url::BaseUrl;
 pub use jwks::Jwks;
 pub use limits::Limits;
 pub use networks::Networks;
@@ -99,6 +101,14 @@ settings! {
         templates: Templates = Templates::default();
         /// How long messages are kept. Off: for ever. The last one of a room stays in any case.
         retention: Option<Span> = None, within Span::secs(1)..=Span::hours(876_000);
+        /// The key file of the service account that pushes go out with, by Firebase Cloud Messaging
+        /// (FCM): JSON, from the Firebase console. Read again whenever a new access token is due.
+        fcm_credentials: Option<PathBuf> = None, like "\"/etc/moim/fcm.json\"";
+        /// Where FCM is. Another place than Google's is for tests: `http://` shows whoever stands
+        /// in between what is pushed. Access tokens come from where the key file says.
+        fcm_endpoint: BaseUrl = BaseUrl::fcm();
+        /// How long a device has to get a message by itself before it is pushed to.
+        push_grace: Span = Span::secs(5), within Span::secs(0)..=Span::mins(10);
         /// Threads that serve connections. Left out: one for each core.
         workers: Option<usize> = None, within 1..=1_024, like "4";
     }

@@ -10,5 +10,6 @@ mod http;
 pub mod jobs;
 pub mod metrics;
 pub mod purge;
+pub mod push;
 pub mod runner;
 pub mod telling;

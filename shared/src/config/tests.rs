@@ -258,6 +258,31 @@ fn public_keys_of_others_are_in_a_file_or_at_a_url() {
 }
 
 #[test]
+fn fcm_is_where_google_has_it_or_where_a_base_url_says() {
+    let config = load([]).unwrap();
+    assert_eq!(config.fcm_credentials, None);
+    assert_eq!(config.fcm_endpoint.as_str(), "https://fcm.googleapis.com");
+    assert_eq!(config.push_grace, Span::secs(5));
+
+    let file =
+        "fcm_credentials = '/k/fcm.json'\nfcm_endpoint = 'http://fcm:1/a/'\npush_grace = '0s'";
+    let from_file = load_file(file).unwrap();
+    let from_env = load([
+        ("MOIM_FCM_CREDENTIALS", "/k/fcm.json"),
+        ("MOIM_FCM_ENDPOINT", "http://fcm:1/a"),
+        ("MOIM_PUSH_GRACE", "0s"),
+    ]);
+    assert_eq!(from_env, Ok(from_file.clone()));
+    assert_eq!(from_file.fcm_endpoint.as_str(), "http://fcm:1/a");
+    for bad in
+        ["fcm.googleapis.com", "https://", "https:///v1", "ftp://a", "http://u@a", "http://a?b"]
+    {
+        assert!(problems([("MOIM_FCM_ENDPOINT", bad)]).contains("expected a URL"), "{bad}");
+    }
+    assert!(problems([("MOIM_PUSH_GRACE", "1h")]).contains("from 0s to 10m"));
+}
+
+#[test]
 fn trusted_proxies_are_a_list_of_networks() {
     let from_file = load_file("trusted_proxies = ['10.0.0.0/8', '::1']").unwrap();
     let from_env = load([("MOIM_TRUSTED_PROXIES", "10.0.0.0/8, ::1")]).unwrap();

@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use super::{
-    AdminToken, Jwks, LogFormat, Mode, Networks, Origins, Secret, ServiceUrl, Size, Span, Templates,
+    AdminToken, BaseUrl, Jwks, LogFormat, Mode, Networks, Origins, Secret, ServiceUrl, Size, Span,
+    Templates,
 };
 use crate::ids::{ClusterName, NodeId};
 
@@ -92,6 +93,7 @@ values! {
     LogFormat: LogFormat::named, |format| quoted(format.name()), "`pretty` or `json`";
     Size: |text| text.parse().ok(), quoted, Size::EXPECTED;
     ClusterName: |text| Self::parse(text).ok(), quoted, "1 to 32 of A-Z a-z 0-9 . _ ~ -";
+    BaseUrl: BaseUrl::parse, quoted, "a URL such as `https://fcm.googleapis.com`, without user and query";
     Mode: Mode::named, |mode| quoted(mode.name()), "`standalone` or `cluster`";
 }
 
