@@ -7,6 +7,8 @@
 mod asides;
 #[path = "broker/contract.rs"]
 mod contract;
+#[path = "broker/deaf.rs"]
+mod deaf;
 #[path = "broker/memory.rs"]
 mod memory;
 #[path = "broker/redis.rs"]

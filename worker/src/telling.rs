@@ -47,16 +47,27 @@ impl Telling {
 
     /// Tells what was not told, as long as this process is the one that does; until it is dropped.
     pub async fn keep_telling(self) {
+        let mut troubled = false;
         loop {
             sleep(LOOK).await;
             match self.broker.lead("tell", LOOK * 5).await {
-                Ok(true) => {
-                    if let Err(error) = self.tell(None).await {
-                        tracing::warn!(%error, "changes of members are not told yet");
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => {
+                    tracing::debug!(%error, "nobody knows who tells of members");
+                    continue;
+                }
+            }
+            // Said once: the database may be away for an hour.
+            match (self.tell(None).await, std::mem::take(&mut troubled)) {
+                (Ok(()), false) => {}
+                (Ok(()), true) => tracing::info!("changes of members are told again"),
+                (Err(error), known) => {
+                    troubled = true;
+                    if !known {
+                        tracing::warn!(%error, "changes of members are not told yet, trying on");
                     }
                 }
-                Ok(false) => {}
-                Err(error) => tracing::debug!(%error, "nobody knows who tells of members"),
             }
         }
     }

@@ -107,7 +107,9 @@ pub struct State {
     filling: Option<Filling>,
     /// The newest position that was told while the room was not open.
     seen: Position,
+    /// Waits of tries at broker and queue, and at the database.
     backoff: Backoff,
+    asking: Backoff,
     delivered: u64,
     /// Somebody was let in.
     used: bool,
@@ -142,6 +144,7 @@ impl State {
             filling: None,
             seen: Position::ZERO,
             backoff: Backoff::new(Duration::from_millis(20), Duration::from_secs(2)),
+            asking: Backoff::new(Duration::from_millis(20), Duration::from_secs(2)),
             delivered: 0,
             used: false,
         }

@@ -78,6 +78,8 @@ pub struct Talk {
 #[derive(Default)]
 struct Progress {
     receipts: usize,
+    /// Who has one for which room.
+    said: BTreeSet<(String, usize)>,
     refusals: usize,
     /// What was sent is all.
     stopped: bool,
@@ -96,6 +98,12 @@ impl Watch {
         let within = PATIENCE + Duration::from_millis(10 * more as u64);
         let reached = timeout(within, self.0.wait_for(|now| now.receipts >= enough)).await;
         assert!(reached.is_ok(), "{more} RECEIPTs more: not within {within:?}");
+    }
+
+    /// Waits until there are RECEIPTs of so many senders and rooms.
+    pub async fn said(&mut self, pairs: usize) {
+        let said = timeout(PATIENCE, self.0.wait_for(|now| now.said.len() >= pairs)).await;
+        assert!(said.is_ok(), "{pairs} senders and rooms: not within {PATIENCE:?}");
     }
 
     /// Waits until somebody was told to come back later.
@@ -313,7 +321,10 @@ impl Sender {
                     assert_eq!(before, None, "a second RECEIPT");
                     let sent = under_way.remove(&n).unwrap();
                     self.waits.push((sent, sent.elapsed()));
-                    progress.send_modify(|now| now.receipts += 1);
+                    progress.send_modify(|now| {
+                        now.receipts += 1;
+                        now.said.insert((self.user.clone(), self.sent[n].room));
+                    });
                 }
                 Event::Frame(frame) if frame.get("destination") == Some(ERRORS) => {
                     let refusal = frame.json();

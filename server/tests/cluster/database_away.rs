@@ -8,6 +8,9 @@ use crate::rig::Cluster;
 use crate::seed::{chance, number};
 use crate::services::Services;
 
+const ROOMS: usize = 3;
+const SENDERS: usize = 4;
+
 /// A bound for a machine that has other things to do; what is measured is printed.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -21,11 +24,12 @@ async fn without_the_database_chat_goes_on_and_all_of_it_is_stored_when_it_is_ba
     ];
     let backlog = number("MOIM_TEST_BACKLOG").unwrap_or(4_000) as usize;
     let mut cluster = Cluster::with(2, 2, &settings).await;
-    let mut talk = Talk::new(&cluster, &mut chance(rand::random()), 3, 4, 1);
+    let mut talk = Talk::new(&cluster, &mut chance(rand::random()), ROOMS, SENDERS, 1);
     talk.last += Duration::from_millis(backlog as u64 * 2);
     let rooms = talk.rooms.clone();
     let away = talk.through(&mut cluster, async |cluster, mut watch| {
-        watch.receipts(200).await;
+        // From now on the nodes know all of them.
+        watch.said(SENDERS * ROOMS).await;
         Services::here().stop("postgres").await;
         let began = Instant::now();
         watch.receipts(backlog).await;

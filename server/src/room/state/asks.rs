@@ -105,7 +105,7 @@ impl State {
             Ok(access) => access,
             Err(error) => return self.ask_again(who, &error),
         };
-        self.backoff.reset();
+        self.asking.reset();
         if self.loading.get(&who.user) == Some(&true) {
             // It may have been read before the change.
             self.loading.insert(who.user.clone(), false);
@@ -132,11 +132,11 @@ impl State {
 
     fn ask_again(&mut self, who: &Arc<Identity>, error: &StoreError) -> Vec<Effect> {
         if self.asks.iter().any(|ask| ask.who().user == who.user) {
-            if self.backoff.tries() == 0 {
+            if self.asking.tries() == 0 {
                 tracing::warn!(room.id = %self.room, %error, "a membership cannot be read, trying on");
             }
             self.loading.insert(who.user.clone(), false);
-            vec![Effect::Admit { who: who.clone(), wait: self.backoff.wait() }]
+            vec![Effect::Admit { who: who.clone(), wait: self.asking.wait() }]
         } else {
             self.loading.remove(&who.user);
             Vec::new()

@@ -132,15 +132,15 @@ impl State {
         let accesses = match accesses {
             Ok(accesses) => accesses,
             Err(error) => {
-                if self.backoff.tries() == 0 {
+                if self.asking.tries() == 0 {
                     tracing::warn!(room.id = %self.room, %error,
                         "the members cannot be read, trying on");
                 }
-                let (version, wait) = (self.members, self.backoff.wait());
+                let (version, wait) = (self.members, self.asking.wait());
                 return vec![Effect::Recheck { users, version, wait }];
             }
         };
-        self.backoff.reset();
+        self.asking.reset();
         self.rechecking = false;
         let mut known = HashMap::new();
         for (user, access) in users.into_iter().zip(accesses) {

@@ -148,12 +148,28 @@ impl Ear {
                 Ok(link) => self.serve(link, &gone, &listener, &mut first, &mut backoff).await,
                 Err(error) => Hearing::Away(error.0),
             };
+            let ended = self.judge(ended).await;
             if backoff.tries() == 0 {
                 tracing::warn!("what other nodes say is not heard ({ended:?}), trying on");
             }
             *self.hearing.lock() = ended;
             tokio::time::sleep(backoff.wait()).await;
         }
+    }
+
+    /// A Redis that answers others and does not let the ear listen is not away.
+    async fn judge(&self, ended: Hearing) -> Hearing {
+        match ended {
+            Hearing::Away(_) if self.silent() > DEAF && self.links.ping().await.is_ok() => {
+                Hearing::Deaf
+            }
+            ended => ended,
+        }
+    }
+
+    /// How long it has heard nothing.
+    fn silent(&self) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(self.heard.load(Ordering::Relaxed)))
     }
 
     async fn connect(
@@ -247,13 +263,12 @@ impl Ear {
                             None
                         }
                     };
-                    let last = self.heard.load(Ordering::Relaxed);
-                    let silent = self.now().saturating_sub(last);
-                    if last > begun && silent < DEAF.as_millis() as u64 && speaking.is_some() {
+                    let (silent, spoken) = (self.silent(), speaking.map(|since| since.elapsed()));
+                    if self.heard.load(Ordering::Relaxed) > begun && silent < DEAF && spoken.is_some() {
                         backoff.reset();
                         *self.hearing.lock() = Hearing::Well;
                     }
-                    if silent > DEAF.as_millis() as u64 && speaking.is_some_and(|since| since.elapsed() > DEAF) {
+                    if silent > DEAF && spoken.is_some_and(|spoken| spoken > DEAF) {
                         return Hearing::Deaf;
                     }
                 }
