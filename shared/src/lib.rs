@@ -20,6 +20,7 @@ pub mod membership;
 pub mod position;
 pub mod presence;
 pub mod process;
+pub mod push_token;
 pub mod queue;
 pub mod quiet;
 pub mod redis;

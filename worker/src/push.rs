@@ -19,7 +19,6 @@
 pub mod fcm;
 mod notification;
 pub mod recording;
-mod token;
 
 use std::fmt;
 use std::time::Duration;
@@ -27,7 +26,6 @@ use std::time::Duration;
 use moim_shared::BoxFuture;
 
 pub use self::notification::{Collapse, DATA_MAX, Notification, TTL_MAX, Urgency};
-pub use self::token::{BadPushToken, PushToken};
 
 /// Wakes devices. See the module for what it promises.
 pub trait Push: Send + Sync + 'static {

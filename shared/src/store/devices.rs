@@ -1,12 +1,9 @@
 //! The devices of users: where pushes go to, and when they are wanted.
 
-use std::fmt;
-
-use serde::de::Error as _;
-
 use super::StoreError;
 use crate::BoxFuture;
 use crate::ids::{InstallationId, RoomId, UserId};
+use crate::push_token::PushToken;
 use crate::quiet::{QuietHours, Zone};
 
 /// Devices that a user has at most.
@@ -14,46 +11,6 @@ pub const DEVICES_MOST: usize = 20;
 
 /// How often it is noted that a device was seen, in ms: a day. Their age is counted in months.
 pub const SEEN_EVERY: u64 = 86_400_000;
-
-/// What a provider of pushes sends to a device by: 1 to 4,096 printable ASCII characters without
-/// white space. Whoever has it and may send can reach the device, so no log shows it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PushToken(String);
-
-/// Text that is no such token. The text says what is allowed and is fit for clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a token is 1 to 4,096 printable ASCII characters without white space")]
-pub struct NoToken;
-
-impl PushToken {
-    /// The longest one.
-    pub const MOST: usize = 4_096;
-
-    /// Checks what a client says.
-    pub fn parse(text: &str) -> Result<Self, NoToken> {
-        let valid =
-            (1..=Self::MOST).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-        if valid { Ok(Self(text.to_owned())) } else { Err(NoToken) }
-    }
-
-    /// As the provider gave it out.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for PushToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PushToken(…)")
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for PushToken {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
-        Self::parse(&text).map_err(D::Error::custom)
-    }
-}
 
 /// What a device runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,19 +122,4 @@ pub trait Devices: Send + Sync + 'static {
         before: u64,
         most: usize,
     ) -> BoxFuture<'_, Result<usize, StoreError>>;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_bounded_and_never_shown() {
-        let token = PushToken::parse("abc:APA91b").unwrap();
-        assert!(!format!("{token:?}").contains("abc"));
-        assert!(PushToken::parse(&"x".repeat(4_096)).is_ok());
-        for bad in ["", "a b", "a\n", "ä", &"x".repeat(4_097)] {
-            assert!(PushToken::parse(bad).is_err(), "{bad}");
-        }
-    }
 }

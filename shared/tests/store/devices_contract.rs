@@ -2,9 +2,10 @@
 
 use futures_util::future::join_all;
 use moim_shared::ids::{InstallationId, UserId};
+use moim_shared::push_token::PushToken;
 use moim_shared::quiet::{QuietHours, Zone};
 use moim_shared::store::accounts::{Account, Revocation, Subject};
-use moim_shared::store::devices::{DEVICES_MOST, Device, Platform, PushToken, SEEN_EVERY};
+use moim_shared::store::devices::{DEVICES_MOST, Device, Platform, SEEN_EVERY};
 
 use crate::make::{Database, room, user};
 
@@ -53,7 +54,7 @@ pub async fn a_device_is_read_back_as_it_was_put_last(store: &dyn Database) {
     assert_eq!(of(store, "mina").await, []);
     let full = Device {
         installation: app("fid:a=1\\"),
-        token: Some(token(&"x".repeat(PushToken::MOST))),
+        token: Some(token(&"x".repeat(PushToken::MAX))),
         platform: Platform::Ios,
         locale: Some("ko-KR".into()),
         time_zone: Some(Zone::parse("Asia/Seoul").unwrap()),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::{PushError, PushToken};
+use moim_shared::push_token::PushToken;
+
+use super::PushError;
 
 /// Bytes that the keys and values of one notification may have together, as FCM has it for a single
 /// device (<https://firebase.google.com/docs/cloud-messaging/concept-options>).

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use moim_shared::push_token::PushToken;
 use moim_worker::push::recording::RecordingPush;
-use moim_worker::push::{Collapse, DATA_MAX, Notification, Push, PushError, PushToken, Urgency};
+use moim_worker::push::{Collapse, DATA_MAX, Notification, Push, PushError, Urgency};
 
 /// A push, and what came of it.
 pub trait Observed {

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use moim_shared::config::BaseUrl;
+use moim_shared::push_token::PushToken;
 use moim_worker::push::fcm::{FcmPush, Options};
-use moim_worker::push::{Collapse, Notification, Push, PushError, PushToken, Sent, Urgency};
+use moim_worker::push::{Collapse, Notification, Push, PushError, Sent, Urgency};
 
 use crate::contract::{Observed, notification};
 use crate::fcm_double::{FcmDouble, Taken};

@@ -4,8 +4,9 @@ use actix_web::{HttpResponse, web};
 use moim_shared::clock::now_ms;
 use moim_shared::config::Limits;
 use moim_shared::ids::{InstallationId, RoomId};
+use moim_shared::push_token::PushToken;
 use moim_shared::quiet::{QuietHours, TimeOfDay, Zone};
-use moim_shared::store::devices::{self, Device, PushToken};
+use moim_shared::store::devices::{self, Device};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

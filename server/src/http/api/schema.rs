@@ -1,6 +1,6 @@
 //! How ids and other small things look in the document.
 
-use moim_shared::store::devices::PushToken;
+use moim_shared::push_token::PushToken;
 use serde_json::json;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{
@@ -93,7 +93,7 @@ fn app() -> ObjectBuilder {
 
 /// What a provider of pushes sends by, or none.
 pub fn push_token() -> Object {
-    or_null(text().pattern(Some("^[!-~]*$")).min_length(Some(1)).max_length(Some(PushToken::MOST)))
+    or_null(text().pattern(Some("^[!-~]*$")).min_length(Some(1)).max_length(Some(PushToken::MAX)))
 }
 
 /// A language.

@@ -3,8 +3,9 @@
 use super::{Adapter, devices};
 use crate::BoxFuture;
 use crate::ids::{InstallationId, UserId};
+use crate::push_token::PushToken;
 use crate::store::StoreError;
-use crate::store::devices::{DEVICES_MOST, Device, Devices, PushToken, SEEN_EVERY};
+use crate::store::devices::{DEVICES_MOST, Device, Devices, SEEN_EVERY};
 
 impl Devices for Adapter {
     fn device_put<'a>(

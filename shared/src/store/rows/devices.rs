@@ -8,8 +8,9 @@ use super::rooms::unreadable;
 use super::row::{signed, unsigned};
 use super::{Conn, Db};
 use crate::ids::{InstallationId, RoomId, UserId};
+use crate::push_token::PushToken;
 use crate::quiet::{QuietHours, Zone};
-use crate::store::devices::{Device, Platform, PushToken};
+use crate::store::devices::{Device, Platform};
 use crate::store::schema::devices;
 
 /// A row to be written.
@@ -53,7 +54,7 @@ impl<'a> NewRow<'a> {
         Self {
             user_id: user.as_str(),
             installation: device.installation.as_str(),
-            token: device.token.as_ref().map(PushToken::as_str),
+            token: device.token.as_ref().map(PushToken::expose),
             token_hash: device.token.as_ref().map(hash),
             platform: device.platform.as_str(),
             locale: device.locale.as_deref(),
@@ -91,7 +92,7 @@ impl Row {
 }
 
 fn hash(token: &PushToken) -> i64 {
-    xxh3_64(token.as_str().as_bytes()).cast_signed()
+    xxh3_64(token.expose().as_bytes()).cast_signed()
 }
 
 pub fn put(conn: &mut Conn, user: &UserId, device: &Device, most: usize) -> QueryResult<()> {
@@ -119,7 +120,7 @@ fn take_from_others(
         devices::user_id.ne(user.as_str()).or(devices::installation.ne(installation.as_str()));
     let theirs = devices::table
         .filter(devices::token_hash.eq(hash(token)))
-        .filter(devices::token.eq(token.as_str()))
+        .filter(devices::token.eq(token.expose()))
         .filter(another);
     diesel::update(theirs).set(without_token()).execute(conn).map(drop)
 }
@@ -191,7 +192,7 @@ pub fn token_gone(
 ) -> QueryResult<bool> {
     let with_it = devices::table
         .find((user.as_str(), installation.as_str()))
-        .filter(devices::token.eq(token.as_str()));
+        .filter(devices::token.eq(token.expose()));
     let changed = diesel::update(with_it).set(without_token()).execute(conn)?;
     Ok(changed > 0)
 }

@@ -14,9 +14,10 @@ use super::write::Writer;
 use crate::ids::{InstallationId, RoomId, UserId};
 use crate::membership::{Change, Member, Role};
 use crate::position::Position;
+use crate::push_token::PushToken;
 use crate::store::accounts::{Account, Login, NewRefresh, Revocation, Subject};
 use crate::store::cursors::{Delivered, Read};
-use crate::store::devices::{Device, Platform, PushToken};
+use crate::store::devices::{Device, Platform};
 use crate::store::rooms::{NewRoom, RoomChange, Visibility};
 
 /// A step of a plan.

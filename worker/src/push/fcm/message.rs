@@ -33,7 +33,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::push::{Collapse, PushToken};
+    use moim_shared::push_token::PushToken;
+
+    use crate::push::Collapse;
 
     #[test]
     fn a_notification_is_data_for_one_token() {

@@ -1,7 +1,9 @@
-//! What names a device to its push provider.
+//! What names a device to its provider of pushes.
 
 use std::fmt;
 use std::sync::Arc;
+
+use serde::de::Error as _;
 
 /// A push token: printable ASCII, up to 4,096 bytes. Who knows it, and the credentials, can write to
 /// the device, so only its last characters are shown.
@@ -44,6 +46,13 @@ impl fmt::Display for PushToken {
 impl fmt::Debug for PushToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for PushToken {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+        Self::parse(&text).map_err(D::Error::custom)
     }
 }
 
