@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use moim_shared::position::Position;
 use parking_lot::{Mutex, MutexGuard};
 
 pub use self::close::CloseReason;
@@ -54,9 +55,15 @@ pub struct Outbox {
     /// ms after `opened` at which the client was last heard, and something last written to it.
     heard: AtomicU64,
     written: AtomicU64,
+    /// Since when, in ms after `opened` and one more, there are messages of which nobody knows whether
+    /// they came in; 0: there are none, [`ASKED`]: a ping asks.
+    unproven: AtomicU64,
     version: AtomicU8,
     ticket: AtomicU32,
 }
+
+/// See [`Outbox::unproven`].
+const ASKED: u64 = u64::MAX;
 
 #[derive(Default)]
 struct State {
@@ -105,6 +112,7 @@ impl Outbox {
             bytes: AtomicUsize::new(0),
             heard: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            unproven: AtomicU64::new(0),
             version: AtomicU8::new(Version::V1_2 as u8),
             ticket: AtomicU32::new(0),
         }
@@ -213,6 +221,30 @@ impl Outbox {
                 self.queue(state, tails.map(message))
             }
         }
+    }
+
+    /// A room's messages up to here were put in for the subscription: what comes from the client
+    /// when they are written shows that it has them.
+    pub fn gave(&self, subscription: &Subscription, upto: Position) {
+        subscription.gave(upto);
+        if subscription.ack == AckMode::Auto && self.unproven.load(Ordering::Relaxed) == 0 {
+            self.unproven.store(self.now() + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Something came from the client: whether that shows that it has messages of which it was not
+    /// known, since all is written. Asked once.
+    pub fn is_proof(&self) -> bool {
+        self.unproven.load(Ordering::Relaxed) != 0
+            && self.bytes() == 0
+            && self.unproven.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// Asks the client's WebSocket for a sign.
+    pub fn ping(&self) {
+        self.unproven.store(ASKED, Ordering::Relaxed);
+        // A session that closes is not asked.
+        let _ = self.push(Item::Ping);
     }
 
     /// Answers a WebSocket ping.
@@ -332,6 +364,10 @@ impl Outbox {
             heard: self.heard.load(Ordering::Relaxed),
             written: self.written.load(Ordering::Relaxed),
             queued: if state.closing.is_some() { None } else { queued },
+            unproven: match self.unproven.load(Ordering::Relaxed) {
+                0 | ASKED => None,
+                since => Some(since - 1),
+            },
             connected: state.connected,
             beats: state.beats,
             closing: state.closing.map(|closing| closing.at),

@@ -149,6 +149,7 @@ fn look(outbox: &Outbox) -> Duration {
     match outbox.vitals().verdict() {
         Verdict::Alive { again_in } => return Duration::from_millis(again_in.max(1)),
         Verdict::Beat => outbox.beat(),
+        Verdict::Ping => outbox.ping(),
         Verdict::Idle => outbox.close(CloseReason::IDLE),
         Verdict::Slow => outbox.overflow(),
         Verdict::Cut => outbox.kill(),

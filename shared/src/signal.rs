@@ -112,6 +112,11 @@ pub enum Event {
         /// How far.
         position: crate::position::Position,
     },
+    /// Devices of these were given messages so far: the newest of each.
+    Delivered {
+        /// Who, and how far.
+        users: Vec<(UserId, crate::position::Position)>,
+    },
     /// So many came or went that the names say nothing.
     Crowd,
     /// Its name or visibility is another.

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use moim_shared::position::Position;
+use parking_lot::Mutex;
+
 use super::close::CloseReason;
 use crate::shape::Shape;
 use crate::stomp::{Command, FrameWriter, Version};
@@ -33,6 +36,8 @@ pub struct Subscription {
     /// Command line and the headers that are the same in all its messages.
     head: Box<[u8]>,
     ended: AtomicBool,
+    /// The last message of a room that was put in.
+    given: Mutex<Position>,
     /// The next message has to say `recovered:false`.
     unrecovered: AtomicBool,
 }
@@ -61,6 +66,7 @@ impl Subscription {
             shape: Shape::Plain,
             head: head.into_boxed_slice(),
             ended: AtomicBool::new(false),
+            given: Default::default(),
             unrecovered: AtomicBool::new(false),
         }
     }
@@ -79,6 +85,16 @@ impl Subscription {
     /// Whether it was ended.
     pub fn is_ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
+    }
+
+    /// A room's messages up to here were put in.
+    pub(super) fn gave(&self, upto: Position) {
+        *self.given.lock() = upto;
+    }
+
+    /// Up to where a room's messages were put in.
+    pub fn given(&self) -> Position {
+        *self.given.lock()
     }
 
     /// Messages were missed and there is no RECEIPT to say so: the next message will.
@@ -145,6 +161,7 @@ pub(super) enum Item {
     Rest(Box<[u8]>),
     Frame(Box<[u8]>),
     Beat,
+    Ping,
     Pong(Box<[u8]>),
     Close(CloseReason),
 }
@@ -159,7 +176,7 @@ impl Item {
             + match self {
                 Self::Message(subscription, tail) => subscription.head.len() + tail.bytes.len(),
                 Self::Rest(bytes) | Self::Frame(bytes) | Self::Pong(bytes) => bytes.len(),
-                Self::Beat | Self::Close(_) => 0,
+                Self::Beat | Self::Ping | Self::Close(_) => 0,
             }
     }
 
@@ -171,7 +188,7 @@ impl Item {
     /// Bytes above the bound that it may still take: a reply fits when messages do not.
     pub fn allowance(&self) -> usize {
         match self {
-            Self::Message(..) | Self::Beat => 0,
+            Self::Message(..) | Self::Beat | Self::Ping => 0,
             Self::Frame(_) | Self::Pong(_) | Self::Close(_) => 64 * 1024,
             // Half a message must not stay behind.
             Self::Rest(bytes) => bytes.len(),
@@ -186,6 +203,7 @@ impl Item {
             Self::Rest(bytes) => out.extend_from_slice(bytes),
             Self::Frame(bytes) => whole(out, TEXT, bytes),
             Self::Beat => whole(out, TEXT, b"\n"),
+            Self::Ping => whole(out, PING, b""),
             Self::Pong(bytes) => whole(out, PONG, bytes),
             Self::Close(reason) => {
                 let start = reserve_head(out);
@@ -212,6 +230,7 @@ pub(super) fn write_message(subscription: &Subscription, tail: &Tail, out: &mut 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
 /// The longest head of an unmasked frame.

@@ -22,6 +22,9 @@ pub struct Vitals {
     pub written: u64,
     /// Since when the oldest item waits.
     pub queued: Option<u64>,
+    /// Since when there are messages of which nobody knows whether they came in, and nothing was
+    /// done to find out.
+    pub unproven: Option<u64>,
     /// CONNECT was accepted.
     pub connected: bool,
     /// The beats.
@@ -44,6 +47,8 @@ pub enum Verdict {
     },
     /// It is owed a heart-beat.
     Beat,
+    /// Whether messages came in is to be found out: its WebSocket answers a ping by itself.
+    Ping,
     /// It said nothing for too long, or never said CONNECT.
     Idle,
     /// It does not read.
@@ -54,6 +59,9 @@ pub enum Verdict {
 
 /// How long a client has to read the close and to answer it.
 const LINGER_MS: u64 = 2_000;
+
+/// How long something else may come from a client that shows that it has its messages.
+const PROOF_MS: u64 = 1_000;
 
 /// The longest time between two looks.
 const LOOK_MS: u64 = 2_000;
@@ -83,6 +91,9 @@ impl Vitals {
         if self.beats.out_ms > 0 && !within(self.written + self.beats.out_ms * 9 / 10) {
             return Verdict::Beat;
         }
+        if self.unproven.is_some_and(|since| !within(since + PROOF_MS)) {
+            return Verdict::Ping;
+        }
         alive(again)
     }
 }
@@ -105,6 +116,7 @@ mod tests {
         heard: 59_500,
         written: 59_500,
         queued: None,
+        unproven: None,
         connected: true,
         beats: Beats { out_ms: 1_000, in_ms: 1_000, idle_ms: 0 },
         closing: None,
@@ -138,6 +150,13 @@ mod tests {
         let fresh = Vitals { connected: false, beats: Beats::default(), ..CALM };
         assert_eq!(Vitals { now: 9_999, ..fresh }.verdict(), Verdict::Alive { again_in: 1 });
         assert_eq!(Vitals { now: 10_000, ..fresh }.verdict(), Verdict::Idle);
+    }
+
+    #[test]
+    fn a_client_that_shows_nothing_of_its_messages_is_asked() {
+        assert_eq!(Vitals { unproven: Some(59_000), ..CALM }.verdict(), Verdict::Ping);
+        let soon = Vitals { unproven: Some(59_300), ..CALM };
+        assert_eq!(soon.verdict(), Verdict::Alive { again_in: 300 });
     }
 
     #[test]

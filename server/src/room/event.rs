@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use moim_shared::clock::now_ms;
 use moim_shared::ids::{RoomId, UserId};
+use moim_shared::position::Position;
 use moim_shared::signal::Event;
 use serde_json::{Value, json};
 
@@ -19,6 +20,10 @@ pub enum Told<'a> {
     Here(&'a [Person], usize),
     /// The memberships are not what they were.
     Members,
+    /// Somebody has read so far.
+    Read(&'a UserId, Position),
+    /// A device of somebody was given messages so far.
+    Delivered(&'a UserId, Position),
 }
 
 /// Somebody, with the name for people.
@@ -46,6 +51,8 @@ fn json_of(told: &Told<'_>) -> Value {
             let users: Vec<Value> = people.iter().map(person).collect();
             json!({ "type": "here", "users": users, "count": count })
         }
+        // Told of each by itself, gathered.
+        Told::Event(Event::Read { .. } | Event::Delivered { .. }) => Value::Null,
         // Those who watch are told who is there instead.
         Told::Event(Event::Crowd) => json!({ "type": "here", "users": [], "count": 0 }),
         Told::Event(Event::Changed) => json!({ "type": "room" }),
@@ -55,9 +62,8 @@ fn json_of(told: &Told<'_>) -> Value {
             event["typing"] = (*typing).into();
             event
         }
-        Told::Event(Event::Read { user, position }) => {
-            json!({ "type": "read", "user": user.as_str(), "position": position.to_string() })
-        }
+        Told::Read(user, position) => cursor("read", user, *position),
+        Told::Delivered(user, position) => cursor("delivered", user, *position),
         Told::Event(Event::Presence { arrived, departed }) => {
             let arrived: Vec<Value> = arrived.iter().map(person).collect();
             let departed: Vec<Value> =
@@ -65,6 +71,10 @@ fn json_of(told: &Told<'_>) -> Value {
             json!({ "type": "presence", "arrived": arrived, "departed": departed })
         }
     }
+}
+
+fn cursor(kind: &str, user: &UserId, position: Position) -> Value {
+    json!({ "type": kind, "user": user.as_str(), "position": position.to_string() })
 }
 
 fn person((user, name): &Person) -> Value {

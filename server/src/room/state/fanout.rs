@@ -78,6 +78,7 @@ impl Subscriber {
         }
         let tails = messages.iter().filter_map(|(_, tails)| tails.made(&self.subscription));
         self.outbox.deliver(&self.subscription, tails)?;
+        self.outbox.gave(&self.subscription, last);
         self.at = last;
         Ok(messages.len() as u64)
     }

@@ -47,8 +47,9 @@ pub struct Life {
     present: usize,
     /// Those of them who came or went since the others were last told.
     moved: HashSet<UserId>,
-    /// How far people have read, as those who watch are to be told next.
+    /// How far people have read, and were given messages, as those who watch are to be told next.
     reads: HashMap<UserId, Position>,
+    delivered: HashMap<UserId, Position>,
     /// Memberships changed since that.
     members: bool,
 }
@@ -104,7 +105,7 @@ impl Watcher {
 impl Life {
     /// Whether a tick has something to look at.
     pub fn is_moving(&self) -> bool {
-        !self.moved.is_empty() || !self.typing.is_empty() || !self.reads.is_empty() || self.members
+        !self.moved.is_empty() || !self.typing.is_empty() || !self.reads.is_empty() || !self.delivered.is_empty() || self.members
     }
 
     /// Somebody reads the room from now on.
@@ -238,6 +239,17 @@ impl Keys {
     }
 }
 
+/// Takes out as many as are told of at once: of a crowd the others come with the next tick, each with
+/// its newest.
+fn some(cursors: &mut HashMap<UserId, Position>) -> Vec<(UserId, Position)> {
+    let mut left = NAMES_MOST;
+    let more = cursors.extract_if(|_, _| {
+        left = left.saturating_sub(1);
+        left > 0
+    });
+    more.collect()
+}
+
 impl State {
     /// A subscription to the room's events.
     pub(super) fn on_watch(&mut self, mut join: Join) -> Vec<Effect> {
@@ -268,7 +280,13 @@ impl State {
             Event::Read { user, position } if !self.life.watchers.is_empty() => {
                 self.life.reads.insert(user.clone(), *position);
             }
-            Event::Read { .. } => {}
+            Event::Delivered { users } if !self.life.watchers.is_empty() => {
+                for (user, position) in users {
+                    let stands = self.life.delivered.entry(user.clone()).or_default();
+                    *stands = (*stands).max(*position);
+                }
+            }
+            Event::Read { .. } | Event::Delivered { .. } => {}
             event => self.tell(&Told::Event(event)),
         }
         Vec::new()
@@ -317,8 +335,11 @@ impl State {
             !keys.is_over(now)
         });
         effects.extend(self.life.take_moved().map(Effect::Signal));
-        for (user, position) in std::mem::take(&mut self.life.reads) {
-            self.tell(&Told::Event(&Event::Read { user, position }));
+        for (user, position) in some(&mut self.life.reads) {
+            self.tell(&Told::Read(&user, position));
+        }
+        for (user, position) in some(&mut self.life.delivered) {
+            self.tell(&Told::Delivered(&user, position));
         }
         // Each node was told by itself.
         if std::mem::take(&mut self.life.members) {

@@ -135,7 +135,7 @@ enum Kind {
 struct WireEvent {
     #[prost(string, tag = "1")]
     room: String,
-    #[prost(oneof = "What", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "What", tags = "2, 3, 4, 5, 6, 7")]
     what: Option<What>,
 }
 
@@ -151,6 +151,8 @@ enum What {
     Changed(Nothing),
     #[prost(message, tag = "6")]
     Presence(WirePresence),
+    #[prost(message, tag = "7")]
+    Delivered(WireDelivered),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -180,6 +182,12 @@ struct WireRead {
     epoch: u64,
     #[prost(uint64, tag = "3")]
     seq: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireDelivered {
+    #[prost(message, repeated, tag = "1")]
+    users: Vec<WireRead>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -249,6 +257,16 @@ fn part<T>(part: Option<T>) -> Result<T, Unreadable> {
     part.ok_or_else(|| unreadable("a part is missing"))
 }
 
+impl WireRead {
+    fn of(user: &UserId, position: Position) -> Self {
+        Self { user: user.to_string(), epoch: position.epoch, seq: position.seq }
+    }
+
+    fn read(&self) -> Result<(UserId, Position), Unreadable> {
+        Ok((user(&self.user)?, Position::new(self.epoch, self.seq)))
+    }
+}
+
 impl WireEvent {
     fn of(room: &RoomId, event: &Event) -> Self {
         let what = match event {
@@ -256,10 +274,9 @@ impl WireEvent {
                 who: Some(WirePerson::of(&(user.clone(), name.clone()))),
                 typing: *typing,
             }),
-            Event::Read { user, position } => What::Read(WireRead {
-                user: user.to_string(),
-                epoch: position.epoch,
-                seq: position.seq,
+            Event::Read { user, position } => What::Read(WireRead::of(user, *position)),
+            Event::Delivered { users } => What::Delivered(WireDelivered {
+                users: users.iter().map(|(user, at)| WireRead::of(user, *at)).collect(),
             }),
             Event::Crowd => What::Crowd(Nothing {}),
             Event::Changed => What::Changed(Nothing {}),
@@ -277,10 +294,13 @@ impl WireEvent {
                 let (user, name) = part(who)?.person()?;
                 Event::Typing { user, name, typing }
             }
-            What::Read(read) => Event::Read {
-                user: user(&read.user)?,
-                position: Position::new(read.epoch, read.seq),
-            },
+            What::Read(read) => {
+                let (user, position) = read.read()?;
+                Event::Read { user, position }
+            }
+            What::Delivered(WireDelivered { users }) => {
+                Event::Delivered { users: users.iter().map(WireRead::read).collect::<Result<_, _>>()? }
+            }
             What::Crowd(_) => Event::Crowd,
             What::Changed(_) => Event::Changed,
             What::Presence(WirePresence { arrived, departed }) => Event::Presence {
