@@ -284,6 +284,8 @@ fn a_room_born_again_goes_on_where_each_subscriber_stood() {
     behind.reader.frame();
     state.on_published(&published(6, 6));
     let survivors: Vec<Survivor> = state.survivors();
+    assert!(!state.is_idle(), "a page is being read");
+    assert!(state.on_replayed(1, Ok(page(3, 4))).is_empty());
     assert!(state.is_idle());
     let mut state = State::new(room(), BOUNDS, survivors);
     assert!(!state.is_idle());
