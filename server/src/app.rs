@@ -18,10 +18,11 @@ use moim_shared::ids::NodeId;
 use moim_shared::presence::Presence;
 use moim_shared::process::{StartError, told_to_stop};
 use moim_shared::queue::{Pressure, Queue};
-use moim_shared::store::Store;
 use moim_shared::store::accounts::Accounts;
 use moim_shared::store::devices::Devices;
 use moim_shared::store::rooms::Rooms;
+use moim_shared::store::{self, Store};
+use moim_shared::task::keep_running;
 use moim_worker::purge::Purge;
 use moim_worker::runner::Running;
 use moim_worker::telling::Telling;
@@ -47,6 +48,7 @@ struct Backends {
     presence: Arc<dyn Presence>,
     store: Arc<dyn Store>,
     rooms: Arc<dyn Rooms>,
+    cursors: Arc<dyn store::cursors::Cursors>,
     accounts: Arc<dyn Accounts>,
     devices: Arc<dyn Devices>,
     /// Whether topics are open when the configuration does not say.
@@ -101,17 +103,18 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         .map_err(|error| StartError::Internal(format!("a thread cannot be started: {error}")))?;
     let secrets = [&backends.secret].into_iter().chain(config.jwt_secret_previous.as_ref());
     let verifier = verifier(&config, secrets)?.with_revoked(revoked);
+    let cursors = Arc::new(Cursors::new(
+        backends.broker.clone(),
+        backends.cursors.clone(),
+        backends.store.clone(),
+    ));
     let sessions = Arc::new(SessionContext {
         node: node.clone(),
         hub: hub.clone(),
         topics,
         registry,
         broker: backends.broker.clone(),
-        cursors: Cursors {
-            broker: backends.broker.clone(),
-            rooms: backends.rooms.clone(),
-            store: backends.store.clone(),
-        },
+        cursors: cursors.clone(),
         destinations: Destinations::new(
             config.open_topics.unwrap_or(backends.open_topics),
             config.templates.clone(),
@@ -179,6 +182,10 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     });
     let lease = renew_presence(backends.presence.clone(), node.clone());
     let revocations = actix_rt::spawn(people.ends.keep_up());
+    let keeping = actix_rt::spawn({
+        let cursors = cursors.clone();
+        async move { keep_running("keep cursors", || cursors.clone().keep_up()).await }
+    });
 
     let tls = listen::tls(&config)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -197,6 +204,8 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let quiet = || metrics.connections.get() == 0 && hub.pending_bytes() == 0;
     wait_until(Duration::from_secs(5), quiet).await;
     lease.abort();
+    keeping.abort();
+    cursors.keep_last(Duration::from_secs(2)).await;
     revocations.abort();
     for chore in chores {
         chore.abort();

@@ -98,7 +98,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         let asked = gather.clone();
-        let next = tokio::spawn(async move { asked.ask(2, |all| std::future::ready(all)).await });
+        let next = tokio::spawn(async move { asked.ask(2, std::future::ready).await });
         stuck.abort();
         assert_eq!(next.await.unwrap(), Some(2));
     }

@@ -26,6 +26,7 @@ pub(super) async fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backe
         presence: Arc::new(presence),
         store: store.clone(),
         rooms: store.clone(),
+        cursors: store.clone(),
         accounts: store.clone(),
         devices: store,
         open_topics: false,

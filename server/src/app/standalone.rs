@@ -43,6 +43,7 @@ pub(super) fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backends, S
         presence: Arc::new(MemoryPresence::new(PRESENCE_LEASE)),
         store,
         rooms: database.clone(),
+        cursors: database.clone(),
         accounts: database.clone(),
         devices: database,
         open_topics: true,

@@ -231,10 +231,7 @@ impl Cursors {
 }
 
 /// Moves all; of one member in a room only the furthest counts.
-async fn move_all(
-    kept: Arc<dyn Kept>,
-    reads: Vec<Read>,
-) -> Vec<Result<Option<Moved>, StoreError>> {
+async fn move_all(kept: Arc<dyn Kept>, reads: Vec<Read>) -> Vec<Result<Option<Moved>, StoreError>> {
     let mut furthest: BTreeMap<(RoomId, UserId), Position> = BTreeMap::new();
     for Read { room, user, position } in &reads {
         let stands = furthest.entry((room.clone(), user.clone())).or_default();

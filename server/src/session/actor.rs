@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::LocalBoxStream;
 use moim_shared::broker::Broker;
-use moim_shared::ids::NodeId;
+use moim_shared::ids::{InstallationId, NodeId};
 use moim_shared::presence::Presence;
 use moim_shared::signal::Channel;
 use moim_shared::store::devices::Devices;
@@ -29,7 +29,7 @@ use super::bucket::Bucket;
 use super::connect::Upgrade;
 use super::destination::{Destinations, Source};
 use super::inbound::{Inbound, not_text, too_large};
-use super::protocol::{Action, Protocol, Rules, Violation};
+use super::protocol::{Acked, Action, Protocol, Rules, Violation};
 use super::transaction::Held;
 use super::{Limits, subscriptions};
 use crate::accounts::Logins;
@@ -57,7 +57,7 @@ pub struct SessionContext {
     /// Tells other nodes.
     pub broker: Arc<dyn Broker>,
     /// How far people have read.
-    pub cursors: Cursors,
+    pub cursors: Arc<Cursors>,
     /// Where can be sent and subscribed to.
     pub destinations: Destinations,
     /// Whether a client may connect without saying who it is.
@@ -110,13 +110,17 @@ pub struct Session {
     protocol: Protocol,
     upgrade: Option<Box<Upgrade>>,
     who: Option<Arc<Identity>>,
+    /// The registered device that it is on, if it named one.
+    device: Option<InstallationId>,
+    /// Its user is not there: what comes in is seen by nobody.
+    away: bool,
     bucket: Bucket,
     /// In order; nothing more is read while something is in here.
     work: VecDeque<Work>,
     /// Something is waited for; nothing else is done meanwhile.
     waiting: bool,
     /// Bounds the cursors that are being moved; most sessions move none at a time.
-    reads: Option<Arc<Gate>>,
+    moves: Option<Arc<Gate>>,
 }
 
 /// The actor, as the connection polls it: it never writes, and ends when there is nothing more to
@@ -140,10 +144,12 @@ where
         protocol: Protocol::new(),
         upgrade: Some(Box::new(upgrade)),
         who: None,
+        device: None,
+        away: false,
         bucket: Bucket::new(limits.send_rate, limits.send_burst, Instant::now()),
         work: VecDeque::new(),
         waiting: false,
-        reads: None,
+        moves: None,
         outbox,
         context,
     };
@@ -157,6 +163,7 @@ impl actix::Actor for Session {
 impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
     fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
         self.outbox.heard();
+        self.note_proof();
         if self.outbox.is_closing() && !matches!(message, Ok(ws::Message::Close(_))) {
             return;
         }
@@ -262,15 +269,36 @@ impl Session {
                 let commit = Arc::new(Commit::new(self.outbox.clone(), receipt));
                 self.work.extend(held.into_iter().map(|held| match held {
                     Held::Send(draft) => Sending::work(draft, Some(commit.clone()), deadline),
-                    Held::Ack(receipt) => Work::Confirm(receipt, commit.clone()),
+                    Held::Ack(acked, receipt) => Work::Acked(acked, receipt, commit.clone()),
                 }));
                 self.work_off(ctx);
+            }
+            Action::Ack { acked, receipt } => {
+                self.acked(acked);
+                self.confirm(receipt.as_deref());
             }
             Action::Confirm { receipt } => self.confirm(receipt.as_deref()),
             Action::Disconnect { receipt } => {
                 self.confirm(receipt.as_deref());
                 self.outbox.close(CloseReason::BYE);
             }
+        }
+    }
+
+    /// What the client sent after it was given messages shows that it has them.
+    fn note_proof(&mut self) {
+        if self.away || !self.outbox.is_proof() {
+            return;
+        }
+        let Some(who) = self.who.as_ref().filter(|who| !who.anonymous) else { return };
+        for (room, position) in self.protocol.take_proved() {
+            self.context.cursors.delivered(&room, &who.user, self.device.as_ref(), position);
+        }
+    }
+
+    fn acked(&self, acked: Option<Acked>) {
+        if let (Some((room, position)), Some(who), false) = (acked, &self.who, self.away) {
+            self.context.cursors.delivered(&room, &who.user, self.device.as_ref(), position);
         }
     }
 

@@ -34,6 +34,10 @@ pub enum Target {
     Typing(RoomId),
     /// `/app/rooms/{room}/read`.
     Read(RoomId),
+    /// `/app/rooms/{room}/delivered`.
+    Delivered(RoomId),
+    /// `/app/presence`.
+    Presence,
     /// An open topic.
     Topic(Topic),
     /// `/user/{id}/queue/{x}`.
@@ -116,8 +120,12 @@ impl Destinations {
                 None => parse_room(rest).map(Target::Room),
                 Some((room, "typing")) => parse_room(room).map(Target::Typing),
                 Some((room, "read")) => parse_room(room).map(Target::Read),
+                Some((room, "delivered")) => parse_room(room).map(Target::Delivered),
                 Some(_) => Err(unknown()),
             };
+        }
+        if destination == "/app/presence" {
+            return Ok(Target::Presence);
         }
         if let Some(room) = destination.strip_prefix("/topic/rooms/") {
             return parse_room(room).map(Target::Room);

@@ -39,11 +39,16 @@ pub enum Action {
     Send(Draft),
     /// Carry out what was held.
     Commit { held: Vec<Held>, receipt: Option<Box<str>> },
+    /// ACK, or NACK, which moves nothing.
+    Ack { acked: Option<Acked>, receipt: Option<Box<str>> },
     /// Nothing but the RECEIPT.
     Confirm { receipt: Option<Box<str>> },
     /// Good-bye.
     Disconnect { receipt: Option<Box<str>> },
 }
+
+/// A room, and up to where its messages came in.
+pub type Acked = (RoomId, Position);
 
 /// Why a frame is not carried out.
 #[derive(Debug)]
@@ -85,6 +90,11 @@ impl Protocol {
     /// A subscription to the session's refusals, if there is one.
     pub fn errors(&self) -> Option<Arc<Subscription>> {
         self.subscriptions.to(&Source::Errors)
+    }
+
+    /// Rooms of which messages came in; see [`Subscriptions::take_proved`].
+    pub fn take_proved(&mut self) -> impl Iterator<Item = (RoomId, Position)> {
+        self.subscriptions.take_proved()
     }
 
     /// Every subscription, taken out.
@@ -260,41 +270,50 @@ impl Protocol {
         if frame.command == Command::Nack && version == Version::V1_0 {
             return Err(fatal("STOMP 1.0 has no NACK"));
         }
-        self.check_ack(&frame.headers, version)?;
+        let mut acked = self.acked(&frame.headers, version)?;
+        if frame.command == Command::Nack {
+            acked = None;
+        }
         match frame.headers.get("transaction") {
-            None => Ok(Action::Confirm { receipt }),
-            Some(name) => self.hold(name, Held::Ack(receipt), limits),
+            None => Ok(Action::Ack { acked, receipt }),
+            Some(name) => self.hold(name, Held::Ack(acked, receipt), limits),
         }
     }
 
-    /// Whether an ACK names a message that was sent to be acknowledged. One for a subscription
-    /// that has ended since is a race that the client cannot avoid, and harmless.
-    fn check_ack(&self, headers: &Headers, version: Version) -> Result<(), Violation> {
-        let entry = match version {
+    /// What an ACK names, which has to be a message that was sent to be acknowledged: a room, and up
+    /// to where its messages came in. One for a subscription that has ended since is a race that the
+    /// client cannot avoid, and harmless.
+    fn acked(&self, headers: &Headers, version: Version) -> Result<Option<Acked>, Violation> {
+        let (entry, position) = match version {
             Version::V1_2 => {
                 let id = required(headers, "id")?;
                 let (number, position) = id
                     .split_once('/')
                     .ok_or_else(|| fatal("`id` is not the `ack` of a message"))?;
-                let number = number.parse::<u32>().ok().zip(position.parse::<Position>().ok());
-                let (number, _) =
-                    number.ok_or_else(|| fatal("`id` is not the `ack` of a message"))?;
-                self.subscriptions.numbered(number)
+                let named = number.parse::<u32>().ok().zip(position.parse::<Position>().ok());
+                let (number, position) =
+                    named.ok_or_else(|| fatal("`id` is not the `ack` of a message"))?;
+                (self.subscriptions.numbered(number), Some(position))
             }
             Version::V1_1 => {
-                required(headers, "message-id")?;
-                self.subscriptions.with_id(required(headers, "subscription")?)
+                let id = required(headers, "message-id")?;
+                let entry = self.subscriptions.with_id(required(headers, "subscription")?);
+                (entry, message_of_room(id).map(|(_, position)| position))
             }
-            Version::V1_0 => {
-                required(headers, "message-id")?;
-                None
-            }
+            // It names no subscription.
+            Version::V1_0 => match message_of_room(required(headers, "message-id")?) {
+                Some((room, position)) => (self.subscriptions.in_room(&room), Some(position)),
+                None => (None, None),
+            },
         };
-        match entry {
-            Some(entry) if entry.subscription.ack == AckMode::Auto => {
-                Err(fatal("this subscription acknowledges by itself (ack:auto)"))
+        let Some(entry) = entry else { return Ok(None) };
+        match (&entry.source, entry.subscription.ack) {
+            (_, AckMode::Auto) => Err(fatal("this subscription acknowledges by itself (ack:auto)")),
+            (Source::Room(room), AckMode::Client | AckMode::ClientIndividual) => {
+                let given = entry.subscription.given();
+                Ok(position.map(|position| (room.clone(), position.min(given))))
             }
-            _ => Ok(()),
+            _ => Ok(None),
         }
     }
 
@@ -308,6 +327,12 @@ impl Protocol {
         let name = required(headers, "transaction")?;
         self.transactions.get_or_insert_default().end(name).map_err(fatal_from)
     }
+}
+
+/// What a `message-id` of a room's message names.
+fn message_of_room(id: &str) -> Option<Acked> {
+    let (room, position) = id.split_once('/')?;
+    RoomId::parse(room).ok().zip(position.parse().ok())
 }
 
 const fn bounds(limits: &Limits) -> Bounds {

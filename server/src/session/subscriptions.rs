@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use moim_shared::ids::RoomId;
+use moim_shared::position::Position;
+
 use super::destination::Source;
 use crate::outbox::{AckMode, Subscription};
 use crate::refusal::{Code, Refusal};
@@ -19,6 +22,8 @@ pub struct Entry {
     pub source: Source,
     /// What others deliver to.
     pub subscription: Arc<Subscription>,
+    /// Up to where it is known that messages came in.
+    proved: Position,
 }
 
 /// A subscription as a SUBSCRIBE asks for it.
@@ -63,6 +68,7 @@ impl Subscriptions {
             destination: destination.into(),
             source: source.clone(),
             subscription: subscription.clone(),
+            proved: Position::ZERO,
         });
         Ok(subscription)
     }
@@ -90,6 +96,27 @@ impl Subscriptions {
     /// The one with this id.
     pub fn with_id(&self, id: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.id.as_deref() == Some(id))
+    }
+
+    /// One to this room's messages that is acknowledged.
+    pub fn in_room(&self, room: &RoomId) -> Option<&Entry> {
+        let acknowledged = |entry: &&Entry| entry.subscription.ack != AckMode::Auto;
+        let to_room = |entry: &&Entry| matches!(&entry.source, Source::Room(to) if to == room);
+        self.entries.iter().filter(acknowledged).find(to_room)
+    }
+
+    /// Rooms of which messages came in that were not known to: up to where, each said once. Those
+    /// that acknowledge say so themselves.
+    pub fn take_proved(&mut self) -> impl Iterator<Item = (RoomId, Position)> {
+        self.entries.iter_mut().filter_map(|entry| {
+            let Source::Room(room) = &entry.source else { return None };
+            let given = entry.subscription.given();
+            let new = entry.subscription.ack == AckMode::Auto && given > entry.proved;
+            new.then(|| {
+                entry.proved = given;
+                (room.clone(), given)
+            })
+        })
     }
 
     /// One to this source.

@@ -1,6 +1,7 @@
 //! Transactions of one session: what is held until COMMIT, within bounds.
 
 use super::draft::Draft;
+use super::protocol::Acked;
 use crate::refusal::{Code, Refusal};
 
 /// Something that waits for COMMIT.
@@ -8,8 +9,8 @@ use crate::refusal::{Code, Refusal};
 pub enum Held {
     /// A SEND.
     Send(Draft),
-    /// An ACK or NACK, and the RECEIPT that it asked for.
-    Ack(Option<Box<str>>),
+    /// An ACK or NACK: what it moves, and the RECEIPT that it asked for.
+    Ack(Option<Acked>, Option<Box<str>>),
 }
 
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Transactions {
         let bytes: usize = self.open.iter().map(|transaction| transaction.bytes).sum();
         let more = match &held {
             Held::Send(draft) => draft.bytes(),
-            Held::Ack(_) => 0,
+            Held::Ack(..) => 0,
         };
         if frames >= bounds.frames || bytes + more > bounds.bytes {
             return Err(Refusal::new(

@@ -390,11 +390,7 @@ async fn serve(
         hub: hub.clone(),
         topics,
         registry,
-        cursors: Cursors {
-            broker: broker.clone(),
-            rooms: database.clone(),
-            store: database.clone(),
-        },
+        cursors: Arc::new(Cursors::new(broker.clone(), database.clone(), database.clone())),
         devices: database,
         broker,
         destinations: Destinations::default(),

@@ -9,6 +9,7 @@ mod android;
 mod bad_input;
 mod close;
 mod connect;
+mod delivered;
 mod envelope;
 mod errors;
 mod events;

@@ -431,6 +431,8 @@ impl Client {
                 return Event::Close(code, reason);
             }
             Some(Ok(Message::Pong(payload))) => return Event::Pong(payload.to_vec()),
+            // The library answers it.
+            Some(Ok(Message::Ping(_))) => return Box::pin(self.read()).await,
             Some(Ok(other)) => panic!("{other:?} came\n{}", self.shown()),
             None => return Event::End,
             Some(Err(error)) => {

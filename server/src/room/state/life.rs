@@ -105,7 +105,11 @@ impl Watcher {
 impl Life {
     /// Whether a tick has something to look at.
     pub fn is_moving(&self) -> bool {
-        !self.moved.is_empty() || !self.typing.is_empty() || !self.reads.is_empty() || !self.delivered.is_empty() || self.members
+        !self.moved.is_empty()
+            || !self.typing.is_empty()
+            || !self.reads.is_empty()
+            || !self.delivered.is_empty()
+            || self.members
     }
 
     /// Somebody reads the room from now on.

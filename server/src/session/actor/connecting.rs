@@ -129,6 +129,7 @@ impl Session {
         self.context.reaper.watch(&self.outbox);
         self.context.metrics.sessions.inc();
         self.context.registry.enter(&who.user, who.proof.clone(), self.outbox.clone());
+        self.device.clone_from(&device);
         self.arrive(&who.user, device);
         // A session that closes has nobody to tell.
         let _ = self.outbox.frame(Command::Connected, |frame| {

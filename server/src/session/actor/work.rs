@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 use super::super::destination::Target;
 use super::super::draft::Draft;
+use super::super::protocol::Acked;
 use super::Session;
 use crate::hub::Undelivered;
 use crate::outbox::Subscription;
@@ -36,8 +37,8 @@ pub(super) enum Work {
     Listen(Topic, Arc<Subscription>, Option<Box<str>>),
     /// To read a queue of the user from now on.
     Queue(Topic, Arc<Subscription>, Option<Box<str>>),
-    /// To be confirmed, as a part of a COMMIT, whose own RECEIPT comes behind it.
-    Confirm(Option<Box<str>>, Arc<Commit>),
+    /// An ACK, to be confirmed as a part of a COMMIT, whose own RECEIPT comes behind it.
+    Acked(Option<Acked>, Option<Box<str>>, Arc<Commit>),
 }
 
 /// What became of a try.
@@ -79,7 +80,7 @@ impl Sending {
 const HOLD: Duration = Duration::from_millis(5);
 
 /// Cursors of one session that are being moved.
-const READS: usize = 16;
+const MOVES: usize = 16;
 
 /// The longest wait between two tries: each also says that the client is not silent, and the
 /// shortest heart-beat ends a session after 250 ms.
@@ -129,7 +130,8 @@ impl Session {
             return Tried::later(wait, work);
         }
         match work {
-            Work::Confirm(receipt, _commit) => {
+            Work::Acked(acked, receipt, _commit) => {
+                self.acked(acked);
                 self.confirm(receipt.as_deref());
                 Tried::Done
             }
@@ -226,7 +228,11 @@ impl Session {
         let room = match &sending.draft.target {
             Target::Topic(_) | Target::User(..) => return self.tell(&who, *sending),
             _ if who.anonymous => return self.refuse_send(&sending, &Refusal::not_a_member()),
-            Target::Read(room) => return self.read_up_to(room.clone(), who, sending, late),
+            Target::Read(room) => return self.move_cursor(room.clone(), who, sending, late, false),
+            Target::Delivered(room) => {
+                return self.move_cursor(room.clone(), who, sending, late, true);
+            }
+            Target::Presence => return self.be_there(*sending),
             Target::Typing(room) => return self.type_in(room.clone(), who, *sending),
             Target::Room(room) => room.clone(),
         };
@@ -259,7 +265,11 @@ impl Session {
                 return Tried::Done;
             }
             Target::User(user, queue) => Signal::User(user, queue, flash),
-            Target::Room(_) | Target::Typing(_) | Target::Read(_) => return Tried::Done,
+            Target::Room(_)
+            | Target::Typing(_)
+            | Target::Read(_)
+            | Target::Delivered(_)
+            | Target::Presence => return Tried::Done,
         };
         let broker = self.context.broker.clone();
         self.under_way(answer, async move {
@@ -267,26 +277,28 @@ impl Session {
         })
     }
 
-    fn read_up_to(
+    /// How far somebody has read, or this device was given messages.
+    fn move_cursor(
         &mut self,
         room: RoomId,
         who: Arc<Identity>,
         sending: Box<Sending>,
         late: bool,
+        delivered: bool,
     ) -> Tried {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct Read {
+        struct UpTo {
             position: String,
         }
-        let read = serde_json::from_slice::<Read>(&sending.draft.body).ok();
-        let Some(position) = read.and_then(|read| read.position.parse::<Position>().ok()) else {
+        let up_to = serde_json::from_slice::<UpTo>(&sending.draft.body).ok();
+        let Some(position) = up_to.and_then(|up_to| up_to.position.parse::<Position>().ok()) else {
             let refusal =
                 Refusal::new(Code::BadRequest, r#"the body is {"position":"<epoch-seq>"}"#);
             return self.refuse_send(&sending, &refusal);
         };
-        let reads = self.reads.get_or_insert_with(|| Arc::new(Gate::new(READS)));
-        let Some(place) = reads.enter(1) else {
+        let moves = self.moves.get_or_insert_with(|| Arc::new(Gate::new(MOVES)));
+        let Some(place) = moves.enter(1) else {
             if late {
                 return self.refuse_send(&sending, &Refusal::busy());
             }
@@ -294,24 +306,52 @@ impl Session {
         };
         let Sending { draft, commit, deadline, .. } = *sending;
         let answer = Answer::new(self.outbox.clone(), draft.receipt, commit);
-        let cursors = self.context.cursors.clone();
+        let (cursors, device) = (self.context.cursors.clone(), self.device.clone());
         // Beside the session: nothing that it does next depends on it, and the store may be slow.
         actix::spawn(async move {
             let _place = place;
             let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
             let moved = async {
                 loop {
-                    match cursors.read_up_to(&room, &who, position).await {
+                    let moved = if delivered {
+                        cursors.delivered_up_to(&room, &who, device.clone(), position).await
+                    } else {
+                        cursors.read_up_to(&room, &who, position).await.map(drop)
+                    };
+                    match moved {
                         Err(refusal) if refusal.code == Code::Unavailable => {
                             tokio::time::sleep(backoff.wait()).await;
                         }
-                        done => return done.map(drop),
+                        done => return done,
                     }
                 }
             };
             let moved = tokio::time::timeout_at(deadline.into(), moved).await;
             answer.give(moved.unwrap_or_else(|_late| Err(Refusal::unavailable())));
         });
+        Tried::Done
+    }
+
+    /// Whether its user sees what comes in.
+    fn be_there(&mut self, sending: Sending) -> Tried {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum State {
+            Active,
+            Away,
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct There {
+            state: State,
+        }
+        let Ok(There { state }) = serde_json::from_slice(&sending.draft.body) else {
+            let refusal =
+                Refusal::new(Code::BadRequest, r#"the body is {"state":"active"|"away"}"#);
+            return self.refuse_send(&sending, &refusal);
+        };
+        self.away = matches!(state, State::Away);
+        Answer::new(self.outbox.clone(), sending.draft.receipt, sending.commit).done();
         Tried::Done
     }
 

@@ -298,9 +298,9 @@ impl WireEvent {
                 let (user, position) = read.read()?;
                 Event::Read { user, position }
             }
-            What::Delivered(WireDelivered { users }) => {
-                Event::Delivered { users: users.iter().map(WireRead::read).collect::<Result<_, _>>()? }
-            }
+            What::Delivered(WireDelivered { users }) => Event::Delivered {
+                users: users.iter().map(WireRead::read).collect::<Result<_, _>>()?,
+            },
             What::Crowd(_) => Event::Crowd,
             What::Changed(_) => Event::Changed,
             What::Presence(WirePresence { arrived, departed }) => Event::Presence {
