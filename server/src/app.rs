@@ -17,7 +17,7 @@ use moim_shared::health::{Health, Trouble};
 use moim_shared::ids::NodeId;
 use moim_shared::presence::Presence;
 use moim_shared::process::{StartError, told_to_stop};
-use moim_shared::queue::{Pressure, Queue};
+use moim_shared::queue::Queue;
 use moim_shared::store::accounts::Accounts;
 use moim_shared::store::devices::Devices;
 use moim_shared::store::rooms::Rooms;
@@ -255,10 +255,7 @@ fn watch(health: &Health, backends: &Backends) {
     health.watch(
         "queue",
         Box::new(move || {
-            let state = match queue.pressure() {
-                Pressure::Free => Ok(()),
-                Pressure::Full => Err("it takes nothing at the moment".into()),
-            };
+            let state = queue.trouble().map_or(Ok(()), |why| Err(why.into()));
             Box::pin(std::future::ready(state))
         }),
     );

@@ -47,8 +47,8 @@ settings! {
         /// How Moim runs: `standalone` is one process with everything in it, `cluster` any number of
         /// servers and workers over Redis, RabbitMQ and Postgres.
         mode: Mode = Mode::Standalone;
-        /// Where Redis 7 is, in a cluster: `redis://`, `rediss://` (TLS),
-        /// `redis+sentinel://host,host/name`, `redis+cluster://host,host`.
+        /// Where Redis 7 is, in a cluster: `redis://`, `redis+sentinel://host,host/name`,
+        /// `redis+cluster://host,host`; with `rediss` in front, TLS.
         redis_url: Option<ServiceUrl> = None, like "\"redis://:password@redis:6379\"";
         /// Where RabbitMQ is, in a cluster: `amqp://` or `amqps://`.
         amqp_url: Option<ServiceUrl> = None, like "\"amqp://moim:password@rabbitmq:5672/%2f\"";

@@ -58,6 +58,11 @@ pub trait Queue: Send + Sync + 'static {
     /// delayed, never refused.
     fn pressure(&self) -> Pressure;
 
+    /// What keeps it from taking anything at the moment, for people.
+    fn trouble(&self) -> Option<&'static str> {
+        (self.pressure() == Pressure::Full).then_some("it takes nothing at the moment")
+    }
+
     /// The next delivery, or `None` when the queue is closed and this process holds no more. Each
     /// delivery goes to one consumer, in the order of publishing as far as one consumer sees it.
     fn receive(&self) -> BoxFuture<'_, Option<Delivery>>;

@@ -119,12 +119,7 @@ fn watch(
     health.watch(
         "queue",
         Box::new(move || {
-            let numbers = queue.numbers();
-            let state = match (numbers.connected, numbers.blocked) {
-                (false, _) => Err("not connected".into()),
-                (true, true) => Err("RabbitMQ takes nothing: it is short of memory or disk".into()),
-                (true, false) => Ok(()),
-            };
+            let state = queue.trouble().map_or(Ok(()), |why| Err(why.into()));
             Box::pin(std::future::ready(state))
         }),
     );

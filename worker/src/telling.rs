@@ -78,13 +78,18 @@ impl Telling {
             let changes = self.rooms.members_untold(room, CHANGES).await?;
             let last = changes.len() < CHANGES;
             let mut told = Vec::with_capacity(changes.len());
+            let mut worst = Ok(());
             for (room, (users, ids)) in by_room(changes) {
-                self.broker.members_changed(&room, &users.unwrap_or_default()).await?;
-                told.extend(ids);
+                // One whose part of the broker is away holds up no other.
+                match self.broker.members_changed(&room, &users.unwrap_or_default()).await {
+                    Ok(_version) => told.extend(ids),
+                    Err(error) => worst = Err(error),
+                }
             }
             if !told.is_empty() {
                 self.rooms.members_told(told).await?;
             }
+            worst?;
             if last {
                 return Ok(());
             }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle,
+    WrapFuture,
 };
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -86,6 +87,8 @@ pub struct Room {
     signals: VecDeque<Event>,
     signalling: bool,
     ticking: bool,
+    /// The broker is being asked to open the room.
+    opening: Option<SpawnHandle>,
     unused_since: Option<Instant>,
     retired: bool,
 }
@@ -112,6 +115,7 @@ impl Room {
             signals: VecDeque::new(),
             signalling: false,
             ticking: false,
+            opening: None,
             unused_since: None,
             retired: false,
         }
@@ -136,7 +140,7 @@ impl Room {
         if self.missed.members() > self.state.members() {
             effects.extend(self.state.on_members_missed(self.missed.members()));
         }
-        effects.extend(self.state.start_batch(self.context.queue.pressure()));
+        effects.extend(self.state.start_batch(self.context.queue.pressure(), now));
         for effect in effects {
             self.carry_out(effect, ctx);
         }
@@ -164,7 +168,7 @@ impl Room {
                     }
                     Ok(head)
                 };
-                self.run(ctx, open, |state, opened| state.on_opened(opened));
+                self.opening = Some(self.run(ctx, open, |state, opened| state.on_opened(opened)));
             }
             Effect::Admit { who, wait } => {
                 let asked = who.clone();
@@ -197,12 +201,14 @@ impl Room {
                 };
                 self.run(ctx, append, |state, placed| state.on_appended(placed));
             }
-            Effect::Enqueue { envelopes, wait } => {
+            Effect::Enqueue { number, envelopes, wait } => {
                 let enqueue = async move {
                     pause(wait).await;
                     context.queue.publish(envelopes).await
                 };
-                self.run(ctx, enqueue, |state, confirmed| state.on_confirmed(confirmed));
+                self.run(ctx, enqueue, move |state, confirmed| {
+                    state.on_confirmed(number, confirmed)
+                });
             }
             Effect::Fill { after } => {
                 let fill = async move { read(&context, &room, after).await };
@@ -252,11 +258,11 @@ impl Room {
         ctx: &mut Context<Self>,
         work: impl Future<Output = T> + 'static,
         then: impl FnOnce(&mut State, T) -> Vec<Effect> + 'static,
-    ) {
+    ) -> SpawnHandle {
         let done = work.into_actor(self).map(move |result, room: &mut Self, ctx| {
             room.apply(ctx, |state, _| then(state, result));
         });
-        ctx.spawn(done);
+        ctx.spawn(done)
     }
 
     /// Leaves memory when nobody needed it for a while.
@@ -273,6 +279,10 @@ impl Room {
         let long = if self.state.was_used() { self.context.idle } else { Duration::ZERO };
         if !self.retired && since.elapsed() >= long && self.owner.retire(&self.id, self.life) {
             self.retired = true;
+            // What it opens now nobody would close.
+            if let Some(opening) = self.opening.take() {
+                ctx.cancel_future(opening);
+            }
             ctx.run_later(FAREWELL, |_, ctx| ctx.stop());
         }
     }

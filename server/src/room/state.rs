@@ -20,7 +20,7 @@ use moim_shared::signal::Event;
 use moim_shared::store::{Access, StoreError};
 
 pub use self::asks::Ask;
-use self::batch::InFlight;
+use self::batch::{Appending, Confirming};
 use self::fanout::{Filling, Subscriber};
 use self::life::Life;
 pub use self::life::Typing;
@@ -58,7 +58,7 @@ pub enum Effect {
     /// Append, after a wait.
     Append { batch: Batch, wait: Duration },
     /// Hand to the queue, after a wait.
-    Enqueue { envelopes: Vec<Arc<Envelope>>, wait: Duration },
+    Enqueue { number: u64, envelopes: Vec<Arc<Envelope>>, wait: Duration },
     /// Read on after a hole.
     Fill { after: Position },
     /// Find out where a subscription starts.
@@ -98,7 +98,8 @@ pub struct State {
     /// Pages that are being read for subscribers who are behind, or were.
     replays: usize,
     pending: VecDeque<Post>,
-    in_flight: Option<InFlight>,
+    appending: Option<Appending>,
+    confirming: VecDeque<Confirming>,
     subscribers: Vec<Subscriber>,
     life: Life,
     survivors: Vec<Survivor>,
@@ -136,7 +137,8 @@ impl State {
             beginning: 0,
             replays: 0,
             pending: VecDeque::new(),
-            in_flight: None,
+            appending: None,
+            confirming: VecDeque::new(),
             subscribers: Vec::new(),
             life: Life::default(),
             survivors,
@@ -234,7 +236,8 @@ impl State {
     pub fn holds_something(&self) -> bool {
         !self.asks.is_empty()
             || !self.pending.is_empty()
-            || self.in_flight.is_some()
+            || self.appending.is_some()
+            || !self.confirming.is_empty()
             || self.life.is_moving()
     }
 

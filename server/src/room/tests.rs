@@ -14,7 +14,7 @@ use moim_shared::broker::{Batch, Head, MembersChanged, Placed, Published};
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::{NodeId, OriginId, RoomId, UserId};
 use moim_shared::position::Position;
-use moim_shared::queue::Pressure;
+use moim_shared::queue::{Pressure, QueueError};
 use moim_shared::store::Access;
 
 use super::Gate;
@@ -210,6 +210,17 @@ fn page(first: u64, last: u64) -> Page {
 }
 
 /// The batch that the room appends now.
+/// The next batch is started, if it may be.
+fn start(state: &mut State, pressure: Pressure) -> Option<Effect> {
+    state.start_batch(pressure, Instant::now())
+}
+
+/// The queue answered for the batch that waits longest.
+fn confirmed(state: &mut State, answer: Result<(), QueueError>) -> Vec<Effect> {
+    let number = state.unconfirmed().expect("a batch at the queue");
+    state.on_confirmed(number, answer)
+}
+
 fn appended(effects: Vec<Effect>) -> Batch {
     let mut effects = effects.into_iter();
     match (effects.next(), effects.next()) {
@@ -219,7 +230,7 @@ fn appended(effects: Vec<Effect>) -> Batch {
 }
 
 fn next_batch(state: &mut State) -> Batch {
-    appended(state.start_batch(Pressure::Free).into_iter().collect())
+    appended(start(state, Pressure::Free).into_iter().collect())
 }
 
 /// The users who are asked about again, in the order of their names.

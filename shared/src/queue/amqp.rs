@@ -39,8 +39,8 @@ use crate::envelope::Envelope;
 pub struct Options {
     /// Where RabbitMQ is.
     pub address: Address,
-    /// The certificate authority of an `amqps` address, as PEM; without it those that browsers
-    /// trust.
+    /// The certificate authority of an `amqps` address, as PEM; without it those that the
+    /// system trusts.
     pub ca: Option<String>,
     /// What all names in RabbitMQ begin with. Two clusters on one broker have two.
     pub prefix: String,
@@ -198,6 +198,16 @@ impl Queue for AmqpQueue {
 
     fn pressure(&self) -> Pressure {
         if self.waiting.full(Instant::now()) { Pressure::Full } else { Pressure::Free }
+    }
+
+    fn trouble(&self) -> Option<&'static str> {
+        let numbers = self.numbers();
+        match (numbers.connected, numbers.blocked, self.pressure()) {
+            (false, _, _) => Some("not connected"),
+            (true, true, _) => Some("RabbitMQ takes nothing: it is short of memory or disk"),
+            (true, false, Pressure::Full) => Some("it is full"),
+            (true, false, Pressure::Free) => None,
+        }
     }
 
     fn receive(&self) -> BoxFuture<'_, Option<Delivery>> {

@@ -89,7 +89,7 @@ impl Target {
                 nodes.map(Self::Cluster).map_err(|error| BadRedisUrl(error.to_string()))
             }
             _ => Err(bad(
-                "it begins with redis://, rediss://, redis+sentinel:// or redis+cluster://",
+                "it begins with redis://, redis+sentinel:// or redis+cluster://, or with rediss for TLS",
             )),
         }
     }

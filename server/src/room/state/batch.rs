@@ -1,4 +1,6 @@
-//! The way of SENDs into the order: one batch in flight; what arrives meanwhile is the next one.
+//! The way of SENDs into the order: one batch at the broker; what arrives meanwhile is the next one.
+//! It also waits for the queue to confirm the one before, so that batches grow with load, but not for
+//! long: a queue that is away delays RECEIPTs, not what people see.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,19 +14,30 @@ use super::{Effect, State};
 use crate::refusal::Refusal;
 use crate::room::post::{Post, Reply};
 
-/// The batch under way.
+/// How long the next batch waits for the queue to confirm the one before.
+const CONFIRM: Duration = Duration::from_millis(50);
+
+/// The batch at the broker. It has no places yet. Said again, it is the same batch.
 #[derive(Debug)]
-pub enum InFlight {
-    /// At the broker. It has no places yet. Said again, it is the same batch.
-    Appending { id: BatchId, posts: Vec<Post> },
-    /// At the queue. Each has its place; those whose time ran out were answered already.
-    Confirming { envelopes: Vec<Arc<Envelope>>, replies: Vec<(Position, Instant, Option<Reply>)> },
+pub struct Appending {
+    id: BatchId,
+    posts: Vec<Post>,
+}
+
+/// A batch at the queue. Each has its place; those whose time ran out were answered already.
+#[derive(Debug)]
+pub struct Confirming {
+    number: u64,
+    began: Instant,
+    envelopes: Vec<Arc<Envelope>>,
+    replies: Vec<(Position, Instant, Option<Reply>)>,
 }
 
 /// What a batch is, beside its messages: as what it was checked, and under which number it is said.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchId {
     number: u64,
+    began: Instant,
     epoch: u64,
     members: u64,
     /// Some of it may have a place already, in a life of the log that was lost since.
@@ -35,9 +48,11 @@ impl State {
     /// Starts the next batch, if none is under way and the queue takes more.
     ///
     /// Admission stands here, before the broker: from here on a SEND is delayed, never refused.
-    pub fn start_batch(&mut self, pressure: Pressure) -> Option<Effect> {
+    pub fn start_batch(&mut self, pressure: Pressure, now: Instant) -> Option<Effect> {
+        let unconfirmed = |batch: &Confirming| now.saturating_duration_since(batch.began) < CONFIRM;
         if !self.open
-            || self.in_flight.is_some()
+            || self.appending.is_some()
+            || self.confirming.back().is_some_and(unconfirmed)
             || self.pending.is_empty()
             || pressure == Pressure::Full
         {
@@ -55,6 +70,7 @@ impl State {
         }
         let id = BatchId {
             number: Batch::next_number(),
+            began: now,
             epoch: self.epoch,
             members: self.members,
             name_all: posts.iter().any(|post| post.unsure),
@@ -63,23 +79,23 @@ impl State {
     }
 
     fn append(&mut self, id: BatchId, posts: Vec<Post>, wait: Duration) -> Effect {
-        let BatchId { number, epoch, members, name_all } = id;
+        let BatchId { number, epoch, members, name_all, .. } = id;
         let envelopes = posts.iter().map(|post| post.envelope(&self.room)).collect();
         let (room, speaker) = (self.room.clone(), self.speaker);
         let batch = Batch { room, epoch, members, speaker, number, name_all, envelopes };
-        self.in_flight = Some(InFlight::Appending { id, posts });
+        self.appending = Some(Appending { id, posts });
         Effect::Append { batch, wait }
     }
 
     /// The broker answered.
     pub fn on_appended(&mut self, appended: Result<Vec<Placed>, BrokerError>) -> Vec<Effect> {
-        let Some(InFlight::Appending { id, mut posts }) = self.in_flight.take() else {
+        let Some(Appending { id, mut posts }) = self.appending.take() else {
             return Vec::new();
         };
         match appended {
             Ok(placed) => {
                 self.backoff.reset();
-                self.on_placed(posts, placed)
+                self.on_placed(id, posts, placed)
             }
             Err(BrokerError::EpochRolled) => {
                 self.open = false;
@@ -114,7 +130,7 @@ impl State {
         }
     }
 
-    fn on_placed(&mut self, posts: Vec<Post>, placed: Vec<Placed>) -> Vec<Effect> {
+    fn on_placed(&mut self, id: BatchId, posts: Vec<Post>, placed: Vec<Placed>) -> Vec<Effect> {
         let mut envelopes = Vec::with_capacity(posts.len());
         let mut replies = Vec::with_capacity(posts.len());
         for (post, placed) in posts.into_iter().zip(placed) {
@@ -136,61 +152,66 @@ impl State {
         if envelopes.is_empty() {
             return Vec::new();
         }
-        self.in_flight = Some(InFlight::Confirming { envelopes: envelopes.clone(), replies });
-        vec![Effect::Enqueue { envelopes, wait: Duration::ZERO }]
+        let BatchId { number, began, .. } = id;
+        let batch = Confirming { number, began, envelopes: envelopes.clone(), replies };
+        self.confirming.push_back(batch);
+        vec![Effect::Enqueue { number, envelopes, wait: Duration::ZERO }]
     }
 
-    /// The queue answered.
-    pub fn on_confirmed(&mut self, confirmed: Result<(), QueueError>) -> Vec<Effect> {
-        let Some(InFlight::Confirming { envelopes, replies }) = self.in_flight.take() else {
-            return Vec::new();
-        };
-        match confirmed {
-            Ok(()) => {
-                self.backoff.reset();
-                for (position, _, reply) in replies {
-                    if let Some(reply) = reply {
-                        reply.stored(position);
-                    }
-                }
-                Vec::new()
-            }
-            Err(error) if error.retryable() => {
+    /// The number of the batch that waits for the queue longest.
+    #[cfg(test)]
+    pub fn unconfirmed(&self) -> Option<u64> {
+        self.confirming.front().map(|batch| batch.number)
+    }
+
+    /// The queue answered for the batch of that number.
+    pub fn on_confirmed(&mut self, number: u64, confirmed: Result<(), QueueError>) -> Vec<Effect> {
+        let found = self.confirming.iter().position(|batch| batch.number == number);
+        let Some(index) = found else { return Vec::new() };
+        if let Err(error) = &confirmed
+            && error.retryable()
+        {
+            if self.backoff.tries() == 0 {
                 tracing::warn!(room.id = %self.room, %error, "the queue does not confirm");
-                self.in_flight =
-                    Some(InFlight::Confirming { envelopes: envelopes.clone(), replies });
-                vec![Effect::Enqueue { envelopes, wait: self.backoff.wait() }]
             }
-            // The process ends. The replies say that nobody knows.
-            Err(_closed) => Vec::new(),
+            let envelopes = self.confirming[index].envelopes.clone();
+            return vec![Effect::Enqueue { number, envelopes, wait: self.backoff.wait() }];
         }
+        let batch = self.confirming.remove(index);
+        // Else the process ends. The replies say that nobody knows.
+        if confirmed.is_ok() {
+            self.backoff.reset();
+            for (position, _, reply) in batch.into_iter().flat_map(|batch| batch.replies) {
+                if let Some(reply) = reply {
+                    reply.stored(position);
+                }
+            }
+        }
+        Vec::new()
     }
 
     /// Refuses what was held too long; what has a place goes on without its sender.
     pub(super) fn expire_posts(&mut self, now: Instant) {
         while self.pending.front().is_some_and(|post| post.deadline <= now) {
             if let Some(post) = self.pending.pop_front() {
-                let stuck = self.in_flight.is_some();
+                let stuck = self.appending.is_some() || !self.confirming.is_empty();
                 let refusal = if stuck { Refusal::unavailable() } else { Refusal::busy() };
                 post.reply.refused(&refusal);
             }
         }
-        match &mut self.in_flight {
-            Some(InFlight::Confirming { replies, .. }) => {
-                for (_, deadline, reply) in replies {
-                    if *deadline <= now
-                        && let Some(reply) = reply.take()
-                    {
-                        reply.refused(&Refusal::unconfirmed());
-                    }
+        for batch in &mut self.confirming {
+            for (_, deadline, reply) in &mut batch.replies {
+                if *deadline <= now
+                    && let Some(reply) = reply.take()
+                {
+                    reply.refused(&Refusal::unconfirmed());
                 }
             }
-            Some(InFlight::Appending { posts, .. }) => {
-                for post in posts.iter_mut().filter(|post| post.deadline <= now) {
-                    post.reply.expire();
-                }
+        }
+        for post in self.appending.iter_mut().flat_map(|batch| &mut batch.posts) {
+            if post.deadline <= now {
+                post.reply.expire();
             }
-            None => {}
         }
     }
 }

@@ -18,7 +18,7 @@ fn a_senders_order_is_kept_while_its_access_is_found_out() {
     let mina = Client::new("mina");
     let who = admit(&mina.send(&mut state, "a"));
     assert!(mina.send(&mut state, "b").is_empty(), "asked once");
-    assert!(state.start_batch(Pressure::Free).is_none());
+    assert!(start(&mut state, Pressure::Free).is_none());
     state.on_admitted(&who, Ok(Access::Member));
     mina.send_in(&mut state, "c");
     assert_eq!(names(&next_batch(&mut state)), ["a", "b", "c"]);
@@ -60,7 +60,7 @@ fn a_ban_stands_above_a_grant() {
     let who = admit(&eve.send(&mut state, "a"));
     state.on_admitted(&who, Ok(Access::Banned));
     assert_eq!(eve.refusals(), [("a".into(), "banned".into())]);
-    assert!(state.start_batch(Pressure::Free).is_none());
+    assert!(start(&mut state, Pressure::Free).is_none());
 }
 
 #[test]

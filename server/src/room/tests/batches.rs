@@ -22,7 +22,7 @@ fn a_receipt_comes_after_the_confirm_and_not_before() {
     let [Effect::Enqueue { envelopes, .. }] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(envelopes[0].position, at(5));
     assert!(mina.reader.all().is_empty(), "placed is not durable");
-    assert!(state.on_confirmed(Ok(())).is_empty());
+    assert!(confirmed(&mut state, Ok(())).is_empty());
     let frames = mina.reader.frames();
     assert_eq!(receipts(&frames), [("a", at(5))]);
     assert!(!state.holds_something());
@@ -37,12 +37,34 @@ fn one_batch_is_under_way_and_the_next_one_gathers() {
     let first = next_batch(&mut state);
     mina.send_in(&mut state, "b");
     mina.send_in(&mut state, "c");
-    assert!(state.start_batch(Pressure::Free).is_none());
+    assert!(start(&mut state, Pressure::Free).is_none());
     state.on_appended(Ok(placed(&first, 1)));
-    assert!(state.start_batch(Pressure::Free).is_none(), "it is not confirmed yet");
-    state.on_confirmed(Ok(()));
+    assert!(start(&mut state, Pressure::Free).is_none(), "it is not confirmed yet");
+    confirmed(&mut state, Ok(()));
     assert_eq!(names(&next_batch(&mut state)), ["b", "c"]);
     assert_eq!(mina.reader.frames().len(), 1);
+}
+
+#[test]
+fn a_queue_that_is_away_delays_receipts_and_not_what_is_shown() {
+    let mut state = opened(at(0));
+    let mut mina = Client::new("mina");
+    mina.send_in(&mut state, "a");
+    let first = next_batch(&mut state);
+    state.on_appended(Ok(placed(&first, 1)));
+    mina.send_in(&mut state, "b");
+    let later = Instant::now() + Duration::from_secs(1);
+    let second = appended(state.start_batch(Pressure::Free, later).into_iter().collect());
+    assert_eq!(names(&second), ["b"]);
+    let effects = state.on_appended(Ok(placed(&second, 2)));
+    let [Effect::Enqueue { number, .. }] = effects[..] else { panic!("{effects:?}") };
+    assert!(mina.reader.all().is_empty());
+    // Whichever is confirmed first.
+    state.on_confirmed(number, Ok(()));
+    assert_eq!(receipts(&mina.reader.frames()), [("b", at(2))]);
+    confirmed(&mut state, Ok(()));
+    assert_eq!(receipts(&mina.reader.frames()), [("a", at(1))]);
+    assert!(!state.holds_something());
 }
 
 #[test]
@@ -55,7 +77,7 @@ fn a_batch_is_bounded_in_messages_and_in_bytes() {
     let batch = next_batch(&mut state);
     assert_eq!(names(&batch), ["a", "b", "c"]);
     state.on_appended(Ok(placed(&batch, 1)));
-    state.on_confirmed(Ok(()));
+    confirmed(&mut state, Ok(()));
     let mut large = mina.post("large");
     large.body = vec![b'x'; BOUNDS.batch_bytes * 2].into();
     state.on_ask(Ask::Post(large));
@@ -69,7 +91,7 @@ fn a_full_queue_holds_sends_back_before_they_have_a_place() {
     let mut state = opened(at(0));
     let mina = Client::new("mina");
     mina.send_in(&mut state, "a");
-    assert!(state.start_batch(Pressure::Full).is_none());
+    assert!(start(&mut state, Pressure::Full).is_none());
     assert_eq!(names(&next_batch(&mut state)), ["a"]);
 }
 
@@ -91,7 +113,7 @@ fn a_duplicate_that_is_not_durable_is_confirmed_again_and_a_durable_one_is_answe
     let frames = mina.reader.frames();
     assert_eq!(receipts(&frames[..1]), [("durable", at(3))]);
     assert_eq!(frames[1].get("receipt-id"), Some("reused"));
-    state.on_confirmed(Ok(()));
+    confirmed(&mut state, Ok(()));
     assert_eq!(receipts(&mina.reader.frames()), [("pending", at(8))]);
 }
 
@@ -106,7 +128,7 @@ fn changed_memberships_are_asked_about_again_before_anything_is_placed() {
     let effects = state.on_appended(Err(BrokerError::MembersChanged { now: 7 }));
     let users = rechecked(&effects);
     assert_eq!(users, [jun.who.user.clone(), mina.who.user.clone()]);
-    assert!(state.start_batch(Pressure::Free).is_none());
+    assert!(start(&mut state, Pressure::Free).is_none());
     let asked = state.on_rechecked(users, 7, Ok(vec![Access::Banned, Access::Member]));
     let [Effect::Admit { who, .. }] = &asked[..] else { panic!("{asked:?}") };
     state.on_admitted(who, Ok(Access::Banned));
@@ -143,7 +165,7 @@ fn another_epoch_is_opened_and_the_batch_goes_there() {
     mina.send_in(&mut state, "b");
     let effects = state.on_appended(Err(BrokerError::EpochRolled));
     assert!(matches!(effects[..], [Effect::Open { .. }]));
-    assert!(state.start_batch(Pressure::Free).is_none());
+    assert!(start(&mut state, Pressure::Free).is_none());
     state.on_opened(Ok(Head { epoch: EPOCH + 5, ..head(at(3)) }));
     let again = next_batch(&mut state);
     assert_eq!((again.epoch, names(&again)), (EPOCH + 5, vec!["a", "b"]));
@@ -162,7 +184,7 @@ fn an_epoch_that_opens_with_other_memberships_asks_about_what_waits() {
     let opened = Head { epoch: EPOCH + 5, members: 2, ..head(at(3)) };
     let effects = state.on_opened(Ok(opened));
     let users = rechecked(&effects);
-    assert!(state.start_batch(Pressure::Free).is_none());
+    assert!(start(&mut state, Pressure::Free).is_none());
     let asked = state.on_rechecked(users, 2, Ok(vec![Access::Banned]));
     let [Effect::Admit { who, .. }] = &asked[..] else { panic!("{asked:?}") };
     state.on_admitted(who, Ok(Access::Banned));
@@ -192,10 +214,10 @@ fn a_queue_that_refuses_is_given_the_same_again_and_a_closed_one_means_that_nobo
     mina.send_in(&mut state, "a");
     let batch = next_batch(&mut state);
     state.on_appended(Ok(placed(&batch, 1)));
-    let effects = state.on_confirmed(Err(QueueError::Refused("asked to".into())));
+    let effects = confirmed(&mut state, Err(QueueError::Refused("asked to".into())));
     assert!(matches!(&effects[..], [Effect::Enqueue { envelopes, .. }] if envelopes.len() == 1));
     assert!(mina.reader.all().is_empty());
-    assert!(state.on_confirmed(Err(QueueError::Closed)).is_empty());
+    assert!(confirmed(&mut state, Err(QueueError::Closed)).is_empty());
     assert_eq!(mina.refusals(), [("a".into(), "unavailable".into())]);
 }
 
@@ -209,7 +231,7 @@ fn what_waits_too_long_is_refused_and_never_placed() {
     assert!(mina.reader.all().is_empty());
     state.on_tick(late);
     assert_eq!(mina.refusals(), [("full".into(), "busy".into())]);
-    assert!(state.start_batch(Pressure::Free).is_none());
+    assert!(start(&mut state, Pressure::Free).is_none());
     assert_eq!(mina.gate.used(), 0);
 }
 
@@ -226,9 +248,9 @@ fn what_is_placed_goes_on_without_its_sender() {
     let unavailable = |name: &str| (name.to_owned(), "unavailable".to_owned());
     assert_eq!(mina.refusals(), [unavailable("behind"), unavailable("a")]);
     state.on_tick(late);
-    let effects = state.on_confirmed(Err(QueueError::Refused("asked to".into())));
+    let effects = confirmed(&mut state, Err(QueueError::Refused("asked to".into())));
     assert!(matches!(effects[..], [Effect::Enqueue { .. }]), "{effects:?}");
-    state.on_confirmed(Ok(()));
+    confirmed(&mut state, Ok(()));
     assert!(mina.reader.all().is_empty(), "answered once");
 }
 
@@ -244,7 +266,7 @@ fn a_send_is_answered_in_time_while_the_broker_is_away() {
     state.on_tick(late);
     let effects = state.on_appended(Ok(placed(&batch, 1)));
     assert!(matches!(effects[..], [Effect::Enqueue { .. }]), "the batch goes on: {effects:?}");
-    state.on_confirmed(Ok(()));
+    confirmed(&mut state, Ok(()));
     assert!(mina.reader.all().is_empty(), "answered once");
 }
 

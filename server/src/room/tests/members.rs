@@ -69,7 +69,7 @@ fn nobody_waits_for_a_change_of_somebody_else() {
     assert!(state.on_members_changed(&changed(2, &[&mina])).is_empty());
     let more = state.on_rechecked(rechecked(&effects), 1, Ok(vec![Access::Member]));
     state.on_appended(Ok(placed(&batch, 4)));
-    state.on_confirmed(Ok(()));
+    confirmed(&mut state, Ok(()));
     assert_eq!(names(&next_batch(&mut state)), ["j1", "j2"]);
     state.on_rechecked(rechecked(&more), 2, Ok(vec![Access::None]));
     let told = mina.reader.frames().pop().unwrap();
@@ -85,7 +85,7 @@ fn an_answer_from_before_a_second_change_is_asked_for_again() {
     assert!(state.on_members_changed(&changed(2, &[&mina])).is_empty());
     mina.send(&mut state, "a");
     let again = state.on_rechecked(users, 1, Ok(vec![Access::Member]));
-    assert!(state.start_batch(Pressure::Free).is_none());
+    assert!(start(&mut state, Pressure::Free).is_none());
     state.on_rechecked(rechecked(&again), 2, Ok(vec![Access::Member]));
     assert_eq!(names(&next_batch(&mut state)), ["a"]);
 }

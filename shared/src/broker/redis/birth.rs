@@ -17,6 +17,7 @@
 //! [`settle`]: super::Options::settle
 //! [`Store::begin_epoch`]: crate::store::Store::begin_epoch
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ::redis::cmd;
@@ -49,17 +50,28 @@ const EPOCHS: usize = 1_000;
 /// What a process does when it begins lives.
 pub(super) struct Births {
     turns: Semaphore,
+    /// Logs that were lost and begun anew since that was last said.
+    lost: AtomicUsize,
     /// Nobody inserts while epochs begin, and after a loss all rooms begin one.
     epochs: Gather<(RoomId, u64), Result<(), StoreError>>,
 }
 
 impl Default for Births {
     fn default() -> Self {
-        Self { turns: Semaphore::new(AT_ONCE), epochs: Gather::new(EPOCHS) }
+        Self {
+            turns: Semaphore::new(AT_ONCE),
+            lost: AtomicUsize::new(0),
+            epochs: Gather::new(EPOCHS),
+        }
     }
 }
 
 impl Births {
+    /// How many logs were lost and begun anew since this was last asked.
+    pub(super) fn take_lost(&self) -> usize {
+        self.lost.swap(0, Ordering::Relaxed)
+    }
+
     /// [`Store::begin_epoch`], together with all that ask meanwhile.
     async fn begin(&self, store: &dyn Store, room: &RoomId, epoch: u64) -> Result<(), StoreError> {
         let all = |epochs: Vec<(RoomId, u64)>| async move {
@@ -81,7 +93,8 @@ impl Inner {
         let deadline = Instant::now() + LOCK;
         let lost = match self.standing(room).await? {
             Ok(head) => return Ok(head),
-            Err(lost) => lost,
+            // Who has it open knows that there was one, though nothing is left of it.
+            Err(birth) => Lost(birth.0 || self.has_open(room)),
         };
         // All rooms at once, and holding nothing.
         sleep(self.until_settled(lost).await?).await;
@@ -93,6 +106,10 @@ impl Inner {
             }
         }
         Err(BrokerError::Unavailable(format!("somebody else has been opening {room} for long")))
+    }
+
+    fn has_open(&self, room: &RoomId) -> bool {
+        self.listening.as_ref().is_some_and(|listening| listening.watched.is_opened(room))
     }
 
     /// Begins a life, or waits a moment for somebody else who does.
@@ -157,13 +174,10 @@ impl Inner {
                 Err(_word) => {
                     // Whoever dies in between leaves it to the next who opens the room.
                     self.note(room).await?;
+                    // After a loss it is all rooms: said together.
+                    self.births.lost.fetch_add(usize::from(lost.0), Ordering::Relaxed);
                     let word = answer.word();
-                    if lost.0 {
-                        tracing::warn!(room.id = %room, epoch,
-                            "the log of room `{room}` was lost; another one is {word}");
-                    } else {
-                        tracing::debug!(room.id = %room, epoch, "a log is {word}");
-                    }
+                    tracing::debug!(room.id = %room, epoch, lost = lost.0, "a log is {word}");
                     return Ok(());
                 }
             }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use ::redis::{Cmd, PushInfo, PushKind, Value, cmd};
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -25,6 +26,8 @@ use crate::redis::{ANSWER, Link, Links, RedisAway};
 const SPEAKS: Duration = Duration::from_millis(500);
 /// It is deaf when it heard nothing for so long, although Redis took what it said.
 const DEAF: Duration = Duration::from_secs(3);
+/// Channels of a cluster that are begun to be heard at once.
+const AT_ONCE: usize = 64;
 /// Channels that one command begins or ends to hear.
 const CHANNELS: usize = 250;
 
@@ -65,6 +68,8 @@ pub(super) struct Ear {
     canary: String,
     desk: Mutex<Desk>,
     changed: Notify,
+    /// It was found out that it does not hear all.
+    doubted: Notify,
     /// When it last heard something, in ms after `born`.
     heard: AtomicU64,
     born: Instant,
@@ -95,6 +100,7 @@ impl Ear {
             canary,
             desk: Mutex::new(desk),
             changed: Notify::new(),
+            doubted: Notify::new(),
             heard: AtomicU64::new(0),
             born: Instant::now(),
             hearing: Mutex::new(Hearing::Away("not connected yet".into())),
@@ -135,6 +141,11 @@ impl Ear {
             drop(desk);
             self.changed.notify_one();
         }
+    }
+
+    /// It does not hear all that is said: it gets another connection.
+    pub(super) fn doubt(&self) {
+        self.doubted.notify_one();
     }
 
     /// Listens until it is dropped.
@@ -225,20 +236,19 @@ impl Ear {
         first: &mut bool,
         backoff: &mut Backoff,
     ) -> Hearing {
-        let mut heard = HashSet::new();
+        let mut heard_channels = HashSet::new();
         {
             let mut desk = self.desk.lock();
             desk.changed = desk.wanted.keys().cloned().collect();
         }
-        if let Err(error) = self.catch_up(&mut link, &mut heard).await {
+        if let Err(error) = self.catch_up(&mut link, &mut heard_channels).await {
             return Hearing::Away(error.0);
         }
         if !std::mem::take(first) {
-            tracing::info!(channels = heard.len(), "what other nodes say is heard again");
+            tracing::info!(channels = heard_channels.len(), "what other nodes say is heard again");
             listener.missed_some();
         }
         let begun = self.now();
-        self.heard.store(begun, Ordering::Relaxed);
         let mut canary = interval(SPEAKS);
         canary.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Since when Redis takes what the ear says.
@@ -248,12 +258,20 @@ impl Ear {
                 () = gone.notified() => {
                     return Hearing::Away("the connection was closed".into());
                 }
+                () = self.doubted.notified() => {
+                    return Hearing::Away("it does not hear all that is said".into());
+                }
                 () = self.changed.notified() => {
-                    if let Err(error) = self.catch_up(&mut link, &mut heard).await {
+                    if let Err(error) = self.catch_up(&mut link, &mut heard_channels).await {
                         return Hearing::Away(error.0);
                     }
                 }
                 _ = canary.tick() => {
+                    if self.has_changes()
+                        && let Err(error) = self.catch_up(&mut link, &mut heard_channels).await
+                    {
+                        return Hearing::Away(error.0);
+                    }
                     let said: Result<u64, _> =
                         self.links.command(&self.canary, &self.say_to_itself()).await;
                     speaking = match said {
@@ -263,8 +281,10 @@ impl Ear {
                             None
                         }
                     };
-                    let (silent, spoken) = (self.silent(), speaking.map(|since| since.elapsed()));
-                    if self.heard.load(Ordering::Relaxed) > begun && silent < DEAF && spoken.is_some() {
+                    let heard = self.heard.load(Ordering::Relaxed);
+                    let silent = Duration::from_millis(self.now().saturating_sub(heard.max(begun)));
+                    let spoken = speaking.map(|since| since.elapsed());
+                    if heard > begun && silent < DEAF && spoken.is_some() {
                         backoff.reset();
                         *self.hearing.lock() = Hearing::Well;
                     }
@@ -288,6 +308,10 @@ impl Ear {
         command
     }
 
+    fn has_changes(&self) -> bool {
+        !self.desk.lock().changed.is_empty()
+    }
+
     /// Hears what is wanted and nothing else.
     async fn catch_up(
         &self,
@@ -307,11 +331,16 @@ impl Ear {
             }
         }
         for part in begin.chunks(CHANNELS) {
-            subscribe(link, part).await?;
+            let begun = subscribe(link, part).await?;
             let mut desk = self.desk.lock();
             for channel in part {
-                desk.answer(channel);
-                heard.insert(channel.clone());
+                if begun.contains(channel) {
+                    desk.answer(channel);
+                    heard.insert(channel.clone());
+                } else {
+                    // The server that has it is away: again with the next canary.
+                    desk.changed.insert(channel.clone());
+                }
             }
         }
         for part in end.chunks(CHANNELS) {
@@ -334,17 +363,31 @@ impl Desk {
     }
 }
 
-async fn subscribe(link: &mut Link, channels: &[String]) -> Result<(), RedisAway> {
+/// Those of the channels that are heard now: of a cluster one server may be away, and the others not.
+async fn subscribe(link: &Link, channels: &[String]) -> Result<HashSet<String>, RedisAway> {
     match link {
-        Link::One(link) => link.subscribe(channels).await?,
+        Link::One(link) => {
+            link.clone().subscribe(channels).await?;
+            Ok(channels.iter().cloned().collect())
+        }
         // Each is at the server that has its slot.
         Link::Cluster(link) => {
-            for channel in channels {
-                link.ssubscribe(channel).await?;
+            let link = link.clone();
+            let each = stream::iter(channels.to_vec()).map(move |channel| {
+                let mut link = link.clone();
+                async move {
+                    let begun = timeout(ANSWER, link.ssubscribe(&channel)).await;
+                    begun.is_ok_and(|begun| begun.is_ok()).then_some(channel)
+                }
+            });
+            let begun: HashSet<String> =
+                each.buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
+            if begun.is_empty() {
+                return Err(RedisAway("none of its channels can be heard".into()));
             }
+            Ok(begun)
         }
     }
-    Ok(())
 }
 
 async fn unsubscribe(link: &mut Link, channels: &[String]) -> Result<(), RedisAway> {

@@ -41,6 +41,11 @@ impl Ears {
         self.0[number_of(channel)].leave(channel);
     }
 
+    /// Whoever hears what is said there does not hear all of it.
+    pub(super) fn doubt(&self, channel: &str) {
+        self.0[number_of(channel)].doubt();
+    }
+
     /// Whether all of them hear; the worst of them.
     pub(super) fn hearing(&self) -> Hearing {
         let all = self.0.iter().map(|ear| ear.hearing());

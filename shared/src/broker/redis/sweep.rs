@@ -63,6 +63,7 @@ impl Inner {
             .map(|room| async move { self.sweep_room(&room, overdue, idle, queue).await })
             .buffer_unordered(AT_ONCE);
         let mut swept = Swept { next: (next != 0).then_some(next), ..Swept::default() };
+        let mut failed = Vec::new();
         while let Some(done) = looks.next().await {
             // One room that cannot be read, or a queue that is full, stops no other.
             match done {
@@ -70,8 +71,11 @@ impl Inner {
                     swept.queued += queued;
                     swept.dropped += dropped;
                 }
-                Err(error) => tracing::warn!(%error, "a log was not looked through"),
+                Err(error) => failed.push(error),
             }
+        }
+        if let Some(error) = failed.first() {
+            tracing::warn!(%error, logs = failed.len(), "some logs were not looked through");
         }
         Ok(swept)
     }

@@ -27,6 +27,8 @@ pub(super) struct Watched {
 struct Room {
     /// It was opened: before that there may be no log, and nothing was to be told.
     opened: bool,
+    /// That there is no log any more was said.
+    missing: bool,
     told: Standing,
     /// What was in front of what was told at the last look.
     suspected: Option<Standing>,
@@ -62,6 +64,11 @@ impl Watched {
         self.rooms.lock().remove(room).is_some()
     }
 
+    /// Whether the node knows where it stood.
+    pub(super) fn is_opened(&self, room: &RoomId) -> bool {
+        self.rooms.lock().get(room).is_some_and(|room| room.opened)
+    }
+
     pub(super) fn is_watched(&self, room: &RoomId) -> bool {
         self.rooms.lock().contains_key(room)
     }
@@ -70,6 +77,7 @@ impl Watched {
     pub(super) fn opened(&self, room: &RoomId, head: Head) {
         if let Some(room) = self.rooms.lock().get_mut(room) {
             room.opened = true;
+            room.missing = false;
             room.told.head = room.told.head.max(head.position);
             room.told.members = room.told.members.max(head.members);
         }
@@ -93,23 +101,32 @@ impl Watched {
         self.rooms.lock().keys().cloned().collect()
     }
 
-    /// Whether the node was not told of what stands now, at this look and the one before: what is
-    /// only on its way comes in between. `None`: there is no log.
-    fn is_behind(&self, room: &RoomId, now: Option<Standing>) -> bool {
+    /// What the node was not told of, at this look and the one before: what is only on its way comes
+    /// in between. `now`: what stands; `None`: there is no log.
+    fn behind(&self, room: &RoomId, now: Option<Standing>) -> Option<Behind> {
         let mut rooms = self.rooms.lock();
-        let Some(room) = rooms.get_mut(room).filter(|room| room.opened) else { return false };
+        let room = rooms.get_mut(room).filter(|room| room.opened)?;
         let Some(now) = now else {
             // Said once, until it is opened again.
-            room.opened = false;
-            return true;
+            let said = std::mem::replace(&mut room.missing, true);
+            return (!said).then_some(Behind::Lost);
         };
         let before = room.suspected.take();
-        if now.exceeds(room.told) {
-            room.suspected = Some(now);
-            return before.is_some_and(|before| before.exceeds(room.told));
+        if !now.exceeds(room.told) {
+            return None;
         }
-        false
+        room.suspected = Some(now);
+        before.is_some_and(|before| before.exceeds(room.told)).then_some(Behind::Untold)
     }
+}
+
+/// Why a node does not know where a room stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Behind {
+    /// It was not told.
+    Untold,
+    /// The room has no log any more.
+    Lost,
 }
 
 /// Compares heads with what was told, for as long as the broker lives.
@@ -122,7 +139,7 @@ pub(super) async fn look(broker: Weak<Inner>) {
         let Some(pause) = broker.upgrade().map(|inner| inner.options.look) else { return };
         tokio::time::sleep(pause).await;
         let Some(inner) = broker.upgrade() else { return };
-        let Some(Listening { feed, watched, .. }) = &inner.listening else { return };
+        let Some(Listening { feed, watched, ears }) = &inner.listening else { return };
         let looks = stream::iter(watched.rooms()).map(|room| {
             let inner = inner.clone();
             async move { (inner.last_place(&room).await, room) }
@@ -131,15 +148,28 @@ pub(super) async fn look(broker: Weak<Inner>) {
         let mut behind = Vec::new();
         while let Some((head, room)) = looks.next().await {
             // An error: Redis is away, or a part of it. The ears find out when it is back.
-            if head.is_ok_and(|head| watched.is_behind(&room, head)) {
-                feed.missed(&room);
-                behind.push(room);
+            let Some(why) = head.ok().and_then(|head| watched.behind(&room, head)) else {
+                continue;
+            };
+            // Each server of a cluster says its part over a connection of its own, and an ear hears
+            // itself over one of them only.
+            if why == Behind::Untold && inner.links.target().is_cluster() {
+                ears.doubt(&inner.channel(&room));
             }
+            feed.missed(&room);
+            behind.push(room);
         }
         if let Some(room) = behind.first() {
             tracing::warn!(room.id = %room, rooms = behind.len(),
                 "room `{room}` and {} more were not told of all that was said, or their logs are \
                  lost; they are opened again", behind.len() - 1);
+        }
+        let lost = inner.births.take_lost();
+        if lost > 0 {
+            tracing::warn!(
+                rooms = lost,
+                "the logs of {lost} rooms were lost and are begun anew where the database ends"
+            );
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::envelope::Envelope;
 use crate::queue::{Dead, QueueError};
 use crate::wire;
 
-/// A connection may be away for this long before new sends are held back.
-const MOMENT: Duration = Duration::from_millis(500);
+/// How often it is looked for what waits too long while there is no connection.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// After RabbitMQ refused, new sends are held back until it took something, but not for longer
 /// than this: if nobody has anything to try again with, somebody new must find out.
@@ -228,7 +228,6 @@ impl Waiting {
         let state = self.state.lock();
         self.bytes.load(Ordering::Relaxed) >= self.options.bound
             || state.blocked
-            || past(state.away, MOMENT)
             || state.refused.is_some() && !past(state.refused, REFUSED_FOR)
     }
 
@@ -255,7 +254,7 @@ impl Waiting {
     /// Looks after what waits while there is no connection, until nothing more can come.
     pub async fn without_connection(&self) {
         while !self.over(Instant::now()) {
-            let _ = tokio::time::timeout(MOMENT / 2, self.arrived()).await;
+            let _ = tokio::time::timeout(LOOK, self.arrived()).await;
             self.refuse_overdue(Instant::now());
         }
     }
