@@ -18,7 +18,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -58,6 +58,8 @@ pub struct Outbox {
     /// Since when, in ms after `opened` and one more, there are messages of which nobody knows whether
     /// they came in; 0: there are none, [`ASKED`]: a ping asks.
     unproven: AtomicU64,
+    /// Whether a ping may ask.
+    may_ask: AtomicBool,
     version: AtomicU8,
     ticket: AtomicU32,
 }
@@ -113,6 +115,7 @@ impl Outbox {
             heard: AtomicU64::new(0),
             written: AtomicU64::new(0),
             unproven: AtomicU64::new(0),
+            may_ask: AtomicBool::new(false),
             version: AtomicU8::new(Version::V1_2 as u8),
             ticket: AtomicU32::new(0),
         }
@@ -238,6 +241,12 @@ impl Outbox {
         self.unproven.load(Ordering::Relaxed) != 0
             && self.bytes() == 0
             && self.unproven.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// The client is on a registered device, for which it matters soon whether messages came in: its
+    /// WebSocket is asked for a sign when there is no other.
+    pub fn ask_for_proof(&self) {
+        self.may_ask.store(true, Ordering::Relaxed);
     }
 
     /// Asks the client's WebSocket for a sign.
@@ -366,6 +375,7 @@ impl Outbox {
             queued: if state.closing.is_some() { None } else { queued },
             unproven: match self.unproven.load(Ordering::Relaxed) {
                 0 | ASKED => None,
+                _ if !self.may_ask.load(Ordering::Relaxed) => None,
                 since => Some(since - 1),
             },
             connected: state.connected,

@@ -37,14 +37,17 @@ async fn say(client: &mut Client, destination: &str, body: &Value) {
 async fn what_was_written_to_a_session_and_followed_by_a_sign_of_it_is_delivered() {
     let room = room("proof");
     let mut watcher = watcher(&room).await;
-    let (mut ann, mut bob) =
-        (Client::connect(&SERVER, "ann").await, Client::connect(&SERVER, "bob").await);
+    let mut ann = Client::connect(&SERVER, "ann").await;
+    let mut bob = Open::new(&SERVER).open().await;
+    let connect = frame("CONNECT").header("accept-version", "1.2").header("device", "phone");
+    bob.send(connect.header("Authorization", format!("Bearer {}", token("bob")))).await;
+    bob.expect("CONNECTED").await;
     bob.subscribe_room(&room).await;
     let first = ann.send_room(&room, "one").await;
     assert_eq!(bob.bodies(1).await, ["one"]);
     bob.sync().await;
     assert_eq!(told(&mut watcher, "bob").await, first);
-    // Without a word of the client: its WebSocket answers.
+    // Without a word of the client: the WebSocket of its device answers.
     let second = ann.send_room(&room, "two").await;
     let reading = async {
         assert_eq!(bob.bodies(1).await, ["two"]);

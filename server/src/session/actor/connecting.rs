@@ -130,6 +130,9 @@ impl Session {
         self.context.metrics.sessions.inc();
         self.context.registry.enter(&who.user, who.proof.clone(), self.outbox.clone());
         self.device.clone_from(&device);
+        if device.is_some() {
+            self.outbox.ask_for_proof();
+        }
         self.arrive(&who.user, device);
         // A session that closes has nobody to tell.
         let _ = self.outbox.frame(Command::Connected, |frame| {
