@@ -3,6 +3,7 @@
 mod cluster;
 mod listen;
 mod people;
+mod shown;
 mod standalone;
 
 use std::sync::Arc;
@@ -20,9 +21,11 @@ use moim_shared::process::{StartError, told_to_stop};
 use moim_shared::queue::Queue;
 use moim_shared::store::accounts::Accounts;
 use moim_shared::store::devices::Devices;
+use moim_shared::store::pushes::Pushes;
 use moim_shared::store::rooms::Rooms;
 use moim_shared::store::{self, Store};
 use moim_shared::task::keep_running;
+use moim_worker::notify;
 use moim_worker::purge::Purge;
 use moim_worker::runner::Running;
 use moim_worker::telling::Telling;
@@ -51,6 +54,7 @@ struct Backends {
     cursors: Arc<dyn store::cursors::Cursors>,
     accounts: Arc<dyn Accounts>,
     devices: Arc<dyn Devices>,
+    pushes: Arc<dyn Pushes>,
     /// Whether topics are open when the configuration does not say.
     open_topics: bool,
     secret: Secret,
@@ -58,6 +62,8 @@ struct Backends {
     queue_ended: BoxFuture<'static, ()>,
     /// Jobs that run inside this process.
     jobs: Vec<Running>,
+    /// What tells devices, if it runs inside this process.
+    notify: Option<notify::Notify>,
 }
 
 /// Runs the server until it is told to stop (SIGTERM, SIGINT).
@@ -142,6 +148,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
                 rooms: backends.rooms.clone(),
                 store: backends.store.clone(),
                 devices: backends.devices.clone(),
+                pushes: backends.pushes.clone(),
                 retention: config.retention.map(|span| span.get()),
             };
             let telling = telling.clone();
@@ -180,6 +187,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         health: health.clone(),
         metrics: metrics.clone(),
     });
+    let notifying = backends.notify.map(notify::Notify::start);
     let lease = renew_presence(backends.presence.clone(), node.clone());
     let revocations = actix_rt::spawn(people.ends.keep_up());
     let keeping = actix_rt::spawn({
@@ -209,6 +217,9 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     revocations.abort();
     for chore in chores {
         chore.abort();
+    }
+    if let Some(notifying) = notifying {
+        notifying.end(Duration::from_secs(10)).await;
     }
     hub.close();
     backends.queue.close();

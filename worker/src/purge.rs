@@ -1,5 +1,5 @@
-//! The end of what deleted rooms said, of messages that are older than they are kept, and of tokens
-//! of devices that nobody has seen for long. It is told when there is something to do and looks by
+//! The end of what deleted rooms said, of messages that are older than they are kept, of tokens of
+//! devices that nobody has seen for long, and of what is known of old pushes. It is told when there is something to do and looks by
 //! itself too: a room whose purge a crash ended, and messages that were on their way when a room
 //! ended.
 
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use moim_shared::clock::now_ms;
 use moim_shared::store::devices::Devices;
+use moim_shared::store::pushes::Pushes;
 use moim_shared::store::rooms::Rooms;
 use moim_shared::store::{Store, StoreError};
 use tokio::sync::Notify;
@@ -24,6 +25,8 @@ const DEVICES: usize = 500;
 /// A device that was not seen for this long has no token any more. As long as FCM keeps one
 /// (<https://firebase.google.com/docs/cloud-messaging/manage-tokens>).
 const UNSEEN: Duration = Duration::from_secs(270 * 86_400);
+/// How long it is known what was told of a message.
+const PUSHES: Duration = Duration::from_secs(7 * 86_400);
 /// How often it looks by itself.
 const LOOK: Duration = Duration::from_secs(600);
 
@@ -36,6 +39,8 @@ pub struct Purge {
     pub store: Arc<dyn Store>,
     /// Tokens of devices that nobody has seen for long.
     pub devices: Arc<dyn Devices>,
+    /// What was told of messages.
+    pub pushes: Arc<dyn Pushes>,
     /// From when they were sent.
     pub retention: Option<Duration>,
 }
@@ -56,6 +61,7 @@ impl Purge {
     pub async fn once(&self) -> Result<(), StoreError> {
         purge(&*self.rooms).await?;
         forget_tokens(&*self.devices).await?;
+        forget_pushes(&*self.pushes).await?;
         let Some(retention) = self.retention else { return Ok(()) };
         let before = now_ms().saturating_sub(retention.as_millis() as u64);
         let (mut after, mut removed) = (None, 0);
@@ -88,6 +94,14 @@ async fn forget_tokens(devices: &dyn Devices) -> Result<(), StoreError> {
     }
     if forgotten > 0 {
         tracing::info!(forgotten, "devices that were not seen for long get no more pushes");
+    }
+    Ok(())
+}
+
+async fn forget_pushes(pushes: &dyn Pushes) -> Result<(), StoreError> {
+    let before = now_ms().saturating_sub(PUSHES.as_millis() as u64);
+    while pushes.pushes_forget(before, ROWS).await? == ROWS {
+        sleep(PAUSE).await;
     }
     Ok(())
 }

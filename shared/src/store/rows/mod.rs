@@ -8,6 +8,7 @@ pub mod admit;
 mod as_accounts;
 mod as_cursors;
 mod as_devices;
+mod as_pushes;
 mod as_rooms;
 mod as_store;
 pub mod changes;
@@ -18,13 +19,16 @@ pub mod insert;
 pub mod logins;
 pub mod members;
 pub mod purge;
+pub mod pushes;
 pub mod read;
 pub mod revocations;
 pub mod rooms;
+pub mod rounds;
 pub mod row;
 
 // Cursors that move; the store, its connection and diesel's backend; a body as it is written and read; and the one
 // statement that adds a message, or says that something stands in its way.
 use super::message::{Body, NewBody, add, body_of};
 use super::moves::{move_delivered, move_reads};
+use super::turns;
 use super::{Adapter, Conn, Db};

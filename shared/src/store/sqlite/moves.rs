@@ -6,6 +6,7 @@ use diesel::upsert::excluded;
 use super::Conn;
 use super::rows::cursors::device_text;
 use super::rows::members;
+use super::rows::pushes;
 use super::rows::row::{position, signed};
 use crate::ids::{RoomId, UserId};
 use crate::position::Position;
@@ -27,7 +28,7 @@ pub fn move_reads(conn: &mut Conn, reads: &[Read]) -> QueryResult<Vec<Option<Mov
 }
 
 fn move_read(conn: &mut Conn, read: &Read) -> QueryResult<Option<Moved>> {
-    let Read { room, user, position: at } = read;
+    let Read { room, user, position: at, device } = read;
     if !is_member(conn, room, user)? {
         return Ok(None);
     }
@@ -51,6 +52,8 @@ fn move_read(conn: &mut Conn, read: &Read) -> QueryResult<Option<Moved>> {
         .do_update()
         .set((cursors::epoch.eq(excluded(cursors::epoch)), cursors::seq.eq(excluded(cursors::seq))))
         .execute(conn)?;
+    let reader = device_text(device.as_ref());
+    pushes::cancel(conn, room.as_str(), user.as_str(), (signed(at.epoch), signed(at.seq)), reader)?;
     Ok(Some(Moved::On(at)))
 }
 
