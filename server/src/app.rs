@@ -163,6 +163,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let api = web::Data::new(Api {
         rooms: backends.rooms.clone(),
         devices: backends.devices.clone(),
+        pushes: backends.pushes.clone(),
         telling,
         logins: people.logins,
         registration: people.registration,

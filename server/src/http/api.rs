@@ -16,6 +16,7 @@ mod members;
 mod messages;
 mod own;
 mod parts;
+mod passport;
 mod rates;
 mod rooms;
 mod saying;
@@ -32,6 +33,7 @@ use moim_shared::broker::Broker;
 use moim_shared::config::{AdminToken, Limits};
 use moim_shared::store::Store;
 use moim_shared::store::devices::Devices;
+use moim_shared::store::pushes::Pushes;
 use moim_shared::store::rooms::Rooms;
 use moim_worker::telling::Telling;
 use tokio::sync::Notify;
@@ -57,6 +59,8 @@ pub struct Api {
     pub telling: Telling,
     /// Where pushes go to.
     pub devices: Arc<dyn Devices>,
+    /// What was told of messages.
+    pub pushes: Arc<dyn Pushes>,
     /// Log-ins; none when there are no accounts here.
     pub logins: Option<Arc<Logins>>,
     /// Whether anybody may make an account.
@@ -112,6 +116,7 @@ fn routes(offer: Offer) -> Table {
     }
     if offer.operators {
         admin::routes(&mut table);
+        passport::routes(&mut table);
     }
     table
 }

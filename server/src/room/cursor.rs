@@ -124,6 +124,15 @@ impl Cursors {
         self.came.notify_one();
     }
 
+    /// What the devices of some hundred users were given of a room, as far as it is kept.
+    pub async fn delivered_of(
+        &self,
+        room: &RoomId,
+        users: &[UserId],
+    ) -> Result<Vec<Delivered>, StoreError> {
+        self.kept.delivered_of(room, users).await
+    }
+
     /// Keeps what devices were given, until it is dropped.
     pub async fn keep_up(self: Arc<Self>) {
         let mut backoff = Backoff::new(GATHERED, GATHERED * 10);

@@ -145,7 +145,7 @@ fn of_pushes(writer: &mut Writer, room: &RoomId, user: &UserId) -> QueryResult<(
     assert_eq!(due.len(), 1);
     pushes::catch_up(&mut writer.conn, lease, 9)?;
     pushes::cancel(&mut writer.conn, room.as_str(), user.as_str(), (9, 9), "")?;
-    pushes::of(&mut writer.conn, room, at)?;
+    pushes::of(&mut writer.conn, room, at, None, Some(user))?;
     pushes::forget(&mut writer.conn, 1, 9).map(drop)
 }
 
