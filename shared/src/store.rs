@@ -7,6 +7,7 @@ pub mod cursors;
 pub mod devices;
 mod headers;
 mod lane;
+pub mod last_seen;
 pub mod postgres;
 pub mod rooms;
 mod schema;

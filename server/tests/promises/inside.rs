@@ -363,6 +363,8 @@ async fn serve(
     let queue = Arc::new(MemoryQueue::new(limits.queue_max_bytes.get()));
     let job = Arc::new(PersistMessages::new(store.clone(), broker.clone(), queue.clone()));
     let persist = runner::start(job, queue.clone(), runner::Options::default());
+    let (run, lease) = (NodeId::random(), Duration::from_secs(10));
+    let presence = Arc::new(MemoryPresence::new(lease));
     let rooms = Arc::new(RoomContext {
         history: History { broker: broker.clone(), store },
         queue: queue.clone(),
@@ -374,6 +376,13 @@ async fn serve(
         },
         idle: limits.room_idle.get(),
         metrics: metrics.clone(),
+        nodes: Arc::new(Nodes::new(presence.clone(), run.clone(), lease)),
+        place: Place {
+            run: run.clone(),
+            alone: true,
+            grace: Duration::from_secs(5),
+            clock: (Instant::now(), now_ms()),
+        },
     });
     let hub = Hub::new(
         rooms,
@@ -386,16 +395,18 @@ async fn serve(
     relay.connect(&hub, topics.clone(), registry.clone(), Arc::default());
     let secret = Secret::new(SECRET).unwrap();
     let sessions = Arc::new(SessionContext {
-        node: NodeId::random(),
+        node: run.clone(),
+        run,
         hub: hub.clone(),
         topics,
         registry,
         cursors: Arc::new(Cursors::new(broker.clone(), database.clone(), database.clone())),
+        seen: Arc::new(LastSeen::new(database.clone())),
         devices: database,
         broker,
         destinations: Destinations::default(),
         anonymous: false,
-        presence: Arc::new(MemoryPresence::new(Duration::from_secs(10))),
+        presence,
         verifier: Verifier::new([&secret], &Auth::default()),
         logins: None,
         limits: (&limits).into(),

@@ -10,9 +10,9 @@ use prost::Message;
 
 use crate::broker::MembersChanged;
 use crate::envelope::Envelope;
-use crate::ids::{RoomId, UserId};
+use crate::ids::{NodeId, RoomId, UserId};
 use crate::position::Position;
-use crate::signal::{Event, Flash, Signal, Topic};
+use crate::signal::{Event, Flash, Here, Moves, Person, Signal, Topic};
 use crate::store::accounts::{Revocation, Subject};
 use crate::wire;
 
@@ -135,7 +135,7 @@ enum Kind {
 struct WireEvent {
     #[prost(string, tag = "1")]
     room: String,
-    #[prost(oneof = "What", tags = "2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "What", tags = "2, 3, 4, 5, 6, 7, 8")]
     what: Option<What>,
 }
 
@@ -146,13 +146,15 @@ enum What {
     #[prost(message, tag = "3")]
     Read(WireRead),
     #[prost(message, tag = "4")]
-    Crowd(Nothing),
+    Here(WireHere),
     #[prost(message, tag = "5")]
     Changed(Nothing),
     #[prost(message, tag = "6")]
     Presence(WirePresence),
     #[prost(message, tag = "7")]
     Delivered(WireDelivered),
+    #[prost(message, tag = "8")]
+    WhoIsHere(WireNode),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -164,6 +166,25 @@ struct WirePerson {
     user: String,
     #[prost(string, optional, tag = "2")]
     name: Option<String>,
+    #[prost(bool, tag = "3")]
+    away: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireNode {
+    #[prost(string, tag = "1")]
+    node: String,
+}
+
+/// An older program says nothing in it, and reads nothing of it.
+#[derive(Clone, PartialEq, Message)]
+struct WireHere {
+    #[prost(string, tag = "1")]
+    node: String,
+    #[prost(message, repeated, tag = "2")]
+    people: Vec<WirePerson>,
+    #[prost(uint64, tag = "3")]
+    count: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -196,6 +217,18 @@ struct WirePresence {
     arrived: Vec<WirePerson>,
     #[prost(string, repeated, tag = "2")]
     departed: Vec<String>,
+    /// What follows, an older program neither says nor reads.
+    #[prost(string, tag = "3")]
+    node: String,
+    /// When those who departed were last seen, in their order; 0: nobody knows.
+    #[prost(uint64, repeated, tag = "4")]
+    last_seen: Vec<u64>,
+    #[prost(string, repeated, tag = "5")]
+    away: Vec<String>,
+    #[prost(string, repeated, tag = "6")]
+    back: Vec<String>,
+    #[prost(uint64, tag = "7")]
+    count: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -240,13 +273,68 @@ enum Whose {
 }
 
 impl WirePerson {
-    fn of((user, name): &(UserId, Option<String>)) -> Self {
-        Self { user: user.to_string(), name: name.clone() }
+    fn of(Person { user, name, away }: &Person) -> Self {
+        Self { user: user.to_string(), name: name.clone(), away: *away }
     }
 
-    fn person(self) -> Result<(UserId, Option<String>), Unreadable> {
-        Ok((user(&self.user)?, self.name))
+    fn called(user: &UserId, name: Option<&str>) -> Self {
+        Self { user: user.to_string(), name: name.map(str::to_owned), away: false }
     }
+
+    fn person(self) -> Result<Person, Unreadable> {
+        Ok(Person { user: user(&self.user)?, name: self.name, away: self.away })
+    }
+}
+
+impl WireHere {
+    fn of(here: Option<&Here>) -> Self {
+        here.map_or_else(Self::default, |Here { node, people, count }| Self {
+            node: node.to_string(),
+            people: people.iter().map(WirePerson::of).collect(),
+            count: *count as u64,
+        })
+    }
+
+    fn here(self) -> Result<Option<Here>, Unreadable> {
+        let Some(node) = node(&self.node)? else { return Ok(None) };
+        let people = self.people.into_iter().map(WirePerson::person).collect::<Result<_, _>>()?;
+        Ok(Some(Here { node, people, count: self.count as usize }))
+    }
+}
+
+impl WirePresence {
+    fn of(Moves { node, arrived, departed, away, back, count }: &Moves) -> Self {
+        let texts = |users: &[UserId]| users.iter().map(ToString::to_string).collect();
+        Self {
+            arrived: arrived.iter().map(WirePerson::of).collect(),
+            departed: departed.iter().map(|(user, _)| user.to_string()).collect(),
+            node: node.as_ref().map(ToString::to_string).unwrap_or_default(),
+            last_seen: departed.iter().map(|(_, seen)| seen.unwrap_or_default()).collect(),
+            away: texts(away),
+            back: texts(back),
+            count: *count as u64,
+        }
+    }
+
+    fn moves(self) -> Result<Moves, Unreadable> {
+        let users = |texts: &[String]| texts.iter().map(|it| user(it)).collect::<Result<_, _>>();
+        let seen = self.last_seen.into_iter().chain(std::iter::repeat(0));
+        let departed = self.departed.iter().zip(seen);
+        let departed = departed.map(|(it, seen)| Ok((user(it)?, (seen > 0).then_some(seen))));
+        Ok(Moves {
+            node: node(&self.node)?,
+            arrived: self.arrived.into_iter().map(WirePerson::person).collect::<Result<_, _>>()?,
+            departed: departed.collect::<Result<_, Unreadable>>()?,
+            away: users(&self.away)?,
+            back: users(&self.back)?,
+            count: self.count as usize,
+        })
+    }
+}
+
+/// The node of that name; an older program says none.
+fn node(text: &str) -> Result<Option<NodeId>, Unreadable> {
+    if text.is_empty() { Ok(None) } else { NodeId::parse(text).map(Some).map_err(unreadable) }
 }
 
 fn user(text: &str) -> Result<UserId, Unreadable> {
@@ -271,19 +359,17 @@ impl WireEvent {
     fn of(room: &RoomId, event: &Event) -> Self {
         let what = match event {
             Event::Typing { user, name, typing } => What::Typing(WireTyping {
-                who: Some(WirePerson::of(&(user.clone(), name.clone()))),
+                who: Some(WirePerson::called(user, name.as_deref())),
                 typing: *typing,
             }),
             Event::Read { user, position } => What::Read(WireRead::of(user, *position)),
             Event::Delivered { users } => What::Delivered(WireDelivered {
                 users: users.iter().map(|(user, at)| WireRead::of(user, *at)).collect(),
             }),
-            Event::Crowd => What::Crowd(Nothing {}),
+            Event::Here(here) => What::Here(WireHere::of(here.as_ref())),
             Event::Changed => What::Changed(Nothing {}),
-            Event::Presence { arrived, departed } => What::Presence(WirePresence {
-                arrived: arrived.iter().map(WirePerson::of).collect(),
-                departed: departed.iter().map(ToString::to_string).collect(),
-            }),
+            Event::Presence(moves) => What::Presence(WirePresence::of(moves)),
+            Event::WhoIsHere { node } => What::WhoIsHere(WireNode { node: node.to_string() }),
         };
         Self { room: room.to_string(), what: Some(what) }
     }
@@ -291,7 +377,7 @@ impl WireEvent {
     fn event(self) -> Result<Signal, Unreadable> {
         let event = match part(self.what)? {
             What::Typing(WireTyping { who, typing }) => {
-                let (user, name) = part(who)?.person()?;
+                let Person { user, name, .. } = part(who)?.person()?;
                 Event::Typing { user, name, typing }
             }
             What::Read(read) => {
@@ -301,12 +387,10 @@ impl WireEvent {
             What::Delivered(WireDelivered { users }) => Event::Delivered {
                 users: users.iter().map(WireRead::read).collect::<Result<_, _>>()?,
             },
-            What::Crowd(_) => Event::Crowd,
+            What::Here(here) => Event::Here(here.here()?),
             What::Changed(_) => Event::Changed,
-            What::Presence(WirePresence { arrived, departed }) => Event::Presence {
-                arrived: arrived.into_iter().map(WirePerson::person).collect::<Result<_, _>>()?,
-                departed: departed.iter().map(|it| user(it)).collect::<Result<_, _>>()?,
-            },
+            What::Presence(presence) => Event::Presence(presence.moves()?),
+            What::WhoIsHere(asks) => Event::WhoIsHere { node: part(node(&asks.node)?)? },
         };
         Ok(Signal::Event(RoomId::parse(&self.room).map_err(unreadable)?, event))
     }
@@ -317,7 +401,7 @@ impl WireFlash {
         Self {
             topic: topic.to_string(),
             user: user.map(ToString::to_string).unwrap_or_default(),
-            sender: Some(WirePerson::of(&(flash.sender.clone(), flash.sender_name.clone()))),
+            sender: Some(WirePerson::called(&flash.sender, flash.sender_name.as_deref())),
             sent_at: flash.sent_at,
             content_type: flash.content_type.clone(),
             binary: flash.binary,
@@ -335,7 +419,7 @@ impl WireFlash {
     }
 
     fn flash(self) -> Result<Arc<Flash>, Unreadable> {
-        let (sender, sender_name) = part(self.sender)?.person()?;
+        let Person { user: sender, name: sender_name, .. } = part(self.sender)?.person()?;
         let mut headers = Vec::with_capacity(self.headers.len() / 2);
         let mut texts = self.headers.into_iter();
         while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
@@ -411,15 +495,24 @@ mod tests {
         let room = RoomId::parse("lobby").unwrap();
         let mina = UserId::parse("mina").unwrap();
         let topic = Topic::parse("chat.general").unwrap();
+        let (joon, node) = (UserId::parse("joon").unwrap(), NodeId::parse("one").unwrap());
+        let person = Person { user: mina.clone(), name: Some("Mina".into()), away: true };
         let events = [
             Event::Typing { user: mina.clone(), name: None, typing: true },
             Event::Read { user: mina.clone(), position: Position::new(7, 1) },
-            Event::Crowd,
+            Event::Here(None),
+            Event::Here(Some(Here { node: node.clone(), people: vec![person.clone()], count: 7 })),
             Event::Changed,
-            Event::Presence {
-                arrived: vec![(mina.clone(), Some("Mina".into()))],
-                departed: vec![UserId::parse("joon").unwrap()],
-            },
+            Event::Presence(Moves {
+                node: Some(node.clone()),
+                arrived: vec![person],
+                departed: vec![(joon.clone(), Some(7)), (mina.clone(), None)],
+                away: vec![mina.clone()],
+                back: vec![joon],
+                count: 2,
+            }),
+            Event::Presence(Moves::default()),
+            Event::WhoIsHere { node },
         ];
         let subjects =
             [Subject::User(mina.clone()), Subject::Login("l".into()), Subject::Token("t".into())];
@@ -435,6 +528,31 @@ mod tests {
             let heard = Told::read(signal(&said).into(), None).unwrap();
             assert_eq!(heard, Told::Signal(said));
         }
+    }
+
+    /// As the first version said it.
+    #[derive(Clone, PartialEq, Message)]
+    struct Before {
+        #[prost(message, repeated, tag = "1")]
+        arrived: Vec<WirePerson>,
+        #[prost(string, repeated, tag = "2")]
+        departed: Vec<String>,
+    }
+
+    #[test]
+    fn an_older_program_is_understood_and_understands_what_it_knows() {
+        let mina = UserId::parse("mina").unwrap();
+        let before = Before {
+            arrived: vec![WirePerson::called(&mina, Some("Mina"))],
+            departed: vec!["joon".into()],
+        };
+        let moves = WirePresence::decode(&*before.encode_to_vec()).unwrap().moves().unwrap();
+        assert_eq!((moves.node.clone(), moves.departed[0].1), (None, None));
+        let moves = Moves { node: NodeId::parse("one").ok(), count: 7, away: vec![mina], ..moves };
+        assert_eq!(Before::decode(&*WirePresence::of(&moves).encode_to_vec()).unwrap(), before);
+        assert_eq!(WireHere::decode(&*Nothing {}.encode_to_vec()).unwrap().here().unwrap(), None);
+        let here = Here { node: moves.node.unwrap(), people: moves.arrived, count: 7 };
+        assert!(Nothing::decode(&*WireHere::of(Some(&here)).encode_to_vec()).is_ok());
     }
 
     #[test]

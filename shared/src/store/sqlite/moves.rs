@@ -1,6 +1,7 @@
-//! Cursors that move, one after the other: the one writer waits for nobody.
+//! Cursors and times that move, one after the other: the one writer waits for nobody.
 
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
 use diesel::upsert::excluded;
 
 use super::Conn;
@@ -10,6 +11,7 @@ use super::rows::row::{position, signed};
 use crate::ids::{RoomId, UserId};
 use crate::position::Position;
 use crate::store::cursors::{Delivered, Moved, Read};
+use crate::store::last_seen::Seen;
 use crate::store::schema::{cursors, delivered};
 
 /// As both databases keep it.
@@ -90,4 +92,19 @@ fn move_one(conn: &mut Conn, one: &Delivered) -> QueryResult<bool> {
         ))
         .execute(conn)?;
     Ok(true)
+}
+
+const LAST_SEEN: &str = "INSERT INTO last_seen (user_id, at) SELECT $1, $2 \
+     WHERE NOT EXISTS (SELECT 1 FROM accounts WHERE user_id = $1 AND password_hash IS NULL) \
+     ON CONFLICT (user_id) DO UPDATE SET at = excluded.at WHERE excluded.at > last_seen.at";
+
+/// Those who were seen.
+pub fn move_last_seen(conn: &mut Conn, all: &[Seen]) -> QueryResult<()> {
+    for one in all {
+        diesel::sql_query(LAST_SEEN)
+            .bind::<Text, _>(one.user.as_str())
+            .bind::<BigInt, _>(signed(one.at))
+            .execute(conn)?;
+    }
+    Ok(())
 }

@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 
 use super::file::Database;
 use super::moves;
-use super::rows::{accounts, cursors, devices, logins, members, purge, revocations, rooms};
+use super::rows::{
+    accounts, cursors, devices, last_seen, logins, members, purge, revocations, rooms,
+};
 use super::write::Writer;
 use crate::ids::{InstallationId, RoomId, UserId};
 use crate::membership::{Change, Member, Role};
@@ -18,6 +20,7 @@ use crate::push_token::PushToken;
 use crate::store::accounts::{Account, Login, NewRefresh, Revocation, Subject};
 use crate::store::cursors::{Delivered, Read};
 use crate::store::devices::{Device, Platform};
+use crate::store::last_seen::Seen;
 use crate::store::rooms::{NewRoom, RoomChange, Visibility};
 
 /// A step of a plan.
@@ -55,6 +58,9 @@ fn everything(writer: &mut Writer) -> QueryResult<()> {
     let given = Delivered { room, user, device: None, position };
     moves::move_delivered(&mut writer.conn, &[given])?;
     cursors::delivered_of(&mut writer.conn, &id, std::slice::from_ref(&bob))?;
+    let seen = Seen { user: bob.clone(), at: 1 };
+    moves::move_last_seen(&mut writer.conn, &[seen])?;
+    last_seen::of(&mut writer.conn, std::slice::from_ref(&bob))?;
     cursors::rooms_of(&mut writer.conn, &bob, None, 10)?;
     members::came(&mut writer.conn, &bob)?;
     members::has_come(&mut writer.conn, &id, &bob, "joined")?;

@@ -1,0 +1,567 @@
+//! Who reads the room, on this node and on the others: counted here, told to the other nodes, and
+//! shown to those who watch. Pure.
+//!
+//! Somebody is there once, whatever it reads the room with and on how many nodes. One that stops
+//! reading stays until its grace ends. What the other nodes say is known while somebody watches, and
+//! asked for when that begins; a node answers with all names while they are few, with some of them
+//! and their number when they are a crowd.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moim_shared::ids::{NodeId, RoomId, UserId};
+use moim_shared::signal::{Event, Here, Moves, Person};
+
+use super::others::Others;
+use crate::nodes::Known;
+use crate::room::access::Identity;
+
+/// People who are told of by name at once.
+pub const NAMES_MOST: usize = 100;
+
+/// Subscriptions that ended and still count. Past it the oldest do not any more.
+const LEAVING_MOST: usize = 20_000;
+
+/// How often a crowd is told of: to other nodes, and to those who watch.
+const SAID: Duration = Duration::from_millis(500);
+const SHOWN: Duration = Duration::from_secs(1);
+
+/// How long those who begin to watch wait for what other nodes say.
+const ANSWERED: Duration = Duration::from_millis(800);
+
+/// Nodes that do not answer for so long have nobody there.
+const SILENT: Duration = Duration::from_secs(3);
+
+/// Over so long rooms spread what they say when all of them have reason to.
+const SPREAD: Duration = Duration::from_secs(1);
+
+/// What was not told for a failure is told again after that.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What a room knows of the node that it is on.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// This run of the node, whose name no other run has.
+    pub run: NodeId,
+    /// There never is another node.
+    pub alone: bool,
+    /// How long who stopped reading still counts.
+    pub grace: Duration,
+    /// Some moment, and the same in ms since 1970.
+    pub clock: (Instant, u64),
+}
+
+/// When something is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    No,
+    Now,
+    /// In this room's turn, of a second in which all rooms do it.
+    InTurn,
+    At(Instant),
+}
+
+/// Whether the other nodes said who is there on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// They did, or nobody wants to know.
+    No,
+    /// They were asked since the last tick.
+    Now,
+    At(Instant),
+}
+
+/// Somebody who reads the room here, or did so until a moment ago.
+#[derive(Debug)]
+struct Reader {
+    name: Option<String>,
+    /// Subscriptions, with those that ended a moment ago.
+    count: usize,
+    /// Those of them whose sessions are away.
+    away: usize,
+    /// What the other nodes were told: whether it is away; `None`: nothing.
+    told: Option<bool>,
+    /// When it was last seen, in ms since 1970, if it is gone.
+    last_seen: Option<u64>,
+}
+
+/// What those who watch were shown of somebody.
+#[derive(Debug)]
+struct Shown {
+    was: Option<bool>,
+    last_seen: Option<u64>,
+}
+
+/// What those who watch are to be shown.
+#[derive(Debug)]
+pub enum Show {
+    /// Who came, went, or is otherwise.
+    Moves(Moves),
+    /// All of them.
+    All,
+}
+
+/// What was not told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untold {
+    /// Who is here.
+    People,
+    /// The question who is there.
+    Question,
+    /// Something that nobody misses.
+    Other,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct People {
+    place: Place,
+    turn: Duration,
+    known: Arc<Known>,
+    here: HashMap<UserId, Reader>,
+    /// Subscriptions that ended since the last tick, and whether their sessions were away.
+    left: Vec<(UserId, bool)>,
+    /// Those before them, and until when they count.
+    leaving: VecDeque<(Instant, UserId, bool)>,
+    /// Those of whom the other nodes may know something else.
+    moved: HashSet<UserId>,
+    /// Who is here is to be said anew, all of it.
+    say_all: Due,
+    said_all: Option<Instant>,
+    watched: bool,
+    others: Others,
+    /// How many are there on all nodes whose names are known.
+    named: usize,
+    /// Those of whom those who watch may have been shown something else.
+    changed: HashMap<UserId, Shown>,
+    /// All are to be shown anew.
+    show_all: bool,
+    shown_all: Option<Instant>,
+    ask: Due,
+    asked: Asked,
+    /// What a node said does not fit to what it said before.
+    odd: bool,
+}
+
+impl Due {
+    fn is_due(&mut self, now: Instant, turn: Duration) -> bool {
+        match *self {
+            Self::No => false,
+            Self::Now => true,
+            Self::InTurn => {
+                *self = Self::At(now + turn);
+                false
+            }
+            Self::At(at) => at <= now,
+        }
+    }
+}
+
+impl Reader {
+    const fn is_away(&self) -> bool {
+        self.away >= self.count
+    }
+}
+
+impl Untold {
+    /// What the event is.
+    pub const fn of(event: &Event) -> Self {
+        match event {
+            Event::Presence(_) | Event::Here(_) => Self::People,
+            Event::WhoIsHere { .. } => Self::Question,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl People {
+    /// Nobody yet.
+    pub fn new(room: &RoomId, place: Place) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (room.as_str(), place.run.as_str()).hash(&mut hasher);
+        Self {
+            turn: SPREAD.mul_f64((hasher.finish() % 1_000) as f64 / 1_000.0),
+            place,
+            known: Arc::default(),
+            here: HashMap::new(),
+            left: Vec::new(),
+            leaving: VecDeque::new(),
+            moved: HashSet::new(),
+            say_all: Due::No,
+            said_all: None,
+            watched: false,
+            others: Others::default(),
+            named: 0,
+            changed: HashMap::new(),
+            show_all: false,
+            shown_all: None,
+            ask: Due::No,
+            asked: Asked::No,
+            odd: false,
+        }
+    }
+
+    /// Whether a tick has something to look at.
+    pub fn is_moving(&self) -> bool {
+        !self.left.is_empty()
+            || !self.leaving.is_empty()
+            || !self.moved.is_empty()
+            || self.say_all != Due::No
+            || !self.changed.is_empty()
+            || self.show_all
+            || self.ask != Due::No
+            || self.asked != Asked::No
+            || self.odd
+    }
+
+    /// A subscription of somebody begins.
+    pub fn came(&mut self, who: &Identity, away: bool) {
+        let was = self.status(&who.user);
+        let fresh =
+            || Reader { name: who.name.clone(), count: 0, away: 0, told: None, last_seen: None };
+        let reader = self.here.entry(who.user.clone()).or_insert_with(fresh);
+        reader.count += 1;
+        reader.away += usize::from(away);
+        self.moved.insert(who.user.clone());
+        self.note(&who.user, was, None);
+    }
+
+    /// One is over, and counts until its grace ends.
+    pub fn left(&mut self, user: &UserId, away: bool) {
+        self.left.push((user.clone(), away));
+    }
+
+    /// One was ended by others, and counts no more.
+    pub fn put_out(&mut self, user: &UserId, away: bool) {
+        self.drop_one(user, away, None);
+    }
+
+    /// The session of one turned away or back.
+    pub fn turned(&mut self, user: &UserId, away: bool) {
+        let was = self.status(user);
+        let Some(reader) = self.here.get_mut(user) else { return };
+        reader.away = if away { reader.away + 1 } else { reader.away.saturating_sub(1) };
+        self.moved.insert(user.clone());
+        self.note(user, was, None);
+    }
+
+    fn drop_one(&mut self, user: &UserId, away: bool, last_seen: Option<u64>) {
+        let was = self.status(user);
+        let Some(reader) = self.here.get_mut(user) else { return };
+        reader.count = reader.count.saturating_sub(1);
+        reader.away = reader.away.saturating_sub(usize::from(away));
+        reader.last_seen = last_seen;
+        self.moved.insert(user.clone());
+        self.note(user, was, last_seen);
+    }
+
+    /// Whether it is there at all, and away.
+    fn status(&self, user: &UserId) -> Option<bool> {
+        let here = self.here.get(user).filter(|reader| reader.count > 0).map(Reader::is_away);
+        match (here, self.others.status(user)) {
+            (Some(here), Some(there)) => Some(here && there),
+            (here, there) => here.or(there),
+        }
+    }
+
+    fn person(&self, user: &UserId, away: bool) -> Person {
+        let here = self.here.get(user).and_then(|reader| reader.name.clone());
+        let name = here.or_else(|| self.others.name(user));
+        Person { user: user.clone(), name, away }
+    }
+
+    /// Notes what became of somebody who was like that.
+    fn note(&mut self, user: &UserId, was: Option<bool>, last_seen: Option<u64>) {
+        let is = self.status(user);
+        self.named = (self.named + usize::from(is.is_some())) - usize::from(was.is_some());
+        if self.watched && was != is {
+            let shown = Shown { was, last_seen: None };
+            let shown = self.changed.entry(user.clone()).or_insert(shown);
+            shown.last_seen = shown.last_seen.max(last_seen);
+        }
+    }
+
+    /// Somebody watches. What other nodes say is to be asked for, if nobody did before.
+    pub fn watch(&mut self) -> Option<Event> {
+        if std::mem::replace(&mut self.watched, true) || self.place.alone {
+            return None;
+        }
+        Some(self.question())
+    }
+
+    fn question(&mut self) -> Event {
+        self.others.ask();
+        (self.ask, self.asked) = (Due::No, Asked::Now);
+        Event::WhoIsHere { node: self.place.run.clone() }
+    }
+
+    /// Nobody watches, and needs to know what other nodes say.
+    pub fn unwatch(&mut self) {
+        if std::mem::take(&mut self.watched) {
+            self.others = Others::default();
+            self.named = self.here.values().filter(|reader| reader.count > 0).count();
+            self.changed = HashMap::new();
+            (self.show_all, self.odd) = (false, false);
+            (self.ask, self.asked) = (Due::No, Asked::No);
+        }
+    }
+
+    /// Other nodes may have said something, or asked, that was not heard here.
+    pub fn missed(&mut self) {
+        self.say_anew();
+        self.show_all = self.watched;
+        if self.watched && !self.place.alone && self.ask == Due::No {
+            self.ask = Due::InTurn;
+        }
+    }
+
+    /// What the other nodes know of this one may be wrong.
+    pub fn say_anew(&mut self) {
+        if !self.place.alone && self.say_all == Due::No {
+            self.say_all = Due::InTurn;
+        }
+    }
+
+    /// That was not told to anybody.
+    pub fn untold(&mut self, what: Untold, now: Instant) {
+        match what {
+            Untold::People => self.say_all = Due::At(now + AGAIN),
+            Untold::Question if self.watched => {
+                (self.ask, self.asked) = (Due::At(now + AGAIN), Asked::No);
+            }
+            Untold::Question | Untold::Other => {}
+        }
+    }
+
+    /// Other nodes live than before.
+    pub fn nodes(&mut self, known: &Arc<Known>) {
+        for node in self.others.among(&known.dead) {
+            self.forget_node(node.as_ref());
+        }
+        if known.returned > self.known.returned && self.watched && self.ask == Due::No {
+            self.ask = Due::InTurn;
+        }
+        self.known = known.clone();
+    }
+
+    fn forget_node(&mut self, node: Option<&NodeId>) {
+        for user in self.others.people_of(node) {
+            self.take(node, &user, None);
+        }
+        self.show_all |= self.others.forget(node);
+    }
+
+    fn put(&mut self, node: Option<&NodeId>, person: &Person) {
+        let was = self.status(&person.user);
+        self.others.put(node, person);
+        self.note(&person.user, was, None);
+    }
+
+    fn take(&mut self, node: Option<&NodeId>, user: &UserId, last_seen: Option<u64>) {
+        let was = self.status(user);
+        self.others.take(node, user);
+        self.note(user, was, last_seen);
+    }
+
+    /// What a node says. It may be this one.
+    pub fn hear(&mut self, event: &Event) {
+        match event {
+            Event::WhoIsHere { node } if *node != self.place.run => self.say_all = Due::Now,
+            Event::Here(Some(here)) if self.watched && here.node != self.place.run => {
+                self.hear_all(here);
+            }
+            // Of a crowd on a node that runs an older program: who, it does not say.
+            Event::Here(None) => self.show_all = self.watched,
+            Event::Presence(moves) if self.watched => {
+                if moves.node.as_ref() != Some(&self.place.run) {
+                    self.hear_moves(moves);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn hear_all(&mut self, Here { node, people, count }: &Here) {
+        let node = Some(node);
+        let there: HashSet<&UserId> = people.iter().map(|person| &person.user).collect();
+        for user in self.others.people_of(node) {
+            if !there.contains(&user) {
+                self.take(node, &user, None);
+            }
+        }
+        people.iter().for_each(|person| self.put(node, person));
+        node.into_iter().for_each(|node| self.others.answered(node, *count));
+        // Those without a name may be the ones who were called by it before.
+        self.show_all |= *count > people.len();
+    }
+
+    fn hear_moves(&mut self, Moves { node, arrived, departed, away, back, count }: &Moves) {
+        let node = node.as_ref();
+        arrived.iter().for_each(|person| self.put(node, person));
+        departed.iter().for_each(|(user, seen)| self.take(node, user, *seen));
+        for (users, away) in [(away, true), (back, false)] {
+            for user in users {
+                let was = self.status(user);
+                self.others.turn(node, user, away);
+                self.note(user, was, None);
+            }
+        }
+        let fits = self.others.count(node, *count);
+        // While an answer is on its way, nothing has to fit.
+        self.odd |= !fits && self.asked == Asked::No;
+    }
+
+    /// Whether those who begin to watch can be told who is there.
+    pub fn is_known(&self, now: Option<Instant>) -> bool {
+        let late = |at| now.is_some_and(|now| now.saturating_duration_since(at) >= ANSWERED);
+        match self.asked {
+            Asked::No => true,
+            Asked::At(at) if late(at) => true,
+            Asked::Now | Asked::At(_) => {
+                let others = || self.known.live.iter().filter(|node| **node != self.place.run);
+                !self.known.live.is_empty() && self.others.have_answered(others())
+            }
+        }
+    }
+
+    /// Those who are there, as far as there is room for them, and how many they are.
+    pub fn all(&self) -> (Vec<Person>, usize) {
+        let here = self.here.iter().filter(|(_, reader)| reader.count > 0).map(|(user, _)| user);
+        let mut met = HashSet::new();
+        let all = here.chain(self.others.users()).filter(|user| met.insert(*user));
+        let people = all.take(NAMES_MOST).map(|user| {
+            let away = self.status(user).unwrap_or_default();
+            self.person(user, away)
+        });
+        (people.collect(), self.named + self.others.unnamed())
+    }
+
+    /// What other nodes are to be told.
+    pub fn tick(&mut self, now: Instant) -> Vec<Event> {
+        self.end_graces(now);
+        let mut events: Vec<Event> = self.say(now).into_iter().collect();
+        events.extend(self.look_at_others(now));
+        events
+    }
+
+    fn end_graces(&mut self, now: Instant) {
+        let until = now + self.place.grace;
+        self.leaving.extend(self.left.drain(..).map(|(user, away)| (until, user, away)));
+        while let Some((until, user, away)) = self.leaving.pop_front_if(|(until, ..)| *until <= now)
+        {
+            let seen = self.wall_clock(until - self.place.grace);
+            self.drop_one(&user, away, Some(seen));
+        }
+        while self.leaving.len() > LEAVING_MOST
+            && let Some((_, user, away)) = self.leaving.pop_front()
+        {
+            self.drop_one(&user, away, None);
+        }
+    }
+
+    fn wall_clock(&self, at: Instant) -> u64 {
+        let (then, ms) = self.place.clock;
+        ms + at.saturating_duration_since(then).as_millis() as u64
+    }
+
+    fn say(&mut self, now: Instant) -> Option<Event> {
+        if self.moved.len() > NAMES_MOST && self.say_all == Due::No {
+            self.say_all = Due::Now;
+        }
+        let node = self.place.run.clone();
+        if self.say_all != Due::No {
+            let lately = self.said_all.is_some_and(|at| now.saturating_duration_since(at) < SAID);
+            if lately || !self.say_all.is_due(now, self.turn) {
+                return None;
+            }
+            (self.say_all, self.said_all) = (Due::No, Some(now));
+            self.settle();
+            let people = self.here.iter().take(NAMES_MOST).map(|(user, reader)| Person {
+                user: user.clone(),
+                name: reader.name.clone(),
+                away: reader.is_away(),
+            });
+            let here = Here { node, people: people.collect(), count: self.here.len() };
+            return (!self.place.alone).then_some(Event::Here(Some(here)));
+        }
+        let moves = Moves { node: Some(node), ..self.settle() };
+        let nothing = moves.arrived.is_empty()
+            && moves.departed.is_empty()
+            && moves.away.is_empty()
+            && moves.back.is_empty();
+        (!nothing && !self.place.alone).then_some(Event::Presence(moves))
+    }
+
+    /// What the other nodes do not know yet; from now on they are taken to know it.
+    fn settle(&mut self) -> Moves {
+        let mut moves = Moves::default();
+        for user in self.moved.drain() {
+            let Some(reader) = self.here.get_mut(&user) else { continue };
+            let is = (reader.count > 0).then(|| reader.is_away());
+            let told = std::mem::replace(&mut reader.told, is);
+            match (told, is) {
+                (None, Some(away)) => {
+                    moves.arrived.push(Person { name: reader.name.clone(), user, away });
+                }
+                (told, None) => {
+                    let seen = reader.last_seen;
+                    self.here.remove(&user);
+                    if told.is_some() {
+                        moves.departed.push((user, seen));
+                    }
+                }
+                (Some(false), Some(true)) => moves.away.push(user),
+                (Some(true), Some(false)) => moves.back.push(user),
+                (Some(_), Some(_)) => {}
+            }
+        }
+        moves.count = self.here.len();
+        moves
+    }
+
+    /// Asks them when that is due, and lets go of those who do not answer.
+    fn look_at_others(&mut self, now: Instant) -> Option<Event> {
+        match self.asked {
+            Asked::Now => self.asked = Asked::At(now),
+            Asked::At(at) if now.saturating_duration_since(at) >= SILENT => {
+                self.asked = Asked::No;
+                for node in self.others.silent() {
+                    self.forget_node(node.as_ref());
+                }
+            }
+            Asked::No if std::mem::take(&mut self.odd) => self.ask = Due::InTurn,
+            Asked::No | Asked::At(_) => {}
+        }
+        (self.watched && self.ask.is_due(now, self.turn)).then(|| self.question())
+    }
+
+    /// What those who watch are to be shown.
+    pub fn show(&mut self, now: Instant) -> Option<Show> {
+        if !self.watched || !self.is_known(Some(now)) {
+            return None;
+        }
+        if self.changed.len() > NAMES_MOST || (self.show_all && self.ask == Due::No) {
+            let lately = self.shown_all.is_some_and(|at| now.saturating_duration_since(at) < SHOWN);
+            if lately {
+                return None;
+            }
+            (self.show_all, self.shown_all) = (false, Some(now));
+            self.changed.clear();
+            return Some(Show::All);
+        }
+        let mut moves = Moves::default();
+        for (user, Shown { was, last_seen }) in std::mem::take(&mut self.changed) {
+            match (was, self.status(&user)) {
+                (None, Some(away)) => moves.arrived.push(self.person(&user, away)),
+                (Some(_), None) => moves.departed.push((user, last_seen)),
+                (Some(false), Some(true)) => moves.away.push(user),
+                (Some(true), Some(false)) => moves.back.push(user),
+                _ => continue,
+            }
+            moves.count += 1;
+        }
+        (moves.count > 0).then_some(Show::Moves(moves))
+    }
+}
