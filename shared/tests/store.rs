@@ -13,6 +13,8 @@ mod contract;
 mod devices_contract;
 #[path = "store/disk.rs"]
 mod disk;
+#[path = "store/last_seen_contract.rs"]
+mod last_seen_contract;
 #[path = "store/make.rs"]
 mod make;
 #[path = "store/members_contract.rs"]
@@ -166,6 +168,13 @@ both_keep!(
     that_a_device_was_seen_is_noted_once_a_day,
     tokens_of_devices_not_seen_for_long_are_forgotten_in_parts,
     what_ends_all_log_ins_of_a_user_ends_its_devices,
+);
+
+both_keep!(
+    last_seen_contract:
+    a_time_is_kept_and_moves_forward_only,
+    of_many_who_keep_the_same_the_newest_stands,
+    who_ends_its_account_was_never_seen,
 );
 
 proptest::proptest! {

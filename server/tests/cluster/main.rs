@@ -23,6 +23,7 @@ mod ledger;
 mod members;
 mod order;
 mod poison;
+mod presence;
 mod rabbitmq_away;
 mod redis_lost;
 mod resume;

@@ -4,17 +4,19 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::web;
 use moim_server::http::{self, Listener, Routes, Serving, Trust};
 use moim_server::hub::Hub;
 use moim_server::metrics::Metrics;
+use moim_server::nodes::Nodes;
 use moim_server::outbox;
 use moim_server::reaper::Reaper;
 use moim_server::registry::Registry;
 use moim_server::relay::Relay;
-use moim_server::room::{Bounds, Cursors, History, RoomContext};
+use moim_server::room::{Bounds, Cursors, History, Place, RoomContext};
+use moim_server::seen::LastSeen;
 use moim_server::session::{Destinations, SessionContext};
 use moim_server::token::Verifier;
 use moim_server::topics::Topics;
@@ -24,6 +26,7 @@ use moim_shared::broker::{
     Batch, Broker, BrokerError, Durable, Feed, Head, LogPage, LogTail, MembersChanged, Placed,
     Published,
 };
+use moim_shared::clock::now_ms;
 use moim_shared::config::{Auth, Limits, Origins, Secret};
 use moim_shared::envelope::Envelope;
 use moim_shared::health::Health;

@@ -142,6 +142,7 @@ impl Life {
 
     /// Takes out all.
     pub fn survivors(&mut self) -> impl Iterator<Item = Survivor> {
+        self.people.forget();
         self.watchers.drain(..).map(|Watcher { who, outbox, subscription, .. }| Survivor {
             who,
             outbox,
@@ -229,6 +230,9 @@ impl State {
     /// Tells those who began to watch who is there, once that is known.
     fn greet(&mut self, now: Option<Instant>) {
         if self.life.people.is_known(now) && self.life.watchers.iter().any(|it| !it.greeted) {
+            if self.life.watchers.iter().all(|it| !it.greeted) {
+                self.life.people.show_from_now();
+            }
             self.tell_here(|watcher| !watcher.greeted);
             self.life.watchers.iter_mut().for_each(|watcher| watcher.greeted = true);
         }

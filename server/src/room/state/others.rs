@@ -133,8 +133,13 @@ impl Others {
         self.nodes.keys().filter(is_dead).cloned().collect()
     }
 
-    /// Nothing is known of the node any more. Whether it had people without a name.
-    pub fn forget(&mut self, node: Option<&NodeId>) -> bool {
-        self.nodes.remove(&node.cloned()).is_some_and(|there| there.unnamed() > 0)
+    /// Whether the node has people of whom no name is known.
+    pub fn has_unnamed(&self, node: Option<&NodeId>) -> bool {
+        self.nodes.get(&node.cloned()).is_some_and(|there| there.unnamed() > 0)
+    }
+
+    /// Nothing is known of the node any more.
+    pub fn forget(&mut self, node: Option<&NodeId>) {
+        self.nodes.remove(&node.cloned());
     }
 }

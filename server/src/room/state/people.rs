@@ -181,9 +181,13 @@ impl People {
     pub fn new(room: &RoomId, place: Place) -> Self {
         let mut hasher = DefaultHasher::new();
         (room.as_str(), place.run.as_str()).hash(&mut hasher);
+        Self::nobody(place, SPREAD.mul_f64((hasher.finish() % 1_000) as f64 / 1_000.0))
+    }
+
+    fn nobody(place: Place, turn: Duration) -> Self {
         Self {
-            turn: SPREAD.mul_f64((hasher.finish() % 1_000) as f64 / 1_000.0),
             place,
+            turn,
             known: Arc::default(),
             here: HashMap::new(),
             left: Vec::new(),
@@ -201,6 +205,11 @@ impl People {
             asked: Asked::No,
             odd: false,
         }
+    }
+
+    /// Nothing is known any more.
+    pub fn forget(&mut self) {
+        *self = Self::nobody(self.place.clone(), self.turn);
     }
 
     /// Whether a tick has something to look at.
@@ -347,10 +356,11 @@ impl People {
     }
 
     fn forget_node(&mut self, node: Option<&NodeId>) {
+        self.show_all |= self.others.has_unnamed(node);
         for user in self.others.people_of(node) {
             self.take(node, &user, None);
         }
-        self.show_all |= self.others.forget(node);
+        self.others.forget(node);
     }
 
     fn put(&mut self, node: Option<&NodeId>, person: &Person) {
@@ -385,6 +395,8 @@ impl People {
 
     fn hear_all(&mut self, Here { node, people, count }: &Here) {
         let node = Some(node);
+        // Those without a name may be the ones who were called by it before.
+        self.show_all |= *count > people.len() || self.others.has_unnamed(node);
         let there: HashSet<&UserId> = people.iter().map(|person| &person.user).collect();
         for user in self.others.people_of(node) {
             if !there.contains(&user) {
@@ -393,12 +405,11 @@ impl People {
         }
         people.iter().for_each(|person| self.put(node, person));
         node.into_iter().for_each(|node| self.others.answered(node, *count));
-        // Those without a name may be the ones who were called by it before.
-        self.show_all |= *count > people.len();
     }
 
     fn hear_moves(&mut self, Moves { node, arrived, departed, away, back, count }: &Moves) {
         let node = node.as_ref();
+        let unnamed = self.others.unnamed();
         arrived.iter().for_each(|person| self.put(node, person));
         departed.iter().for_each(|(user, seen)| self.take(node, user, *seen));
         for (users, away) in [(away, true), (back, false)] {
@@ -411,6 +422,8 @@ impl People {
         let fits = self.others.count(node, *count);
         // While an answer is on its way, nothing has to fit.
         self.odd |= !fits && self.asked == Asked::No;
+        // Of a crowd only the number tells that somebody without a name came or went.
+        self.show_all |= unnamed > 0 && unnamed != self.others.unnamed();
     }
 
     /// Whether those who begin to watch can be told who is there.
@@ -424,6 +437,12 @@ impl People {
                 !self.known.live.is_empty() && self.others.have_answered(others())
             }
         }
+    }
+
+    /// Nobody who watches was shown anything before now.
+    pub fn show_from_now(&mut self) {
+        self.changed.clear();
+        self.show_all = false;
     }
 
     /// Those who are there, as far as there is room for them, and how many they are.
