@@ -6,7 +6,6 @@ mod batch;
 mod fanout;
 mod life;
 mod members;
-mod others;
 mod people;
 
 use std::collections::{HashMap, VecDeque};

@@ -23,11 +23,11 @@ async fn staffed(visibility: &str, members: &[(&str, &str)]) -> (Caller<'static>
 #[tokio::test]
 async fn anybody_joins_a_public_room_once_and_leaves_it() {
     let (_, path) = staffed("public", &[]).await;
-    let bob = Caller::with(&SERVER, &Token::of("bob").name("Bob").mint());
+    let bob = Caller::with(&SERVER, &Token::of("newcomer").name("Bob").mint());
     bob.get(&format!("{path}/members")).await.refused(403, "not_a_member");
     let joined = bob.post(&format!("{path}/join"), json!({})).await.ok(200);
     let fixed = |field: &str| joined[field].clone();
-    assert_eq!((fixed("user"), fixed("name")), (json!("bob"), json!("Bob")));
+    assert_eq!((fixed("user"), fixed("name")), (json!("newcomer"), json!("Bob")));
     assert_eq!((fixed("role"), fixed("read")), (json!("member"), json!("0-0")));
     assert_eq!((fixed("banned"), fixed("here")), (json!(false), json!(false)));
     assert!(fixed("joinedAt").is_u64() && joined.get("mutedUntil").is_none());

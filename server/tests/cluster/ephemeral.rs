@@ -7,7 +7,6 @@ use tokio::time::timeout;
 
 use crate::rig::Cluster;
 use crate::support::*;
-use crate::until;
 
 /// Within that time people are gone whose node is.
 const GONE: Duration = Duration::from_secs(30);

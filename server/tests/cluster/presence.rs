@@ -95,10 +95,10 @@ async fn a_watcher_sees_who_reads_the_room_on_any_node_each_person_once() {
     let cluster = cluster(3, SHORT).await;
     let room = room("merged");
     let _ann = come(&cluster, 0, "ann", &room).await;
-    let mut phone = come(&cluster, 1, "bob", &room).await;
+    let phone = come(&cluster, 1, "bob", &room).await;
     let (mut watcher, here) = watch(&cluster, 2, "jun", &room).await;
     assert_eq!(here, people(&["ann", "bob"]));
-    let mut laptop = come(&cluster, 0, "bob", &room).await;
+    let laptop = come(&cluster, 0, "bob", &room).await;
     let _cho = come(&cluster, 2, "cho", &room).await;
     came(&mut watcher, &["cho"]).await;
     phone.close().await;
@@ -118,7 +118,7 @@ async fn who_drops_and_comes_back_to_another_node_was_never_gone() {
     let cluster = cluster(2, LONG).await;
     let room = room("dropped");
     let (mut watcher, _) = watch(&cluster, 1, "jun", &room).await;
-    let mut ann = come(&cluster, 0, "ann", &room).await;
+    let ann = come(&cluster, 0, "ann", &room).await;
     came(&mut watcher, &["ann"]).await;
     ann.close().await;
     let mut again = come(&cluster, 1, "ann", &room).await;
@@ -133,7 +133,7 @@ async fn people_of_a_killed_node_depart_on_the_others_and_are_offline() {
     let mut cluster = cluster(2, SHORT).await;
     let room = room("killed");
     let (mut watcher, _) = watch(&cluster, 0, "jun", &room).await;
-    let mut before = come(&cluster, 0, "cho", &room).await;
+    let before = come(&cluster, 0, "cho", &room).await;
     came(&mut watcher, &["cho"]).await;
     before.close().await;
     went(&mut watcher, "cho", DEADLINE).await;

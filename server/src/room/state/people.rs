@@ -6,15 +6,20 @@
 //! asked for when that begins; a node answers with all names while they are few, with some of them
 //! and their number when they are a crowd.
 
+mod heard;
+mod others;
+mod said;
+mod shown;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moim_shared::ids::{NodeId, RoomId, UserId};
-use moim_shared::signal::{Event, Here, Moves, Person};
+use moim_shared::signal::{Event, Moves, Person};
 
-use super::others::Others;
+use self::others::Others;
 use crate::nodes::Known;
 use crate::room::access::Identity;
 
@@ -292,179 +297,6 @@ impl People {
         }
     }
 
-    /// Somebody watches. What other nodes say is to be asked for, if nobody did before.
-    pub fn watch(&mut self) -> Option<Event> {
-        if std::mem::replace(&mut self.watched, true) || self.place.alone {
-            return None;
-        }
-        Some(self.question())
-    }
-
-    fn question(&mut self) -> Event {
-        self.others.ask();
-        (self.ask, self.asked) = (Due::No, Asked::Now);
-        Event::WhoIsHere { node: self.place.run.clone() }
-    }
-
-    /// Nobody watches, and needs to know what other nodes say.
-    pub fn unwatch(&mut self) {
-        if std::mem::take(&mut self.watched) {
-            self.others = Others::default();
-            self.named = self.here.values().filter(|reader| reader.count > 0).count();
-            self.changed = HashMap::new();
-            (self.show_all, self.odd) = (false, false);
-            (self.ask, self.asked) = (Due::No, Asked::No);
-        }
-    }
-
-    /// Other nodes may have said something, or asked, that was not heard here.
-    pub fn missed(&mut self) {
-        self.say_anew();
-        self.show_all = self.watched;
-        if self.watched && !self.place.alone && self.ask == Due::No {
-            self.ask = Due::InTurn;
-        }
-    }
-
-    /// What the other nodes know of this one may be wrong.
-    pub fn say_anew(&mut self) {
-        if !self.place.alone && self.say_all == Due::No {
-            self.say_all = Due::InTurn;
-        }
-    }
-
-    /// That was not told to anybody.
-    pub fn untold(&mut self, what: Untold, now: Instant) {
-        match what {
-            Untold::People => self.say_all = Due::At(now + AGAIN),
-            Untold::Question if self.watched => {
-                (self.ask, self.asked) = (Due::At(now + AGAIN), Asked::No);
-            }
-            Untold::Question | Untold::Other => {}
-        }
-    }
-
-    /// Other nodes live than before.
-    pub fn nodes(&mut self, known: &Arc<Known>) {
-        for node in self.others.among(&known.dead) {
-            self.forget_node(node.as_ref());
-        }
-        if known.returned > self.known.returned && self.watched && self.ask == Due::No {
-            self.ask = Due::InTurn;
-        }
-        self.known = known.clone();
-    }
-
-    fn forget_node(&mut self, node: Option<&NodeId>) {
-        self.show_all |= self.others.has_unnamed(node);
-        for user in self.others.people_of(node) {
-            self.take(node, &user, None);
-        }
-        self.others.forget(node);
-    }
-
-    fn put(&mut self, node: Option<&NodeId>, person: &Person) {
-        let was = self.status(&person.user);
-        self.others.put(node, person);
-        self.note(&person.user, was, None);
-    }
-
-    fn take(&mut self, node: Option<&NodeId>, user: &UserId, last_seen: Option<u64>) {
-        let was = self.status(user);
-        self.others.take(node, user);
-        self.note(user, was, last_seen);
-    }
-
-    /// What a node says. It may be this one.
-    pub fn hear(&mut self, event: &Event) {
-        match event {
-            Event::WhoIsHere { node } if *node != self.place.run => self.say_all = Due::Now,
-            Event::Here(Some(here)) if self.watched && here.node != self.place.run => {
-                self.hear_all(here);
-            }
-            // Of a crowd on a node that runs an older program: who, it does not say.
-            Event::Here(None) => self.show_all = self.watched,
-            Event::Presence(moves) if self.watched => {
-                if moves.node.as_ref() != Some(&self.place.run) {
-                    self.hear_moves(moves);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn hear_all(&mut self, Here { node, people, count }: &Here) {
-        let node = Some(node);
-        // Those without a name may be the ones who were called by it before.
-        self.show_all |= *count > people.len() || self.others.has_unnamed(node);
-        let there: HashSet<&UserId> = people.iter().map(|person| &person.user).collect();
-        for user in self.others.people_of(node) {
-            if !there.contains(&user) {
-                self.take(node, &user, None);
-            }
-        }
-        people.iter().for_each(|person| self.put(node, person));
-        node.into_iter().for_each(|node| self.others.answered(node, *count));
-    }
-
-    fn hear_moves(&mut self, Moves { node, arrived, departed, away, back, count }: &Moves) {
-        let node = node.as_ref();
-        let unnamed = self.others.unnamed();
-        arrived.iter().for_each(|person| self.put(node, person));
-        departed.iter().for_each(|(user, seen)| self.take(node, user, *seen));
-        for (users, away) in [(away, true), (back, false)] {
-            for user in users {
-                let was = self.status(user);
-                self.others.turn(node, user, away);
-                self.note(user, was, None);
-            }
-        }
-        let fits = self.others.count(node, *count);
-        // While an answer is on its way, nothing has to fit.
-        self.odd |= !fits && self.asked == Asked::No;
-        // Of a crowd only the number tells that somebody without a name came or went.
-        self.show_all |= unnamed > 0 && unnamed != self.others.unnamed();
-    }
-
-    /// Whether those who begin to watch can be told who is there.
-    pub fn is_known(&self, now: Option<Instant>) -> bool {
-        let late = |at| now.is_some_and(|now| now.saturating_duration_since(at) >= ANSWERED);
-        match self.asked {
-            Asked::No => true,
-            Asked::At(at) if late(at) => true,
-            Asked::Now | Asked::At(_) => {
-                let others = || self.known.live.iter().filter(|node| **node != self.place.run);
-                !self.known.live.is_empty() && self.others.have_answered(others())
-            }
-        }
-    }
-
-    /// Nobody who watches was shown anything before now.
-    pub fn show_from_now(&mut self) {
-        self.changed.clear();
-        self.show_all = false;
-    }
-
-    /// Those who are there, as far as there is room for them, and how many they are.
-    pub fn all(&self) -> (Vec<Person>, usize) {
-        let here = self.here.iter().filter(|(_, reader)| reader.count > 0).map(|(user, _)| user);
-        let mut met = HashSet::new();
-        let all = here.chain(self.others.users()).filter(|user| met.insert(*user));
-        let people = all.take(NAMES_MOST).map(|user| {
-            let away = self.status(user).unwrap_or_default();
-            self.person(user, away)
-        });
-        (people.collect(), self.named + self.others.unnamed())
-    }
-
-    /// What other nodes are to be told.
-    pub fn tick(&mut self, now: Instant) -> Vec<Event> {
-        self.end_graces(now);
-        let mut events: Vec<Event> = self.say(now).into_iter().collect();
-        events.extend(self.look_at_others(now));
-        events
-    }
-
     fn end_graces(&mut self, now: Instant) {
         let until = now + self.place.grace;
         self.leaving.extend(self.left.drain(..).map(|(user, away)| (until, user, away)));
@@ -485,102 +317,11 @@ impl People {
         ms + at.saturating_duration_since(then).as_millis() as u64
     }
 
-    fn say(&mut self, now: Instant) -> Option<Event> {
-        if self.moved.len() > NAMES_MOST && self.say_all == Due::No {
-            self.say_all = Due::Now;
-        }
-        let node = self.place.run.clone();
-        if self.say_all != Due::No {
-            let lately = self.said_all.is_some_and(|at| now.saturating_duration_since(at) < SAID);
-            if lately || !self.say_all.is_due(now, self.turn) {
-                return None;
-            }
-            (self.say_all, self.said_all) = (Due::No, Some(now));
-            self.settle();
-            let people = self.here.iter().take(NAMES_MOST).map(|(user, reader)| Person {
-                user: user.clone(),
-                name: reader.name.clone(),
-                away: reader.is_away(),
-            });
-            let here = Here { node, people: people.collect(), count: self.here.len() };
-            return (!self.place.alone).then_some(Event::Here(Some(here)));
-        }
-        let moves = Moves { node: Some(node), ..self.settle() };
-        let nothing = moves.arrived.is_empty()
-            && moves.departed.is_empty()
-            && moves.away.is_empty()
-            && moves.back.is_empty();
-        (!nothing && !self.place.alone).then_some(Event::Presence(moves))
-    }
-
-    /// What the other nodes do not know yet; from now on they are taken to know it.
-    fn settle(&mut self) -> Moves {
-        let mut moves = Moves::default();
-        for user in self.moved.drain() {
-            let Some(reader) = self.here.get_mut(&user) else { continue };
-            let is = (reader.count > 0).then(|| reader.is_away());
-            let told = std::mem::replace(&mut reader.told, is);
-            match (told, is) {
-                (None, Some(away)) => {
-                    moves.arrived.push(Person { name: reader.name.clone(), user, away });
-                }
-                (told, None) => {
-                    let seen = reader.last_seen;
-                    self.here.remove(&user);
-                    if told.is_some() {
-                        moves.departed.push((user, seen));
-                    }
-                }
-                (Some(false), Some(true)) => moves.away.push(user),
-                (Some(true), Some(false)) => moves.back.push(user),
-                (Some(_), Some(_)) => {}
-            }
-        }
-        moves.count = self.here.len();
-        moves
-    }
-
-    /// Asks them when that is due, and lets go of those who do not answer.
-    fn look_at_others(&mut self, now: Instant) -> Option<Event> {
-        match self.asked {
-            Asked::Now => self.asked = Asked::At(now),
-            Asked::At(at) if now.saturating_duration_since(at) >= SILENT => {
-                self.asked = Asked::No;
-                for node in self.others.silent() {
-                    self.forget_node(node.as_ref());
-                }
-            }
-            Asked::No if std::mem::take(&mut self.odd) => self.ask = Due::InTurn,
-            Asked::No | Asked::At(_) => {}
-        }
-        (self.watched && self.ask.is_due(now, self.turn)).then(|| self.question())
-    }
-
-    /// What those who watch are to be shown.
-    pub fn show(&mut self, now: Instant) -> Option<Show> {
-        if !self.watched || !self.is_known(Some(now)) {
-            return None;
-        }
-        if self.changed.len() > NAMES_MOST || (self.show_all && self.ask == Due::No) {
-            let lately = self.shown_all.is_some_and(|at| now.saturating_duration_since(at) < SHOWN);
-            if lately {
-                return None;
-            }
-            (self.show_all, self.shown_all) = (false, Some(now));
-            self.changed.clear();
-            return Some(Show::All);
-        }
-        let mut moves = Moves::default();
-        for (user, Shown { was, last_seen }) in std::mem::take(&mut self.changed) {
-            match (was, self.status(&user)) {
-                (None, Some(away)) => moves.arrived.push(self.person(&user, away)),
-                (Some(_), None) => moves.departed.push((user, last_seen)),
-                (Some(false), Some(true)) => moves.away.push(user),
-                (Some(true), Some(false)) => moves.back.push(user),
-                _ => continue,
-            }
-            moves.count += 1;
-        }
-        (moves.count > 0).then_some(Show::Moves(moves))
+    /// What other nodes are to be told.
+    pub fn tick(&mut self, now: Instant) -> Vec<Event> {
+        self.end_graces(now);
+        let mut events: Vec<Event> = self.say(now).into_iter().collect();
+        events.extend(self.look_at_others(now));
+        events
     }
 }

@@ -3,16 +3,19 @@
 //! A letter and a line of text, then what it is about. Signals are protocol buffers, as in
 //! [`crate::wire`]: **field numbers are for ever**.
 
+mod people;
+
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use prost::Message;
 
+use self::people::{WireHere, WireNode, WirePerson, WirePresence, node};
 use crate::broker::MembersChanged;
 use crate::envelope::Envelope;
-use crate::ids::{NodeId, RoomId, UserId};
+use crate::ids::{RoomId, UserId};
 use crate::position::Position;
-use crate::signal::{Event, Flash, Here, Moves, Person, Signal, Topic};
+use crate::signal::{Event, Flash, Person, Signal, Topic};
 use crate::store::accounts::{Revocation, Subject};
 use crate::wire;
 
@@ -161,33 +164,6 @@ enum What {
 struct Nothing {}
 
 #[derive(Clone, PartialEq, Message)]
-struct WirePerson {
-    #[prost(string, tag = "1")]
-    user: String,
-    #[prost(string, optional, tag = "2")]
-    name: Option<String>,
-    #[prost(bool, tag = "3")]
-    away: bool,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct WireNode {
-    #[prost(string, tag = "1")]
-    node: String,
-}
-
-/// An older program says nothing in it, and reads nothing of it.
-#[derive(Clone, PartialEq, Message)]
-struct WireHere {
-    #[prost(string, tag = "1")]
-    node: String,
-    #[prost(message, repeated, tag = "2")]
-    people: Vec<WirePerson>,
-    #[prost(uint64, tag = "3")]
-    count: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
 struct WireTyping {
     #[prost(message, optional, tag = "1")]
     who: Option<WirePerson>,
@@ -209,26 +185,6 @@ struct WireRead {
 struct WireDelivered {
     #[prost(message, repeated, tag = "1")]
     users: Vec<WireRead>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct WirePresence {
-    #[prost(message, repeated, tag = "1")]
-    arrived: Vec<WirePerson>,
-    #[prost(string, repeated, tag = "2")]
-    departed: Vec<String>,
-    /// What follows, an older program neither says nor reads.
-    #[prost(string, tag = "3")]
-    node: String,
-    /// When those who departed were last seen, in their order; 0: nobody knows.
-    #[prost(uint64, repeated, tag = "4")]
-    last_seen: Vec<u64>,
-    #[prost(string, repeated, tag = "5")]
-    away: Vec<String>,
-    #[prost(string, repeated, tag = "6")]
-    back: Vec<String>,
-    #[prost(uint64, tag = "7")]
-    count: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -270,71 +226,6 @@ enum Whose {
     Login(String),
     #[prost(string, tag = "3")]
     Token(String),
-}
-
-impl WirePerson {
-    fn of(Person { user, name, away }: &Person) -> Self {
-        Self { user: user.to_string(), name: name.clone(), away: *away }
-    }
-
-    fn called(user: &UserId, name: Option<&str>) -> Self {
-        Self { user: user.to_string(), name: name.map(str::to_owned), away: false }
-    }
-
-    fn person(self) -> Result<Person, Unreadable> {
-        Ok(Person { user: user(&self.user)?, name: self.name, away: self.away })
-    }
-}
-
-impl WireHere {
-    fn of(here: Option<&Here>) -> Self {
-        here.map_or_else(Self::default, |Here { node, people, count }| Self {
-            node: node.to_string(),
-            people: people.iter().map(WirePerson::of).collect(),
-            count: *count as u64,
-        })
-    }
-
-    fn here(self) -> Result<Option<Here>, Unreadable> {
-        let Some(node) = node(&self.node)? else { return Ok(None) };
-        let people = self.people.into_iter().map(WirePerson::person).collect::<Result<_, _>>()?;
-        Ok(Some(Here { node, people, count: self.count as usize }))
-    }
-}
-
-impl WirePresence {
-    fn of(Moves { node, arrived, departed, away, back, count }: &Moves) -> Self {
-        let texts = |users: &[UserId]| users.iter().map(ToString::to_string).collect();
-        Self {
-            arrived: arrived.iter().map(WirePerson::of).collect(),
-            departed: departed.iter().map(|(user, _)| user.to_string()).collect(),
-            node: node.as_ref().map(ToString::to_string).unwrap_or_default(),
-            last_seen: departed.iter().map(|(_, seen)| seen.unwrap_or_default()).collect(),
-            away: texts(away),
-            back: texts(back),
-            count: *count as u64,
-        }
-    }
-
-    fn moves(self) -> Result<Moves, Unreadable> {
-        let users = |texts: &[String]| texts.iter().map(|it| user(it)).collect::<Result<_, _>>();
-        let seen = self.last_seen.into_iter().chain(std::iter::repeat(0));
-        let departed = self.departed.iter().zip(seen);
-        let departed = departed.map(|(it, seen)| Ok((user(it)?, (seen > 0).then_some(seen))));
-        Ok(Moves {
-            node: node(&self.node)?,
-            arrived: self.arrived.into_iter().map(WirePerson::person).collect::<Result<_, _>>()?,
-            departed: departed.collect::<Result<_, Unreadable>>()?,
-            away: users(&self.away)?,
-            back: users(&self.back)?,
-            count: self.count as usize,
-        })
-    }
-}
-
-/// The node of that name; an older program says none.
-fn node(text: &str) -> Result<Option<NodeId>, Unreadable> {
-    if text.is_empty() { Ok(None) } else { NodeId::parse(text).map(Some).map_err(unreadable) }
 }
 
 fn user(text: &str) -> Result<UserId, Unreadable> {
@@ -477,6 +368,8 @@ impl WireSignal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::NodeId;
+    use crate::signal::{Here, Moves};
 
     fn flash() -> Arc<Flash> {
         Arc::new(Flash {
@@ -528,31 +421,6 @@ mod tests {
             let heard = Told::read(signal(&said).into(), None).unwrap();
             assert_eq!(heard, Told::Signal(said));
         }
-    }
-
-    /// As the first version said it.
-    #[derive(Clone, PartialEq, Message)]
-    struct Before {
-        #[prost(message, repeated, tag = "1")]
-        arrived: Vec<WirePerson>,
-        #[prost(string, repeated, tag = "2")]
-        departed: Vec<String>,
-    }
-
-    #[test]
-    fn an_older_program_is_understood_and_understands_what_it_knows() {
-        let mina = UserId::parse("mina").unwrap();
-        let before = Before {
-            arrived: vec![WirePerson::called(&mina, Some("Mina"))],
-            departed: vec!["joon".into()],
-        };
-        let moves = WirePresence::decode(&*before.encode_to_vec()).unwrap().moves().unwrap();
-        assert_eq!((moves.node.clone(), moves.departed[0].1), (None, None));
-        let moves = Moves { node: NodeId::parse("one").ok(), count: 7, away: vec![mina], ..moves };
-        assert_eq!(Before::decode(&*WirePresence::of(&moves).encode_to_vec()).unwrap(), before);
-        assert_eq!(WireHere::decode(&*Nothing {}.encode_to_vec()).unwrap().here().unwrap(), None);
-        let here = Here { node: moves.node.unwrap(), people: moves.arrived, count: 7 };
-        assert!(Nothing::decode(&*WireHere::of(Some(&here)).encode_to_vec()).is_ok());
     }
 
     #[test]
