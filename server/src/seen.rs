@@ -163,6 +163,13 @@ mod tests {
         assert!(seen.of(&[user(5_001)]).await.unwrap().is_empty());
     }
 
+    #[test]
+    fn a_time_only_moves_forward() {
+        let mut times = HashMap::new();
+        [6, 7, 5].map(|at| put(&mut times, user(1), at));
+        assert_eq!(times[&user(1)], 7);
+    }
+
     #[tokio::test]
     async fn what_could_not_be_kept_waits_on() {
         let database = Arc::new(Database::default());
