@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_time_only_moves_forward() {
         let mut times = HashMap::new();
-        [6, 7, 5].map(|at| put(&mut times, user(1), at));
+        [6, 7, 5].into_iter().for_each(|at| put(&mut times, user(1), at));
         assert_eq!(times[&user(1)], 7);
     }
 
