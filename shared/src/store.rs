@@ -8,6 +8,7 @@ pub mod devices;
 mod headers;
 mod heads;
 mod lane;
+pub mod last_seen;
 pub mod postgres;
 pub mod pushes;
 pub mod rooms;

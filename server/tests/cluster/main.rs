@@ -25,6 +25,7 @@ mod ledger;
 mod members;
 mod order;
 mod poison;
+mod presence;
 mod push;
 mod rabbitmq_away;
 mod redis_lost;

@@ -9,6 +9,7 @@ use moim_shared::store::Store;
 use moim_shared::store::accounts::Accounts;
 use moim_shared::store::cursors::Cursors;
 use moim_shared::store::devices::Devices;
+use moim_shared::store::last_seen::LastSeen;
 use moim_shared::store::pushes::Pushes;
 use moim_shared::store::rooms::Rooms;
 
@@ -51,6 +52,6 @@ pub fn all(envelopes: impl IntoIterator<Item = Envelope>) -> Vec<Arc<Envelope>> 
 }
 
 /// A database as a whole.
-pub trait Database: Store + Rooms + Accounts + Devices + Cursors + Pushes {}
+pub trait Database: Store + Rooms + Accounts + Devices + Cursors + LastSeen + Pushes {}
 
-impl<T: Store + Rooms + Accounts + Devices + Cursors + Pushes> Database for T {}
+impl<T: Store + Rooms + Accounts + Devices + Cursors + LastSeen + Pushes> Database for T {}

@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 
 use super::file::Database;
 use super::rows::{
-    accounts, cursors, devices, logins, members, purge, pushes, revocations, rooms, rounds,
+    accounts, cursors, devices, last_seen, logins, members, purge, pushes, revocations, rooms,
+    rounds,
 };
 use super::write::Writer;
 use super::{heads, moves};
@@ -23,6 +24,7 @@ use crate::store::accounts::{Account, Login, NewRefresh, Revocation, Subject};
 use crate::store::cursors::{Delivered, Read};
 use crate::store::devices::{Device, Platform};
 use crate::store::heads::Head;
+use crate::store::last_seen::Seen;
 use crate::store::pushes::{DuePush, End, Ended, NewPush};
 use crate::store::rooms::{NewRoom, RoomChange, Visibility};
 
@@ -61,6 +63,9 @@ fn everything(writer: &mut Writer) -> QueryResult<()> {
     let given = Delivered { room, user, device: None, position };
     moves::move_delivered(&mut writer.conn, &[given])?;
     cursors::delivered_of(&mut writer.conn, &id, std::slice::from_ref(&bob))?;
+    let seen = Seen { user: bob.clone(), at: 1 };
+    moves::move_last_seen(&mut writer.conn, &[seen])?;
+    last_seen::of(&mut writer.conn, std::slice::from_ref(&bob))?;
     cursors::rooms_of(&mut writer.conn, &bob, None, 10)?;
     of_pushes(writer, &id, &bob)?;
     members::came(&mut writer.conn, &bob)?;
