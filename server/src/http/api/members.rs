@@ -1,10 +1,14 @@
 //! `/api/v1/rooms/{room}/members`: who is in a room, coming and going.
 
+use std::collections::HashMap;
+use std::slice;
+
 use actix_web::{HttpResponse, web};
 use futures_util::future::join_all;
 use moim_shared::ids::{RoomId, UserId};
 use moim_shared::membership::{Change, Denied};
-use moim_shared::store::Access;
+use moim_shared::position::Position;
+use moim_shared::store::{Access, StoreError};
 use moim_shared::store::rooms::Reader;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -98,7 +102,8 @@ async fn list(
     let members = api.rooms.members_list(&path.room, paging.after.as_ref(), limit + 1).await?;
     let members = page(members, limit, |reader| reader.member.user.to_string());
     let next = members.next;
-    let views = members.items.into_iter().map(|reader| view(&api, reader));
+    let given = furthest(&api, &path.room, &members.items).await?;
+    let views = members.items.into_iter().map(|reader| view(&api, reader, &given));
     Ok(Json(Members { members: join_all(views).await, next }))
 }
 
@@ -159,10 +164,24 @@ async fn kick(
 /// The row as it is now; it may have gone in between.
 async fn show(api: &Api, room: &RoomId, user: &UserId) -> Result<Json<MemberView>, Problem> {
     let reader = api.rooms.member_get(room, user).await?.ok_or(Denied::NoMember)?;
-    Ok(Json(view(api, reader).await))
+    let given = furthest(api, room, slice::from_ref(&reader)).await?;
+    Ok(Json(view(api, reader, &given).await))
 }
 
-async fn view(api: &Api, reader: Reader) -> MemberView {
+/// How far the devices of these were given messages.
+type Given = HashMap<UserId, Position>;
+
+async fn furthest(api: &Api, room: &RoomId, readers: &[Reader]) -> Result<Given, StoreError> {
+    let users: Vec<UserId> = readers.iter().map(|reader| reader.member.user.clone()).collect();
+    let mut furthest = Given::new();
+    for given in api.sessions.cursors.delivered_of(room, &users).await? {
+        let stands = furthest.entry(given.user).or_default();
+        *stands = given.position.max(*stands);
+    }
+    Ok(furthest)
+}
+
+async fn view(api: &Api, reader: Reader, given: &Given) -> MemberView {
     let here = match api.sessions.presence.sessions(&reader.member.user).await {
         Ok(sessions) => !sessions.is_empty(),
         Err(error) => {
@@ -170,5 +189,6 @@ async fn view(api: &Api, reader: Reader) -> MemberView {
             false
         }
     };
-    MemberView::new(reader, here)
+    let delivered = given.get(&reader.member.user).copied().unwrap_or_default();
+    MemberView::new(reader, delivered, here)
 }

@@ -94,16 +94,19 @@ pub struct MemberView {
     /// How far it has read; `0-0`: nothing.
     #[schema(schema_with = schema::position)]
     read: Position,
+    /// How far it was given messages, on the device that has most of them; `0-0`: nothing.
+    #[schema(schema_with = schema::position)]
+    delivered: Position,
     /// It is connected now.
     here: bool,
 }
 
 impl MemberView {
     /// The view of a row.
-    pub fn new(reader: rooms::Reader, here: bool) -> Self {
+    pub fn new(reader: rooms::Reader, delivered: Position, here: bool) -> Self {
         let Member { user, name, role, joined_at, muted_until, banned } = reader.member;
         let (role, read) = (role.into(), reader.read);
-        Self { user, name, role, joined_at, muted_until, banned, read, here }
+        Self { user, name, role, joined_at, muted_until, banned, read, delivered, here }
     }
 }
 
