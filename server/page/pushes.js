@@ -68,6 +68,7 @@ export class Pushes extends EventTarget {
   }
 
   #receive(push) {
+    if (typeof push.type !== 'string') return;
     const isOwn = push.installation === installation;
     this.latest = [{ ...push, isOwn, at: Date.now() }, ...this.latest].slice(0, SHOWN);
     // Others do not know the name of this browser.

@@ -136,10 +136,7 @@ export class Rooms extends EventTarget {
     const room = known ?? { id, head, read, readSent: read, unread, activeAt: at ?? createdAt };
     Object.assign(room, { name, visibility, direct, createdAt, role, mutedUntil });
     this.#mergeUnread(room, { head, read, unread, last });
-    if (last && (!room.last || compare(last.position, room.last.position) > 0)) {
-      room.last = last;
-      room.activeAt = last.timestamp;
-    }
+    if (last) this.#showLast(room, last);
     if (known) return;
     this.#byId.set(id, room);
     if (direct) this.#findPeer(room);
@@ -208,13 +205,17 @@ export class Rooms extends EventTarget {
       room.head = message.position;
       if (message.sender !== this.#user) room.unread = Math.min(room.unread + 1, MOST_UNREAD);
     }
-    if (isNew || !room.last) {
-      room.last = message;
-      room.activeAt = message.timestamp;
-    }
+    this.#showLast(room, message);
     // The list of members may not know the name of somebody who never came.
     const { sender: user, senderName: name } = message;
     if (room.direct && name && user !== this.#user) room.peer = { user, name };
+  }
+
+  /** What the list shows of a room. */
+  #showLast(room, message) {
+    if (room.last && compare(message.position, room.last.position) <= 0) return;
+    room.last = message;
+    room.activeAt = message.timestamp;
   }
 
   /** The user has seen everything up to `position`. */

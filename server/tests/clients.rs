@@ -88,7 +88,15 @@ fn stompjs_misses_nothing_while_the_server_is_killed() {
 
 #[test]
 fn a_browser_chats_while_the_server_is_killed() {
-    let script = installed("browser.mjs");
-    let pictures = installed("pictures");
+    browser("browser.mjs");
+}
+
+#[test]
+fn a_browser_shows_what_became_of_messages_and_agrees_with_its_users_other_windows() {
+    browser("windows.mjs");
+}
+
+fn browser(script: &str) {
+    let (script, pictures) = (installed(script), installed("pictures"));
     survives(BROWSER, |base| Script::run(&["node", &script, base, &pictures]));
 }

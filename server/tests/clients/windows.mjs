@@ -1,0 +1,320 @@
+// The web page in a real browser: what became of a message, who is there, and two windows of one user.
+// See `person.mjs`.
+
+import { Client } from '@stomp/stompjs';
+import { WebSocket } from 'ws';
+import { PASSWORD, Person, api, ask, base, check, equal, expect, perform, run, until } from './person.mjs';
+
+Object.assign(globalThis, { WebSocket });
+
+const RECONNECT_MS = 60_000;
+
+/** Records what a page would notify of, as nobody sees a headless browser's notifications. */
+function recordNotifications() {
+  window.notified = [];
+  window.Notification = class {
+    static permission = localStorage.getItem('test.permission') ?? 'default';
+    static async requestPermission() {
+      localStorage.setItem('test.permission', 'granted');
+      return (this.permission = 'granted');
+    }
+    constructor(title, { body, tag }) {
+      Object.assign(this, { title, body, tag, closed: false });
+      window.notified.push(this);
+    }
+    close() {
+      this.closed = true;
+    }
+  };
+}
+
+/** A client without a page, for what no page does. */
+async function stomp(user) {
+  const client = new Client({
+    brokerURL: base.replace(/^http/, 'ws') + '/ws',
+    connectHeaders: { login: user, passcode: PASSWORD },
+  });
+  await new Promise((resolve, reject) => {
+    client.onConnect = resolve;
+    client.onStompError = ({ headers }) => reject(new Error(headers.message));
+    client.activate();
+  });
+  return client;
+}
+
+async function main(browser) {
+  const desk = new Person('desk', `mina-${run}`, 'Mina');
+  const laptop = new Person('laptop', desk.user, desk.name);
+  const phone = new Person('phone', `joon-${run}`, 'Joon');
+  const minas = [desk, laptop];
+  const all = [...minas, phone];
+  const [talk, calm] = [`talk-${run}`, `calm-${run}`];
+
+  const token = async (user) => (await api('POST', '/auth/login', { user, password: PASSWORD })).accessToken;
+  const tick = (person, text) => person.message(text).getAttribute('data-tick');
+  const ticked = (person, text, wanted) =>
+    until(`${text} is ${wanted} at the ${person.size}`, async () => (await tick(person, text)) === wanted);
+  const mark = (person, text) => person.message(text).locator('.mark-of-state').getAttribute('aria-label');
+  const badge = (person, room) =>
+    person
+      .roomItem(room)
+      .locator('[data-test="badge"]')
+      .evaluate((node) => (node.hidden ? 0 : Number.parseInt(node.textContent, 10)));
+  const badged = (person, room, wanted) =>
+    until(`${wanted} unread in ${room} at the ${person.size}`, async () => (await badge(person, room)) === wanted);
+  const titled = (person, wanted) =>
+    until(`the title of the ${person.size} starts with ${wanted}`, async () =>
+      (await person.page.title()).startsWith(wanted),
+    );
+
+  await check('one user has two windows, another a phone', async () => {
+    await Promise.all(all.map((person) => person.arrive(browser)));
+    await Promise.all([desk.register(), phone.register()]);
+    await laptop.logIn();
+  });
+
+  const [mina, joon] = await Promise.all([token(desk.user), token(phone.user)]);
+  let said = 0;
+  const say = (room, body) =>
+    api('POST', `/rooms/${room}/messages`, { body }, joon, { 'Idempotency-Key': `${run}-${++said}` });
+
+  await check('a room that one is put into appears in both windows, with what is said there', async () => {
+    for (const id of [talk, calm]) {
+      await api('POST', '/rooms', { id, name: `The ${id}`, visibility: 'private' }, joon);
+      await api('PUT', `/rooms/${id}/members/${desk.user}`, {}, joon);
+    }
+    await say(talk, 'welcome to both');
+    for (const person of minas) {
+      await person.roomItem(calm).waitFor();
+      await until('the preview', async () =>
+        (await person.roomItem(talk).textContent()).includes('welcome to both'),
+      );
+      await badged(person, talk, 1);
+      await titled(person, '(1)');
+    }
+  });
+
+  await check('what is read in one window is read in the other', async () => {
+    await say(calm, 'calm one');
+    await say(calm, 'calm two');
+    for (const person of minas) {
+      await badged(person, calm, 2);
+      await titled(person, '(3)');
+    }
+    await desk.open(talk);
+    for (const person of minas) {
+      await badged(person, talk, 0);
+      await titled(person, '(2)');
+    }
+    await laptop.open(calm);
+    for (const person of minas) {
+      await badged(person, calm, 0);
+      await until('nothing is unread', async () => !(await person.page.title()).startsWith('('));
+    }
+  });
+
+  await check('also when one of them was away from the network meanwhile', async () => {
+    expect(/net::ERR_|WebSocket connection|Failed to load resource/);
+    await laptop.open(talk);
+    await desk.open(calm);
+    await laptop.context.setOffline(true);
+    await laptop.linked('offline');
+    for (const text of ['missed one', 'missed two', 'missed three']) await say(calm, text);
+    await desk.message('missed three').waitFor();
+    await say(talk, 'unread at the desk');
+    await badged(desk, talk, 1);
+    await laptop.context.setOffline(false);
+    await laptop.linked('connected', RECONNECT_MS);
+    await laptop.message('unread at the desk').waitFor();
+    for (const person of minas) for (const room of [talk, calm]) await badged(person, room, 0);
+    await until('the preview', async () => (await laptop.roomItem(calm).textContent()).includes('missed three'));
+    expect(null);
+  });
+
+  await check('a room that one is taken out of vanishes from both', async () => {
+    const id = `gone-${run}`;
+    await api('POST', '/rooms', { id, visibility: 'private' }, joon);
+    await api('PUT', `/rooms/${id}/members/${desk.user}`, {}, joon);
+    for (const person of minas) await person.roomItem(id).waitFor();
+    await desk.open(id);
+    await api('DELETE', `/rooms/${id}/members/${desk.user}`, undefined, joon);
+    for (const person of minas) await person.roomItem(id).waitFor({ state: 'detached' });
+    await desk.page.getByText('You are no longer a member').first().waitFor();
+  });
+
+  await check('a message is on its way, stored, delivered and read, and its ticks say so', async () => {
+    expect(/net::ERR_|WebSocket connection|Failed to load resource/);
+    await desk.open(talk);
+    await laptop.open(calm);
+    await phone.hide(true);
+    await desk.context.setOffline(true);
+    await desk.linked('offline');
+    await desk.write('where are you?');
+    await ticked(desk, 'where are you?', 'sending');
+    equal(await mark(desk, 'where are you?'), 'Sending', 'what is read out');
+    await desk.context.setOffline(false);
+    await ticked(desk, 'where are you?', 'stored');
+    equal(await mark(desk, 'where are you?'), 'Sent', 'what is read out');
+    await desk.linked('connected', RECONNECT_MS);
+    expect(null);
+    await until('it is at the phone', async () => (await phone.roomItem(talk).textContent()).includes('where are you?'));
+    // Its window is hidden: it came to a page that nobody sees.
+    equal(await tick(desk, 'where are you?'), 'stored', 'the tick');
+    await phone.hide(false);
+    await desk.write('are you there?');
+    await ticked(desk, 'are you there?', 'delivered');
+    await ticked(desk, 'where are you?', 'delivered');
+    equal(await mark(desk, 'are you there?'), 'Delivered', 'what is read out');
+    await desk.accessible('delivered');
+    await phone.open(talk);
+    for (const text of ['where are you?', 'are you there?']) await ticked(desk, text, 'read');
+    equal(await mark(desk, 'are you there?'), 'Read', 'what is read out');
+    await desk.accessible('read');
+    await laptop.open(talk);
+    await ticked(laptop, 'are you there?', 'read');
+  });
+
+  await check('among several, ticks wait for all and say how many have it', async () => {
+    const bora = (await api('POST', '/auth/register', { user: `bora-${run}`, password: PASSWORD })).accessToken;
+    await api('PUT', `/rooms/${talk}/members/bora-${run}`, {}, joon);
+    await desk.write('hello all');
+    const read = 'Delivered to 1 of 2, read by 1';
+    await until('one has read it', async () => (await mark(desk, 'hello all')) === read);
+    equal(await tick(desk, 'hello all'), 'stored', 'the tick');
+    const position = await desk.message('hello all').getAttribute('data-position');
+    const cursor = (body) => api('PUT', `/me/rooms/${talk}/cursor`, body, bora);
+    await cursor({ delivered: position, installation: 'bora-phone' });
+    await ticked(desk, 'hello all', 'delivered');
+    await desk.page.reload();
+    await ticked(desk, 'hello all', 'delivered');
+    equal(await mark(desk, 'hello all'), 'Delivered to 2 of 2, read by 1', 'what is read out');
+    await desk.picture('group');
+    await cursor({ position });
+    await ticked(desk, 'hello all', 'read');
+    equal(await mark(desk, 'hello all'), 'Read by all 2', 'what is read out');
+    await api('DELETE', `/rooms/${talk}/members/bora-${run}`, undefined, joon);
+  });
+
+  const direct = await api('POST', '/rooms/direct', { user: phone.user }, mina);
+
+  await check('one whose window is hidden is away, and one who is gone was seen last', async () => {
+    await desk.open(direct.id);
+    const line = (wanted) =>
+      until(`joon is ${wanted}`, async () => (await desk.at('here').textContent()).startsWith(wanted));
+    await line('Online');
+    await phone.roomItem(direct.id).waitFor({ state: 'attached' });
+    await phone.hide(true);
+    await line('Away');
+    await desk.at('people').click();
+    const note = desk.page.locator(`[data-test="member"][data-user="${phone.user}"] small`);
+    await until('the list says so', async () => (await note.textContent()).endsWith('away'));
+    await desk.accessible('away');
+    await desk.page.keyboard.press('Escape');
+    await phone.hide(false);
+    await line('Online');
+    await phone.hide(true);
+    await line('Away');
+    // A new connection starts as the window is.
+    expect(/net::ERR_|WebSocket connection|Failed to load resource/);
+    await phone.context.setOffline(true);
+    await phone.linked('offline');
+    await line('Last seen today');
+    await desk.picture('last-seen');
+    await phone.context.setOffline(false);
+    await phone.linked('connected', RECONNECT_MS);
+    expect(null);
+    await line('Away');
+    await phone.hide(false);
+    await line('Online');
+  });
+
+  const device = async (person) =>
+    JSON.parse(await person.page.evaluate(() => localStorage.getItem('moim.device'))).installation;
+  const devices = async () => (await api('GET', '/me/devices', undefined, mina)).devices;
+
+  await check('each browser is a device of its user', async () => {
+    const wanted = await Promise.all(minas.map(device));
+    const known = await devices();
+    equal(known.map(({ installation }) => installation).sort(), [...wanted].sort(), 'the devices');
+    for (const { platform, hasToken, timeZone } of known)
+      equal([platform, hasToken, Boolean(timeZone)], ['web', true, true], 'a device');
+  });
+
+  const pusher = await stomp(phone.user);
+  const push = (data) =>
+    pusher.publish({ destination: `/user/${desk.user}/queue/pushes`, body: JSON.stringify(data) });
+  const notified = (person) => person.page.evaluate(() => window.notified.map((each) => ({ ...each })));
+
+  await check('a hidden page notifies of pushes to it once the user allows it, and takes back what is read', async () => {
+    await desk.page.addInitScript(recordNotifications);
+    await desk.page.reload();
+    await desk.linked();
+    for (const person of minas) await person.open(calm);
+    const installation = await device(desk);
+    await desk.hide(true);
+    const { position } = await say(talk, 'a push, please');
+    await badged(desk, talk, 1);
+    const message = { type: 'message', room: talk, position, sender: phone.user, title: 'Joon', body: 'a push, please' };
+    push({ ...message, installation, unread: 1, badge: 1, later: { more: [1] } });
+    await titled(desk, '● (1)');
+    await desk.hide(false);
+    await titled(desk, '(1)');
+    await desk.at('account').click();
+    await desk.at('notifications').click();
+    await desk.page.getByText('Notifications are on').waitFor();
+    await desk.at('pushes').click();
+    await until('the push is listed', async () => (await desk.at('push').count()) === 1);
+    await desk.accessible('pushes');
+    await desk.page.keyboard.press('Escape');
+
+    await desk.hide(true);
+    push({ ...message, installation: 'another', title: 'Not for here' });
+    push('garbage');
+    push({ ...message, installation });
+    await until('a notification', async () => (await notified(desk)).length === 1);
+    equal(await notified(desk), [{ title: 'Joon', body: 'a push, please', tag: talk, closed: false }], 'notified');
+    await laptop.open(talk);
+    await laptop.message('a push, please').waitFor();
+    await until('it is taken back', async () => (await notified(desk))[0].closed);
+    push({ ...message, installation, position: (await say(talk, 'another')).position });
+    // The laptop reads it at once, so the desk may know already that there is nothing to tell.
+    push({ type: 'read', room: talk, installation });
+    await badged(desk, talk, 0);
+    await until('nothing is left', async () => (await notified(desk)).every(({ closed }) => closed));
+    await desk.hide(false);
+  });
+
+  await check('logging out takes the device along', async () => {
+    const installation = await device(laptop);
+    await laptop.at('account').click();
+    await laptop.at('log-out').click();
+    await laptop.at('submit').waitFor();
+    await until('it is gone', async () => (await devices()).every((each) => each.installation !== installation));
+    equal((await devices()).map((each) => each.installation), [await device(desk)], 'what is left');
+  });
+
+  await check('after the server was killed badges, rooms and ticks are right again', async () => {
+    expect(/net::ERR_|WebSocket connection|Failed to load resource/);
+    await desk.open(talk);
+    await phone.open(talk);
+    await desk.write('before the end');
+    await ticked(desk, 'before the end', 'read');
+    await ask('kill');
+    await Promise.all([desk, phone].map((person) => person.linked('reconnecting')));
+    await ask('restart');
+    await say(calm, 'while nobody was there');
+    await api('POST', '/rooms', { id: `new-${run}`, visibility: 'private' }, joon);
+    await api('PUT', `/rooms/new-${run}/members/${desk.user}`, {}, joon);
+    await Promise.all([desk, phone].map((person) => person.linked('connected', RECONNECT_MS)));
+    expect(null);
+    await badged(desk, calm, 1);
+    await titled(desk, '(1)');
+    await desk.roomItem(`new-${run}`).waitFor();
+    await desk.write('after the end');
+    for (const text of ['before the end', 'after the end']) await ticked(desk, text, 'read');
+  });
+
+  await pusher.deactivate({ force: true });
+}
+
+await perform(main);
