@@ -172,6 +172,9 @@ async function main(browser) {
     await desk.accessible('read');
     await laptop.open(talk);
     await ticked(laptop, 'are you there?', 'read');
+    await phone.write('I am');
+    await ticked(phone, 'I am', 'read');
+    await phone.accessible('ticks');
   });
 
   await check('among several, ticks wait for all and say how many have it', async () => {
@@ -193,6 +196,31 @@ async function main(browser) {
     await ticked(desk, 'hello all', 'read');
     equal(await mark(desk, 'hello all'), 'Read by all 2', 'what is read out');
     await api('DELETE', `/rooms/${talk}/members/bora-${run}`, undefined, joon);
+  });
+
+  await check('among many one is enough, and positions are compared as numbers', async () => {
+    const ticks = await desk.page.evaluate(async () => {
+      const { Receipts } = await import('/page/receipts.js');
+      const of = (others, position) => {
+        const events = new EventTarget();
+        const receipts = new Receipts({ user: 'me', events });
+        receipts.take(
+          Array.from({ length: others }, (_, n) => ({ user: `u${n}`, joinedAt: 5, read: '0-0', delivered: '0-0' })),
+          { whole: true },
+        );
+        const tick = () => receipts.of({ position, timestamp: 10 }).tick;
+        const ticks = [tick()];
+        for (const type of ['delivered', 'read']) {
+          events.dispatchEvent(new CustomEvent(type, { detail: { user: 'u0', position: '1767225600000-10' } }));
+          ticks.push(tick());
+        }
+        return ticks;
+      };
+      return [of(100, '1767225600000-9'), of(101, '1767225600000-9'), of(1, '1767225600000-9'),
+        of(1, '1767225600000-11'), of(1, '9007199254740993-0'), of(0, '1767225600000-9')];
+    });
+    const [few, done, none] = [['stored', 'stored', 'stored'], ['stored', 'delivered', 'read'], ['stored', 'stored', 'stored']];
+    equal(ticks, [few, done, done, none, none, ['stored', 'delivered', 'read']], 'ticks of hundred, more, one, later, none');
   });
 
   const direct = await api('POST', '/rooms/direct', { user: phone.user }, mina);
