@@ -15,6 +15,7 @@ import { Timeline } from './timeline.js';
 const PACE_MS = 1000;
 /** Members whose cursors and presence are looked up. */
 const LOOKED_UP = 200;
+const LOOK_MS = 30_000;
 
 export class Chat {
   #app;
@@ -84,10 +85,16 @@ export class Chat {
       app.presence.take(some);
     };
     const memberships = atMostEvery(PACE_MS, async () => {
-      await Promise.all([rooms.load(), lookUp()]);
+      await rooms.load();
+      // Perhaps this was how we ceased to be one.
+      if (app.signal.aborted) return;
+      lookUp();
       members.load();
     });
     app.events.addEventListener('ready', lookUp);
+    // The other one of a direct chat may be online without reading it, of which no event tells.
+    const timer = room.direct && setInterval(() => document.hidden || lookUp(), LOOK_MS);
+    app.signal.addEventListener('abort', () => clearInterval(timer));
     for (const type of ['members', 'room']) app.events.addEventListener(type, memberships);
     app.presence.addEventListener('change', () => members.show());
     const composer = new Composer({

@@ -9,7 +9,7 @@ const MANY = 100;
 export class Receipts extends EventTarget {
   #user;
   #others = new Map();
-  #answers = new Map();
+  #answers = new WeakMap();
 
   constructor({ user, events, signal }) {
     super();
@@ -31,9 +31,9 @@ export class Receipts extends EventTarget {
   }
 
   /** Of a stored message of one's own: `{ tick, text }`, where `tick` is stored, delivered or read. */
-  of({ position, timestamp }) {
-    let answer = this.#answers.get(position);
-    if (!answer) this.#answers.set(position, (answer = this.#count(rank(position), timestamp)));
+  of(message) {
+    let answer = this.#answers.get(message);
+    if (!answer) this.#answers.set(message, (answer = this.#count(rank(message.position), message.timestamp)));
     return answer;
   }
 
@@ -66,7 +66,7 @@ export class Receipts extends EventTarget {
   }
 
   #changed() {
-    this.#answers.clear();
+    this.#answers = new WeakMap();
     this.dispatchEvent(new Event('change'));
   }
 }

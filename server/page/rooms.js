@@ -152,8 +152,8 @@ export class Rooms extends EventTarget {
       if (compare(read, room.head) >= 0) room.unread = 0;
       return;
     }
-    // Messages of our own count until they are read, which is what happens to them next.
-    const isOwn = last?.sender === this.#user && last.position === head;
+    // A message of our own counts until it is read, which is what happens to it next.
+    const isOwn = last?.sender === this.#user && last.position === head && unread <= room.unread + 1;
     if (reading > 0 || !isOwn) room.unread = unread;
     room.head = head;
   }

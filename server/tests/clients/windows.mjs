@@ -137,9 +137,48 @@ async function main(browser) {
     await api('PUT', `/rooms/${id}/members/${desk.user}`, {}, joon);
     for (const person of minas) await person.roomItem(id).waitFor();
     await desk.open(id);
+    await desk.page.getByText('Write the first one').waitFor();
+    await until('the page knows who is here', () => desk.at('here').textContent());
     await api('DELETE', `/rooms/${id}/members/${desk.user}`, undefined, joon);
     for (const person of minas) await person.roomItem(id).waitFor({ state: 'detached' });
     await desk.page.getByText('You are no longer a member').first().waitFor();
+  });
+
+  await check('rooms beyond the hundred that are subscribed to are followed through the inbox', async () => {
+    const seen = await desk.page.evaluate(async () => {
+      const { Rooms } = await import('/page/rooms.js');
+      const state = (id, more) => ({
+        room: { id, visibility: 'public', direct: false, createdAt: 1 },
+        role: 'member',
+        head: '5-0',
+        read: '5-0',
+        unread: 0,
+        ...more,
+      });
+      let [lists, told] = [0, {}];
+      const list = { rooms: Array.from({ length: 101 }, (_, n) => state(`r${n}`)) };
+      const api = { get: async () => ((lists += 1), list) };
+      const link = Object.assign(new EventTarget(), {
+        subscribe: (destination, handlers) => ((told[destination] = handlers), () => {}),
+      });
+      const rooms = new Rooms({ api, link, user: 'me', signal: new AbortController().signal });
+      const inbox = told['/user/queue/inbox'];
+      inbox.receipt({ position: '1-0', recovered: 'true' });
+      await rooms.load();
+      const [last] = list.rooms.filter(({ room }) => !told[`/topic/rooms/${room.id}`]).map(({ room }) => room.id);
+      const tell = (position, event) => inbox.message({ headers: { position }, body: JSON.stringify(event) });
+      const said = { position: '5-3', sender: 'you', timestamp: 7, body: 'news' };
+      tell('2-0', state(last, { type: 'room', head: '5-3', unread: 3, last: said }));
+      const unread = [rooms.get(last).unread, rooms.unread, rooms.sorted()[0].last.body];
+      tell('3-0', { type: 'removal', room: { id: last } });
+      const gone = rooms.get(last) === undefined;
+      const before = lists;
+      inbox.receipt({ position: '3-0', recovered: 'true' });
+      const resumed = [inbox.headers().since, lists - before];
+      inbox.receipt({ position: '0-0', recovered: 'false' });
+      return { unread, gone, resumed, again: lists - before };
+    });
+    equal(seen, { unread: [3, 3, 'news'], gone: true, resumed: ['3-0', 0], again: 1 }, 'the list');
   });
 
   await check('a message is on its way, stored, delivered and read, and its ticks say so', async () => {

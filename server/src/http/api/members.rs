@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use moim_shared::ids::{RoomId, UserId};
 use moim_shared::membership::{Change, Denied};
 use moim_shared::position::Position;
-use moim_shared::store::{Access, StoreError};
 use moim_shared::store::rooms::Reader;
+use moim_shared::store::{Access, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
