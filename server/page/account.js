@@ -62,6 +62,7 @@ function showPushes({ root, pushes: list, pushesNote, notifications, notificatio
     notifications.hidden = pushes.permission !== 'default';
     notificationsNote.textContent = PERMISSIONS[pushes.permission];
     pushesNote.hidden = pushes.latest.length > 0;
+    list.hidden = !pushesNote.hidden;
     list.replaceChildren(...pushes.latest.map(pushItem));
   };
   notifications.onclick = () => pushes.ask().then(show);
@@ -76,13 +77,13 @@ const PERMISSIONS = {
   denied: 'This browser does not let the page show notifications.',
 };
 
-function pushItem({ at, isOwn, type, title, body, room, installation, unread, badge }) {
+function pushItem({ at, isOwn, type, title, text, body, room, installation, unread, badge }) {
   const facts = [type, room, isOwn ? 'this browser' : installation, unread != null && `${unread} unread`];
   return el(
     'li',
     { data: { test: 'push' } },
     el('b', { dir: 'auto' }, title || type),
-    body ? el('span', { dir: 'auto' }, body) : null,
+    text || body ? el('span', { dir: 'auto' }, text || body) : null,
     el('small', {}, [dateAndTime(at), ...facts, badge != null && `badge ${badge}`].filter(Boolean).join(' · ')),
   );
 }

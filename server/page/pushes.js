@@ -28,7 +28,7 @@ export class Pushes extends EventTarget {
     super();
     this.#api = api;
     this.#rooms = rooms;
-    link.subscribe(PUSHES, { message: ({ body }) => this.#came(body) });
+    link.subscribe(PUSHES, { message: ({ body }) => this.#receive(JSON.parse(body)) });
     link.addEventListener('connected', () => this.#registered || this.register(), { signal });
     rooms.addEventListener('change', () => this.#dropRead(), { signal });
     rooms.addEventListener('removed', ({ detail }) => this.#drop(detail.room.id), { signal });
@@ -58,31 +58,20 @@ export class Pushes extends EventTarget {
     this.dispatchEvent(new Event('change'));
   }
 
-  /** On open topics anybody may send here, and anything. */
-  #came(body) {
-    try {
-      this.#receive({ ...JSON.parse(body) });
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-    }
-  }
-
   #receive(push) {
-    if (typeof push.type !== 'string') return;
     const isOwn = push.installation === installation;
     this.latest = [{ ...push, isOwn, at: Date.now() }, ...this.latest].slice(0, SHOWN);
-    // Others do not know the name of this browser.
     const room = isOwn && this.#rooms.get(push.room);
     if (room && push.type === 'message' && document.hidden && isUnread(room, push.position)) this.#show(room, push);
     if (room && ENDS.includes(push.type)) this.#drop(room.id);
     this.dispatchEvent(new Event('change'));
   }
 
-  #show(room, { title, body, position }) {
+  #show(room, { title, text, body, position }) {
     try {
       if (this.permission !== 'granted') throw new TypeError('not permitted');
       const notification = new Notification(title || titleOf(room), {
-        body: body ?? '',
+        body: text ?? body ?? '',
         tag: room.id,
         icon: '/page/icon.svg',
       });

@@ -29,7 +29,8 @@ fn chats(command: &[&str]) {
 fn survives(within: Duration, open_topics: bool, run: impl FnOnce(&str) -> Script) {
     let (port, open_topics) = (Port::reserve(), open_topics.to_string());
     let listen = port.address().to_string();
-    let variables = [("MOIM_LISTEN", &*listen), ("MOIM_OPEN_TOPICS", &*open_topics)];
+    let variables =
+        [("MOIM_LISTEN", &*listen), ("MOIM_OPEN_TOPICS", &*open_topics), ("MOIM_PUSH_GRACE", "1s")];
     let mut server = Some(Server::with(&variables));
     let script = run(&format!("http://{}", port.address()));
     script.ends_well(within, |ask| match ask {

@@ -1,11 +1,7 @@
 // The web page in a real browser: what became of a message, who is there, and two windows of one user.
 // See `person.mjs`.
 
-import { Client } from '@stomp/stompjs';
-import { WebSocket } from 'ws';
-import { PASSWORD, Person, api, ask, base, check, equal, expect, perform, run, until } from './person.mjs';
-
-Object.assign(globalThis, { WebSocket });
+import { PASSWORD, Person, api, ask, check, equal, expect, perform, run, until } from './person.mjs';
 
 const RECONNECT_MS = 60_000;
 
@@ -26,20 +22,6 @@ function recordNotifications() {
       this.closed = true;
     }
   };
-}
-
-/** A client without a page, for what no page does. */
-async function stomp(user) {
-  const client = new Client({
-    brokerURL: base.replace(/^http/, 'ws') + '/ws',
-    connectHeaders: { login: user, passcode: PASSWORD },
-  });
-  await new Promise((resolve, reject) => {
-    client.onConnect = resolve;
-    client.onStompError = ({ headers }) => reject(new Error(headers.message));
-    client.activate();
-  });
-  return client;
 }
 
 async function main(browser) {
@@ -307,48 +289,43 @@ async function main(browser) {
       equal([platform, hasToken, Boolean(timeZone)], ['web', true, true], 'a device');
   });
 
-  const pusher = await stomp(phone.user);
-  const push = (data) =>
-    pusher.publish({ destination: `/user/${desk.user}/queue/pushes`, body: JSON.stringify(data) });
-  const notified = (person) => person.page.evaluate(() => window.notified.map((each) => ({ ...each })));
+  const notified = () => desk.page.evaluate(() => window.notified.map((each) => ({ ...each })));
+  const pushed = (text) => desk.at('push').filter({ hasText: text });
 
   await check('a hidden page notifies of pushes to it once the user allows it, and takes back what is read', async () => {
+    await api('PUT', '/me/devices/pocket', { platform: 'android', token: `pocket-${run}` }, mina);
     await desk.page.addInitScript(recordNotifications);
     await desk.page.reload();
     await desk.linked();
     for (const person of minas) await person.open(calm);
-    const installation = await device(desk);
-    await desk.hide(true);
-    const { position } = await say(talk, 'a push, please');
-    await badged(desk, talk, 1);
-    const message = { type: 'message', room: talk, position, sender: phone.user, title: 'Joon', body: 'a push, please' };
-    push({ ...message, installation, unread: 1, badge: 1, later: { more: [1] } });
+    // Where one device has a message, none is pushed to.
+    for (const person of minas) await person.hide(true);
+    await say(talk, 'a push, please');
     await titled(desk, '● (1)');
+    equal(await notified(), [], 'what nobody allowed');
     await desk.hide(false);
     await titled(desk, '(1)');
     await desk.at('account').click();
     await desk.at('notifications').click();
     await desk.page.getByText('Notifications are on').waitFor();
     await desk.at('pushes').click();
-    await until('the push is listed', async () => (await desk.at('push').count()) === 1);
+    await until('all were pushed to', async () => (await pushed('a push, please').count()) === 3);
+    for (const place of ['this browser', 'pocket']) await pushed('a push, please').filter({ hasText: place }).waitFor();
     await desk.accessible('pushes');
-    await desk.page.keyboard.press('Escape');
 
     await desk.hide(true);
-    push({ ...message, installation: 'another', title: 'Not for here' });
-    push('garbage');
-    push({ ...message, installation });
-    await until('a notification', async () => (await notified(desk)).length === 1);
-    equal(await notified(desk), [{ title: 'Joon', body: 'a push, please', tag: talk, closed: false }], 'notified');
+    await say(talk, 'once more');
+    await until('all were pushed to', async () => (await pushed('once more').count()) === 3);
+    const wanted = { title: `The ${talk}`, body: 'Joon: once more', tag: talk, closed: false };
+    equal(await notified(), [wanted], 'what this browser was told');
+    await laptop.hide(false);
     await laptop.open(talk);
-    await laptop.message('a push, please').waitFor();
-    await until('it is taken back', async () => (await notified(desk))[0].closed);
-    push({ ...message, installation, position: (await say(talk, 'another')).position });
-    // The laptop reads it at once, so the desk may know already that there is nothing to tell.
-    push({ type: 'read', room: talk, installation });
+    await laptop.message('once more').waitFor();
+    await until('it is taken back', async () => (await notified())[0].closed);
     await badged(desk, talk, 0);
-    await until('nothing is left', async () => (await notified(desk)).every(({ closed }) => closed));
+    await desk.page.keyboard.press('Escape');
     await desk.hide(false);
+    await api('DELETE', '/me/devices/pocket', undefined, mina);
   });
 
   await check('logging out takes the device along', async () => {
@@ -380,8 +357,6 @@ async function main(browser) {
     await desk.write('after the end');
     for (const text of ['before the end', 'after the end']) await ticked(desk, text, 'read');
   });
-
-  await pusher.deactivate({ force: true });
 }
 
 await perform(main);
