@@ -290,6 +290,7 @@ async function main(browser) {
   });
 
   const notified = () => desk.page.evaluate(() => window.notified.map((each) => ({ ...each })));
+  const away = () => until('mina is away', async () => (await phone.at('here').textContent()).includes('away'));
   const pushed = (text) => desk.at('push').filter({ hasText: text });
 
   await check('a hidden page notifies of pushes to it once the user allows it, and takes back what is read', async () => {
@@ -300,11 +301,13 @@ async function main(browser) {
     for (const person of minas) await person.open(calm);
     // Where one device has a message, none is pushed to.
     for (const person of minas) await person.hide(true);
+    await away();
     await say(talk, 'a push, please');
     await titled(desk, '● (1)');
     equal(await notified(), [], 'what nobody allowed');
     await desk.hide(false);
     await titled(desk, '(1)');
+    await until('mina is back', async () => !(await phone.at('here').textContent()).includes('away'));
     await desk.at('account').click();
     await desk.at('notifications').click();
     await desk.page.getByText('Notifications are on').waitFor();
@@ -314,6 +317,7 @@ async function main(browser) {
     await desk.accessible('pushes');
 
     await desk.hide(true);
+    await away();
     await say(talk, 'once more');
     await until('all were pushed to', async () => (await pushed('once more').count()) === 3);
     const wanted = { title: `The ${talk}`, body: 'Joon: once more', tag: talk, closed: false };
