@@ -95,6 +95,9 @@ pub struct MemberView {
     /// How far it has read; `0-0`: nothing.
     #[schema(schema_with = schema::position)]
     read: Position,
+    /// How far it was given messages, on the device that has most of them; `0-0`: nothing.
+    #[schema(schema_with = schema::position)]
+    delivered: Position,
     /// It is connected now.
     here: bool,
     presence: PresenceName,
@@ -119,11 +122,28 @@ pub enum PresenceName {
 
 impl MemberView {
     /// The view of a row.
-    pub fn new(reader: rooms::Reader, status: Status, last_seen: Option<u64>) -> Self {
+    pub fn new(
+        reader: rooms::Reader,
+        delivered: Position,
+        status: Status,
+        last_seen: Option<u64>,
+    ) -> Self {
         let Member { user, name, role, joined_at, muted_until, banned } = reader.member;
         let (role, read) = (role.into(), reader.read);
         let (here, presence) = (status != Status::Offline, status.into());
-        Self { user, name, role, joined_at, muted_until, banned, read, here, presence, last_seen }
+        Self {
+            user,
+            name,
+            role,
+            joined_at,
+            muted_until,
+            banned,
+            read,
+            delivered,
+            here,
+            presence,
+            last_seen,
+        }
     }
 }
 
