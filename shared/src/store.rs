@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod cursors;
 pub mod devices;
 mod headers;
+pub mod inbox;
 mod lane;
 pub mod postgres;
 pub mod rooms;

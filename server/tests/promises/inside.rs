@@ -174,6 +174,10 @@ impl Feed for LossyFeed {
     fn missed(&self, room: &RoomId) {
         self.relay.missed(room);
     }
+
+    fn missed_signals(&self) {
+        self.relay.missed_signals();
+    }
 }
 
 /// How much of what the broker publishes is lost on its way to the rooms.

@@ -11,6 +11,7 @@
 mod address;
 mod epochs;
 mod fault;
+mod given;
 mod insert;
 mod link;
 mod message;

@@ -6,6 +6,7 @@
 mod epochs;
 mod fault;
 mod file;
+mod given;
 mod message;
 mod moves;
 #[cfg(test)]

@@ -8,12 +8,14 @@ pub mod admit;
 mod as_accounts;
 mod as_cursors;
 mod as_devices;
+mod as_inbox;
 mod as_rooms;
 mod as_store;
 pub mod changes;
 pub mod cursors;
 pub mod devices;
 pub mod expire;
+pub mod inbox;
 pub mod insert;
 pub mod logins;
 pub mod members;
@@ -23,8 +25,9 @@ pub mod revocations;
 pub mod rooms;
 pub mod row;
 
-// Cursors that move; the store, its connection and diesel's backend; a body as it is written and read; and the one
+// What inboxes ask; cursors that move; the store, its connection and diesel's backend; a body as it is written and read; and the one
 // statement that adds a message, or says that something stands in its way.
+use super::given::{GIVEN_PAIRS, GIVEN_ROOMS, GREATEST, PREVIEW, clock, load_own, load_rooms};
 use super::message::{Body, NewBody, add, body_of};
 use super::moves::{move_delivered, move_reads};
 use super::{Adapter, Conn, Db};
