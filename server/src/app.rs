@@ -20,6 +20,7 @@ use moim_shared::process::{StartError, told_to_stop};
 use moim_shared::queue::Queue;
 use moim_shared::store::accounts::Accounts;
 use moim_shared::store::devices::Devices;
+use moim_shared::store::inbox::Inbox;
 use moim_shared::store::rooms::Rooms;
 use moim_shared::store::{self, Store};
 use moim_shared::task::keep_running;
@@ -28,9 +29,10 @@ use moim_worker::runner::Running;
 use moim_worker::telling::Telling;
 use tokio::sync::Notify;
 
-use crate::http::api::Rates;
+use crate::http::api::{Rates, change_json};
 use crate::http::{Api, Routes};
 use crate::hub::Hub;
+use crate::inbox::Inboxes;
 use crate::metrics::Metrics;
 use crate::outbox::{self, CloseReason};
 use crate::reaper::Reaper;
@@ -51,6 +53,7 @@ struct Backends {
     cursors: Arc<dyn store::cursors::Cursors>,
     accounts: Arc<dyn Accounts>,
     devices: Arc<dyn Devices>,
+    inbox: Arc<dyn Inbox>,
     /// Whether topics are open when the configuration does not say.
     open_topics: bool,
     secret: Secret,
@@ -95,7 +98,13 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let topics = Arc::new(Topics::default());
     let registry = Arc::new(Registry::default());
     let revoked = Arc::new(Revoked::default());
-    relay.connect(&hub, topics.clone(), registry.clone(), revoked.clone());
+    let inboxes = Inboxes::new(
+        backends.broker.clone(),
+        backends.inbox.clone(),
+        change_json,
+        limits.outbox_bytes.get(),
+    );
+    relay.connect(&hub, topics.clone(), registry.clone(), revoked.clone(), &inboxes);
     let telling = Telling { rooms: backends.rooms.clone(), broker: backends.broker.clone() };
     let people =
         people::people(&config, &backends, &telling, revoked.clone(), registry.clone()).await?;
@@ -113,6 +122,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         hub: hub.clone(),
         topics,
         registry,
+        inboxes: inboxes.clone(),
         broker: backends.broker.clone(),
         cursors: cursors.clone(),
         destinations: Destinations::new(
@@ -142,6 +152,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
                 rooms: backends.rooms.clone(),
                 store: backends.store.clone(),
                 devices: backends.devices.clone(),
+                inbox: backends.inbox.clone(),
                 retention: config.retention.map(|span| span.get()),
             };
             let telling = telling.clone();
@@ -155,6 +166,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     };
     let api = web::Data::new(Api {
         rooms: backends.rooms.clone(),
+        inbox: backends.inbox.clone(),
         devices: backends.devices.clone(),
         telling,
         logins: people.logins,
@@ -186,6 +198,15 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         let cursors = cursors.clone();
         async move { keep_running("keep cursors", || cursors.clone().keep_up()).await }
     });
+    let listening = actix_rt::spawn({
+        let inboxes = inboxes.clone();
+        async move {
+            keep_running("listen for inboxes", || inboxes.clone().keep_listening()).await;
+        }
+    });
+    let telling_inboxes = actix_rt::spawn(async move {
+        keep_running("tell inboxes", || inboxes.clone().keep_telling()).await;
+    });
 
     let tls = listen::tls(&config)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -205,6 +226,8 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     wait_until(Duration::from_secs(5), quiet).await;
     lease.abort();
     keeping.abort();
+    listening.abort();
+    telling_inboxes.abort();
     cursors.keep_last(Duration::from_secs(2)).await;
     revocations.abort();
     for chore in chores {

@@ -28,7 +28,8 @@ pub(super) async fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backe
         rooms: store.clone(),
         cursors: store.clone(),
         accounts: store.clone(),
-        devices: store,
+        devices: store.clone(),
+        inbox: store,
         open_topics: false,
         // The configuration was refused without it.
         secret: secret.ok_or_else(|| StartError::Usage("`jwt_secret` is not set".into()))?,

@@ -45,7 +45,8 @@ pub(super) fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backends, S
         rooms: database.clone(),
         cursors: database.clone(),
         accounts: database.clone(),
-        devices: database,
+        devices: database.clone(),
+        inbox: database,
         open_topics: true,
         secret,
         // Closed and empty, its jobs end.

@@ -23,7 +23,7 @@ pub const MARGIN: Duration = Duration::from_secs(30);
 /// For how long it is known that somebody has a room no more.
 pub const REMOVALS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
-/// Bytes of a text that are shown of it, about: 200 characters.
+/// Characters of a text that are shown of it.
 pub const PREVIEW_CHARS: usize = 200;
 
 /// A room's last message.
@@ -39,7 +39,7 @@ pub struct Last {
     pub sent_at: u64,
     /// Its type, if the sender gave one.
     pub content_type: Option<String>,
-    /// The first [`PREVIEW_CHARS`] characters of a text; `None` for what is no text.
+    /// The first [`PREVIEW_CHARS`] characters of a text; `None` for what is none, or empty.
     pub preview: Option<String>,
 }
 
@@ -50,6 +50,8 @@ pub struct Standing {
     pub own: OwnRoom,
     /// Its last message.
     pub last: Option<Last>,
+    /// Somebody else made the user a member, which has not come by itself since.
+    pub invited: bool,
     /// When the membership began, in ms since 1970.
     pub began_at: u64,
 }
@@ -65,6 +67,15 @@ pub struct Entry {
     pub at: u64,
     /// How it is; `None`: it is not one of the user's rooms.
     pub standing: Option<Box<Standing>>,
+}
+
+impl Entry {
+    /// Whether it is news to who stands at `since` that somebody else made the user a member. To who
+    /// knows nothing, nothing is.
+    pub fn is_invitation(&self, since: Token) -> bool {
+        let began = |standing: &Standing| standing.invited && standing.began_at > since.ms();
+        !since.is_zero() && self.standing.as_deref().is_some_and(began)
+    }
 }
 
 /// What changed since some time.

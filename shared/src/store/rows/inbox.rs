@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
 
-use super::members::MemberRow;
+use super::members::{MemberRow, PUT};
 use super::rooms::{RoomRow, unreadable};
 use super::row::{position, signed, unsigned};
 use super::{Conn, GIVEN_PAIRS, GIVEN_ROOMS, GREATEST, PREVIEW, clock, load_own, load_rooms};
@@ -51,6 +51,8 @@ pub struct OwnRow {
     name: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     role: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    source: Option<String>,
     #[diesel(sql_type = Nullable<BigInt>)]
     joined_at: Option<i64>,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -98,7 +100,7 @@ pub struct PlaceRow {
     preview: Option<Vec<u8>>,
 }
 
-/// The rooms of the user, those that it came into last are not first.
+/// The rooms of the user, by id.
 pub fn rooms(conn: &mut Conn, user: &UserId, limit: usize) -> QueryResult<Vec<RoomId>> {
     let ids: Vec<String> = members::table
         .filter(members::user_id.eq(user.as_str()))
@@ -213,7 +215,7 @@ fn standing(row: OwnRow, place: PlaceRow) -> QueryResult<Option<Standing>> {
             sender_name: place.sender_name,
             sent_at: unsigned(place.sent_at.unwrap_or(0)),
             content_type: place.content_type,
-            preview: place.preview.as_deref().map(beginning),
+            preview: place.preview.as_deref().and_then(beginning),
         }),
         _ => None,
     };
@@ -224,16 +226,18 @@ fn standing(row: OwnRow, place: PlaceRow) -> QueryResult<Option<Standing>> {
         read: position((row.read_epoch, row.read_seq)),
         unread: u32::try_from(row.unread).unwrap_or(UNREAD_MOST),
     };
-    Ok(Some(Standing { own, last, began_at: unsigned(row.began_at) }))
+    let invited = row.source.as_deref() == Some(PUT);
+    Ok(Some(Standing { own, last, invited, began_at: unsigned(row.began_at) }))
 }
 
-/// The first characters of a text that may be cut off inside of one.
-fn beginning(bytes: &[u8]) -> String {
+/// The first characters of a text that may be cut off inside of one; `None` when it is no text.
+fn beginning(bytes: &[u8]) -> Option<String> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
-        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+        Err(error) if error.error_len().is_some() => return None,
+        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).ok()?,
     };
-    text.chars().take(PREVIEW_CHARS).collect()
+    (!text.is_empty()).then(|| text.chars().take(PREVIEW_CHARS).collect())
 }
 
 pub fn forget(conn: &mut Conn, before: u64, most: usize) -> QueryResult<usize> {

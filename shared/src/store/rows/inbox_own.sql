@@ -4,6 +4,7 @@ SELECT
     given.room AS room,
     members.name AS name,
     members.role AS role,
+    members.source AS source,
     members.joined_at AS joined_at,
     members.muted_until AS muted_until,
     coalesce(cursors.epoch, 0) AS read_epoch,

@@ -16,7 +16,7 @@ SELECT
     last.sender_name AS sender_name,
     last.sent_at AS sent_at,
     last.content_type AS content_type,
-    CASE WHEN last.is_binary THEN NULL ELSE {preview} END AS preview
+    {preview} AS preview
 FROM {given}
 JOIN rooms ON rooms.id = given.room
 LEFT JOIN messages AS last ON last.room = rooms.id

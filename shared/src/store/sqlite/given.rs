@@ -13,7 +13,9 @@ use crate::store::rooms::UNREAD_MOST;
 pub const GREATEST: &str = "max";
 pub const GIVEN_PAIRS: &str = "(SELECT $2 AS user_id, $3 AS room) AS given";
 pub const GIVEN_ROOMS: &str = "(SELECT $1 AS room) AS given";
-pub const PREVIEW: &str = "CAST(substr(last.body, 1, 200) AS BLOB)";
+/// Of a text so many characters, of bytes enough for them.
+pub const PREVIEW: &str =
+    "CAST(substr(last.body, 1, CASE typeof(last.body) WHEN 'text' THEN 200 ELSE 800 END) AS BLOB)";
 
 /// This process is the only one that writes.
 pub fn clock(_: &mut Conn) -> QueryResult<u64> {
