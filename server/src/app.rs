@@ -3,6 +3,7 @@
 mod cluster;
 mod listen;
 mod people;
+mod shown;
 mod standalone;
 
 use std::sync::Arc;
@@ -21,9 +22,11 @@ use moim_shared::queue::Queue;
 use moim_shared::store::accounts::Accounts;
 use moim_shared::store::devices::Devices;
 use moim_shared::store::inbox::Inbox;
+use moim_shared::store::pushes::Pushes;
 use moim_shared::store::rooms::Rooms;
 use moim_shared::store::{self, Store};
 use moim_shared::task::keep_running;
+use moim_worker::notify;
 use moim_worker::purge::Purge;
 use moim_worker::runner::Running;
 use moim_worker::telling::Telling;
@@ -54,6 +57,7 @@ struct Backends {
     accounts: Arc<dyn Accounts>,
     devices: Arc<dyn Devices>,
     inbox: Arc<dyn Inbox>,
+    pushes: Arc<dyn Pushes>,
     /// Whether topics are open when the configuration does not say.
     open_topics: bool,
     secret: Secret,
@@ -61,6 +65,8 @@ struct Backends {
     queue_ended: BoxFuture<'static, ()>,
     /// Jobs that run inside this process.
     jobs: Vec<Running>,
+    /// What tells devices, if it runs inside this process.
+    notify: Option<notify::Notify>,
 }
 
 /// Runs the server until it is told to stop (SIGTERM, SIGINT).
@@ -153,6 +159,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
                 store: backends.store.clone(),
                 devices: backends.devices.clone(),
                 inbox: backends.inbox.clone(),
+                pushes: backends.pushes.clone(),
                 retention: config.retention.map(|span| span.get()),
             };
             let telling = telling.clone();
@@ -192,6 +199,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         health: health.clone(),
         metrics: metrics.clone(),
     });
+    let notifying = backends.notify.map(notify::Notify::start);
     let lease = renew_presence(backends.presence.clone(), node.clone());
     let revocations = actix_rt::spawn(people.ends.keep_up());
     let keeping = actix_rt::spawn({
@@ -232,6 +240,9 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     revocations.abort();
     for chore in chores {
         chore.abort();
+    }
+    if let Some(notifying) = notifying {
+        notifying.end(Duration::from_secs(10)).await;
     }
     hub.close();
     backends.queue.close();

@@ -16,7 +16,7 @@ mod transaction;
 pub use self::actor::{Actor, SessionContext, start};
 pub use self::bucket::Bucket;
 pub use self::connect::{Upgrade, bearer};
-pub use self::destination::Destinations;
+pub use self::destination::{Destinations, PUSHES};
 
 use moim_shared::config::Limits as Configured;
 

@@ -21,6 +21,8 @@ mod make;
 mod members_contract;
 #[path = "store/postgres.rs"]
 mod postgres;
+#[path = "store/pushes_contract.rs"]
+mod pushes_contract;
 #[path = "store/rooms_contract.rs"]
 mod rooms_contract;
 #[path = "support/postgres.rs"]
@@ -179,6 +181,22 @@ both_keep!(
     that_a_device_was_seen_is_noted_once_a_day,
     tokens_of_devices_not_seen_for_long_are_forgotten_in_parts,
     what_ends_all_log_ins_of_a_user_ends_its_devices,
+);
+
+both_keep!(
+    pushes_contract:
+    what_is_stored_is_due_once_in_rooms_with_devices,
+    before_devices_are_told_nothing_becomes_due,
+    a_round_goes_on_where_its_last_page_was_kept,
+    of_two_who_have_a_round_the_later_one_keeps,
+    a_page_says_what_a_member_has_and_its_devices_want,
+    a_push_is_sent_with_what_is_known_then_and_once,
+    whoever_lets_a_push_lie_loses_it_to_others,
+    what_waits_is_told_with_what_came_after,
+    other_devices_that_were_told_are_told_that_it_was_read,
+    what_was_read_while_it_was_sent_is_told_too,
+    what_was_told_of_a_message_is_known_until_it_is_forgotten,
+    of_many_who_claim_at_once_each_push_is_one_s,
 );
 
 proptest::proptest! {

@@ -13,13 +13,17 @@ use moim_shared::queue::amqp::AmqpQueue;
 use moim_shared::redis::Links;
 use moim_shared::store::Store;
 use moim_shared::store::postgres::PostgresStore;
+use moim_shared::store::pushes::Pushes;
 use moim_shared::task::keep_running;
 
 use crate::chores::Chores;
 use crate::http::{self, Asked};
 use crate::jobs::PersistMessages;
 use crate::metrics::Metrics;
+use crate::notify::Notify;
 use crate::purge::Purge;
+use crate::push::Push;
+use crate::push::fcm::{self, FcmPush};
 use crate::runner::{self, Running};
 use crate::telling::Telling;
 
@@ -33,8 +37,13 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
             "a worker belongs to a cluster: set MOIM_MODE=cluster; standalone has its own".into(),
         ));
     }
+    let push = push(&config)?;
     let services = cluster::connect(&config).await?;
     let (links, store, queue) = (services.links, services.store, services.queue);
+    if push.is_some() {
+        // Before anything is stored.
+        store.tell_devices(config.push_grace.get());
+    }
     let broker = Arc::new(RedisBroker::deaf(links.clone(), store.clone(), services.broker));
     let metrics = Arc::new(Metrics::default());
     let job = PersistMessages::new(store.clone(), broker.clone(), queue.clone());
@@ -54,6 +63,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
             store: store.clone(),
             devices: store.clone(),
             inbox: store.clone(),
+            pushes: store.clone(),
             retention: config.retention.map(|span| span.get()),
         },
         settings: config.worker.clone(),
@@ -61,7 +71,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     });
     let health = Arc::new(Health::default());
     watch(&health, links, &store, &queue, &persist);
-    let asked = Asked { health: health.clone(), metrics, queue: queue.clone() };
+    let asked = Asked { health: health.clone(), metrics: metrics.clone(), queue: queue.clone() };
     let (http, address) = http::serve(config.worker_listen, asked)?;
     let sweeping = actix_rt::spawn({
         let chores = chores.clone();
@@ -71,6 +81,10 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let telling = Telling { rooms: store.clone(), broker: broker.clone() };
     let telling = actix_rt::spawn(async move {
         keep_running("tell of members", move || telling.clone().keep_telling()).await;
+    });
+    let notifying = push.map(|push| {
+        let (pushes, devices) = (store.clone(), store.clone());
+        Notify { pushes, devices, push, metrics: metrics.clone() }.start()
     });
     tracing::info!(
         "moim worker {} works, and answers on http://{address}",
@@ -83,6 +97,9 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     sweeping.abort();
     tidying.abort();
     telling.abort();
+    if let Some(notifying) = notifying {
+        notifying.end(LAST).await;
+    }
     queue.close();
     if !persist.ended(LAST).await {
         tracing::warn!("a batch did not end in time; another worker takes it");
@@ -91,6 +108,14 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     http.stop(false).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What wakes devices, if that is configured.
+pub fn push(config: &Config) -> Result<Option<Arc<dyn Push>>, StartError> {
+    let Some(credentials) = &config.fcm_credentials else { return Ok(None) };
+    let push = FcmPush::open(credentials, &config.fcm_endpoint, fcm::Options::default())
+        .map_err(|error| StartError::Usage(format!("`fcm_credentials`: {error}")))?;
+    Ok(Some(Arc::new(push)))
 }
 
 /// What `/readyz` looks at.

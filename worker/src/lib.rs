@@ -9,6 +9,7 @@ pub mod chores;
 mod http;
 pub mod jobs;
 pub mod metrics;
+pub mod notify;
 pub mod purge;
 pub mod push;
 pub mod runner;

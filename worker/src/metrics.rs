@@ -2,11 +2,20 @@
 
 use std::fmt;
 
+use moim_shared::store::pushes::End;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+/// What became of a push.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Pushed {
+    end: &'static str,
+}
 
 /// The numbers of a worker.
 pub struct Metrics {
@@ -17,6 +26,8 @@ pub struct Metrics {
     late: Counter,
     buried: Counter,
     swept: Counter,
+    pushes: Family<Pushed, Counter>,
+    push_age: Histogram,
     /// AMQP messages that wait in RabbitMQ; set when it is read.
     pub queued: Gauge,
     /// AMQP messages with what can never be stored; set when it is read.
@@ -34,6 +45,8 @@ impl Default for Metrics {
             late: Counter::default(),
             buried: Counter::default(),
             swept: Counter::default(),
+            pushes: Family::default(),
+            push_age: Histogram::new(exponential_buckets(0.001, 2.0, 20)),
             queued: Gauge::default(),
             dead: Gauge::default(),
         };
@@ -60,6 +73,13 @@ impl Metrics {
         registry.register("late", "Messages said again in another epoch", self.late.clone());
         registry.register("buried", "Messages that can never be stored", self.buried.clone());
         registry.register("swept", "Messages queued again from the logs", self.swept.clone());
+        registry.register("pushes", "Pushes by what became of them", self.pushes.clone());
+        registry.register_with_unit(
+            "push_age",
+            "From a push being kept to the provider taking it",
+            Unit::Seconds,
+            self.push_age.clone(),
+        );
         registry.register(
             "queued",
             "AMQP messages that wait in RabbitMQ, each of many envelopes",
@@ -91,6 +111,20 @@ impl Metrics {
     /// So many were queued again.
     pub fn swept(&self, count: usize) {
         self.swept.inc_by(count as u64);
+    }
+
+    /// A push came to this end; how old it was, in ms.
+    pub fn pushed(&self, end: &End, age: u64) {
+        let end = match end {
+            End::Sent => {
+                self.push_age.observe(age as f64 / 1_000.0);
+                "sent"
+            }
+            End::Again { .. } => "again",
+            End::Failed(_) => "failed",
+            End::Unwanted(_) => "unwanted",
+        };
+        self.pushes.get_or_create(&Pushed { end }).inc();
     }
 
     /// All of it in the OpenMetrics text format.

@@ -1,7 +1,6 @@
-//! The end of what deleted rooms said, of messages that are older than they are kept, and of tokens
-//! of devices that nobody has seen for long, and of what is known of rooms that people have no more. It
-//! is told when there is something to do and looks by
-//! itself too: a room whose purge a crash ended, and messages that were on their way when a room
+//! The end of what deleted rooms said, of messages that are older than they are kept, of tokens of
+//! devices that nobody has seen for long, and of what is known of old pushes and of rooms that people
+//! have no more. It is told when there is something to do and looks by itself too: a room whose purge a crash ended, and messages that were on their way when a room
 //! ended.
 
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use std::time::Duration;
 use moim_shared::clock::now_ms;
 use moim_shared::store::devices::Devices;
 use moim_shared::store::inbox::{Inbox, REMOVALS_KEPT};
+use moim_shared::store::pushes::Pushes;
 use moim_shared::store::rooms::Rooms;
 use moim_shared::store::{Store, StoreError};
 use tokio::sync::Notify;
@@ -26,6 +26,8 @@ const DEVICES: usize = 500;
 /// A device that was not seen for this long has no token any more. As long as FCM keeps one
 /// (<https://firebase.google.com/docs/cloud-messaging/manage-tokens>).
 const UNSEEN: Duration = Duration::from_secs(270 * 86_400);
+/// How long it is known what was told of a message.
+const PUSHES: Duration = Duration::from_secs(7 * 86_400);
 /// How often it looks by itself.
 const LOOK: Duration = Duration::from_secs(600);
 
@@ -40,6 +42,8 @@ pub struct Purge {
     pub devices: Arc<dyn Devices>,
     /// What was somebody's room.
     pub inbox: Arc<dyn Inbox>,
+    /// What was told of messages.
+    pub pushes: Arc<dyn Pushes>,
     /// From when they were sent.
     pub retention: Option<Duration>,
 }
@@ -61,6 +65,7 @@ impl Purge {
         purge(&*self.rooms).await?;
         forget_tokens(&*self.devices).await?;
         forget_removals(&*self.inbox).await?;
+        forget_pushes(&*self.pushes).await?;
         let Some(retention) = self.retention else { return Ok(()) };
         let before = now_ms().saturating_sub(retention.as_millis() as u64);
         let (mut after, mut removed) = (None, 0);
@@ -102,6 +107,14 @@ async fn forget_removals(inbox: &dyn Inbox) -> Result<(), StoreError> {
     let kept = REMOVALS_KEPT + Duration::from_secs(86_400);
     let before = now_ms().saturating_sub(kept.as_millis() as u64);
     while inbox.inbox_forget(before, ROWS).await? == ROWS {
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+async fn forget_pushes(pushes: &dyn Pushes) -> Result<(), StoreError> {
+    let before = now_ms().saturating_sub(PUSHES.as_millis() as u64);
+    while pushes.pushes_forget(before, ROWS).await? == ROWS {
         sleep(PAUSE).await;
     }
     Ok(())

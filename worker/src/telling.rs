@@ -85,7 +85,8 @@ impl Telling {
             let mut worst = Ok(());
             for (room, (users, ids)) in by_room(changes) {
                 // One whose part of the broker is away holds up no other.
-                match self.broker.members_changed(&room, users.as_deref().unwrap_or_default()).await {
+                match self.broker.members_changed(&room, users.as_deref().unwrap_or_default()).await
+                {
                     Ok(_version) => {}
                     Err(error) => {
                         worst = Err(error);

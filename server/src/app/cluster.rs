@@ -29,11 +29,13 @@ pub(super) async fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backe
         cursors: store.clone(),
         accounts: store.clone(),
         devices: store.clone(),
-        inbox: store,
+        inbox: store.clone(),
+        pushes: store,
         open_topics: false,
         // The configuration was refused without it.
         secret: secret.ok_or_else(|| StartError::Usage("`jwt_secret` is not set".into()))?,
         queue_ended: Box::pin(async move { queue.ended().await }),
         jobs: Vec::new(),
+        notify: None,
     })
 }

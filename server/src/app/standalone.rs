@@ -9,10 +9,13 @@ use moim_shared::presence::memory::MemoryPresence;
 use moim_shared::process::StartError;
 use moim_shared::queue::memory::MemoryQueue;
 use moim_shared::store::Store;
+use moim_shared::store::pushes::Pushes;
 use moim_shared::store::sqlite::SqliteStore;
 use moim_worker::jobs::PersistMessages;
+use moim_worker::notify::Notify;
 use moim_worker::runner;
 
+use super::shown::ShownPush;
 use super::{Backends, PRESENCE_LEASE};
 use crate::relay::Relay;
 use crate::token::standalone_secret;
@@ -34,9 +37,20 @@ pub(super) fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backends, S
         names_age: limits.names_age.get(),
     };
     let broker = Arc::new(MemoryBroker::new(store.clone(), relay, bounds));
+    database.tell_devices(config.push_grace.get());
     let queue = Arc::new(MemoryQueue::new(limits.queue_max_bytes.get()));
     let job = Arc::new(PersistMessages::new(store.clone(), broker.clone(), queue.clone()));
     let persist = runner::start(job, queue.clone(), runner::Options::default());
+    let push = match moim_worker::app::push(config)? {
+        Some(push) => push,
+        None => Arc::new(ShownPush::new(broker.clone())),
+    };
+    let notify = Notify {
+        pushes: database.clone(),
+        devices: database.clone(),
+        push,
+        metrics: Arc::default(),
+    };
     Ok(Backends {
         broker,
         queue,
@@ -46,11 +60,13 @@ pub(super) fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backends, S
         cursors: database.clone(),
         accounts: database.clone(),
         devices: database.clone(),
-        inbox: database,
+        inbox: database.clone(),
+        pushes: database,
         open_topics: true,
         secret,
         // Closed and empty, its jobs end.
         queue_ended: Box::pin(std::future::ready(())),
         jobs: vec![persist],
+        notify: Some(notify),
     })
 }

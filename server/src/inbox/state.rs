@@ -174,7 +174,8 @@ impl State {
 
     /// Those who are about to read are told how it is when they do.
     fn hint_readers(&mut self, room: &RoomId, now: Instant) {
-        let reads = |user: &&UserId| self.people.get(*user).is_some_and(|it| !it.readers.is_empty());
+        let reads =
+            |user: &&UserId| self.people.get(*user).is_some_and(|it| !it.readers.is_empty());
         let concerned = self.rooms.get(room).into_iter().flatten().filter(reads);
         let concerned: Vec<UserId> = concerned.cloned().collect();
         for user in concerned {

@@ -60,17 +60,19 @@ impl Cursors {
         }
     }
 
-    /// Somebody has read up to `position`, or to the room's end if that comes first. What stands
-    /// from now on, which is never less than before.
+    /// Somebody has read up to `position`, or to the room's end if that comes first, on that device
+    /// if it named one. What stands from now on, which is never less than before.
     pub async fn read_up_to(
         &self,
         room: &RoomId,
         who: &Identity,
+        device: Option<InstallationId>,
         position: Position,
     ) -> Result<Position, Refusal> {
         let position = self.within(room, position).await?;
-        let moved = match self.moved(room, who, position).await? {
-            None if self.is_let_in(room, who).await? => self.moved(room, who, position).await?,
+        let read = Read { room: room.clone(), user: who.user.clone(), position, device };
+        let moved = match self.moved(read.clone()).await? {
+            None if self.is_let_in(room, who).await? => self.moved(read).await?,
             moved => moved,
         };
         let moved = moved.ok_or_else(Refusal::not_a_member)?;
@@ -214,40 +216,35 @@ impl Cursors {
         }
     }
 
-    async fn moved(
-        &self,
-        room: &RoomId,
-        who: &Identity,
-        position: Position,
-    ) -> Result<Option<Moved>, Refusal> {
-        let read = Read { room: room.clone(), user: who.user.clone(), position };
+    async fn moved(&self, read: Read) -> Result<Option<Moved>, Refusal> {
+        let room = read.room.clone();
         let moved = self.reads.ask(read, |reads| move_all(self.kept.clone(), reads)).await;
         // Whoever moved it for all of them is gone.
-        moved.ok_or_else(Refusal::unavailable)?.map_err(|error| away(room, &error))
+        moved.ok_or_else(Refusal::unavailable)?.map_err(|error| away(&room, &error))
     }
 
     async fn is_let_in(&self, room: &RoomId, who: &Identity) -> Result<bool, Refusal> {
         if !who.grant.covers(room) {
             return Ok(false);
         }
-        let access = admit(&*self.store, &*self.broker, room, who).await.map_err(|error| away(room, &error))?;
+        let access = admit(&*self.store, &*self.broker, room, who)
+            .await
+            .map_err(|error| away(room, &error))?;
         Ok(matches!(access, Access::Member | Access::Muted { .. }))
     }
 }
 
 /// Moves all; of one member in a room only the furthest counts.
 async fn move_all(kept: Arc<dyn Kept>, reads: Vec<Read>) -> Vec<Result<Option<Moved>, StoreError>> {
-    let mut furthest: BTreeMap<(RoomId, UserId), Position> = BTreeMap::new();
-    for Read { room, user, position } in &reads {
-        let stands = furthest.entry((room.clone(), user.clone())).or_default();
-        *stands = (*stands).max(*position);
+    let mut furthest: BTreeMap<(RoomId, UserId), Read> = BTreeMap::new();
+    for read in &reads {
+        let key = (read.room.clone(), read.user.clone());
+        let stands = furthest.entry(key).or_insert_with(|| read.clone());
+        if read.position > stands.position {
+            stands.clone_from(read);
+        }
     }
-    let each = furthest.iter().map(|((room, user), position)| Read {
-        room: room.clone(),
-        user: user.clone(),
-        position: *position,
-    });
-    let moved = match kept.read_move(each.collect()).await {
+    let moved = match kept.read_move(furthest.values().cloned().collect()).await {
         Ok(moved) => moved,
         Err(error) => return vec![Err(error); reads.len()],
     };

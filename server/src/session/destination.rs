@@ -10,6 +10,9 @@ use serde_json::Value;
 use crate::refusal::{Code, Refusal};
 use crate::shape::Shape;
 
+/// The queue that shows a user what would be pushed to its devices, where nothing is pushed.
+pub const PUSHES: &str = "pushes";
+
 /// What can be subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -136,7 +139,7 @@ impl Destinations {
         };
         let Some((user, queue)) = rest.split_once("/queue/") else { return Err(unknown()) };
         // The server alone says something there.
-        if !self.open_topics || matches!(queue, "errors" | "inbox") {
+        if !self.open_topics || matches!(queue, "errors" | "inbox" | PUSHES) {
             return Err(unknown());
         }
         let user = UserId::parse(user).map_err(|error| bad(error.to_string()))?;
@@ -277,7 +280,12 @@ mod tests {
         let ann = UserId::parse("ann").unwrap();
         assert_eq!(source(&open(), "/user/queue/news"), Ok(Source::Queue(news())));
         assert_eq!(target(&open(), "/user/ann/queue/news"), Ok(Target::User(ann, news())));
-        for refused in ["/user/ann/queue/errors", "/user/ann/queue/inbox", "/user/queue/news"] {
+        for refused in [
+            "/user/ann/queue/errors",
+            "/user/ann/queue/inbox",
+            "/user/ann/queue/pushes",
+            "/user/queue/news",
+        ] {
             assert_eq!(target(&open(), refused), Err(Code::UnknownDestination), "{refused}");
         }
         assert_eq!(source(&open(), "/user/ann/queue/news"), Err(Code::UnknownDestination));

@@ -44,7 +44,8 @@ async fn from_nothing_all_rooms_come_in_pages_those_first_that_changed_first() {
     ann.post(&format!("/rooms/{}/messages", rooms[3]), json!({ "body": "new" })).await.ok(201);
     ann.delete(&format!("/rooms/{}/members/{}", rooms[4], names.1)).await.ok(204);
     let all = bob.get(&path.replace("limit=2", "limit=200")).await.ok(200);
-    let last = |id: &str| all["changes"].as_array().unwrap().iter().find(|it| it["room"]["id"] == id);
+    let last =
+        |id: &str| all["changes"].as_array().unwrap().iter().find(|it| it["room"]["id"] == id);
     assert_eq!(last(&rooms[3]).unwrap()["last"]["body"], "new");
     assert_eq!(last(&rooms[4]).unwrap()["type"], "removal");
     assert_eq!(all["more"], false);

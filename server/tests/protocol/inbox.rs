@@ -69,7 +69,10 @@ async fn a_message_in_any_room_is_told_with_what_is_unread_and_how_it_begins() {
     let first = say(&ann, &one, "hello");
     let frame = inbox.next_message().await;
     assert_eq!((frame.at("destination"), frame.at("subscription")), (INBOX, "in"));
-    assert_eq!((frame.at("room"), frame.at("content-type")), (&*one, "application/json;charset=UTF-8"));
+    assert_eq!(
+        (frame.at("room"), frame.at("content-type")),
+        (&*one, "application/json;charset=UTF-8")
+    );
     assert!(frame.get("message-id").is_some() && frame.get("position").is_some());
     let told_one = frame.json();
     assert_eq!(
@@ -115,8 +118,7 @@ async fn without_since_it_tells_what_comes_and_from_zero_all_that_there_is() {
 #[tokio::test]
 async fn who_comes_back_is_told_what_changed_meanwhile() {
     let (ann, bob) = (room("ann"), room("bob"));
-    let rooms: Vec<String> =
-        (0..5).map(|n| made(&ann, &format!("back{n}"), &[&bob])).collect();
+    let rooms: Vec<String> = (0..5).map(|n| made(&ann, &format!("back{n}"), &[&bob])).collect();
     let mut inbox = reader(&bob).await;
     say(&ann, &rooms[0], "seen");
     let seen = inbox.next_message().await.at("position").to_owned();
@@ -163,6 +165,18 @@ async fn a_room_that_somebody_is_put_into_is_an_invitation_until_something_is_sa
     let direct = asks(&ann, "POST /api/v1/rooms/direct", &json!({ "user": bob })).answer().json();
     let direct = direct["id"].as_str().unwrap();
     assert_eq!(told(&mut inbox, direct).await["type"], "invitation");
+}
+
+#[tokio::test]
+async fn what_a_token_opens_is_told_on_the_users_other_devices() {
+    let (ann, id) = (room("ann"), room("granted"));
+    let mut inbox = reader(&ann).await;
+    let mut other = Client::connect(&SERVER, &ann).await;
+    other.subscribe_room(&id).await;
+    let came = told(&mut inbox, &id).await;
+    assert_eq!((&came["type"], &came["role"]), (&json!("room"), &json!("member")));
+    let said = other.send_room(&id, "from my other device").await;
+    told_until(&mut inbox, &id, |told| told["head"] == said).await;
 }
 
 #[tokio::test]

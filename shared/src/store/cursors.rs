@@ -33,6 +33,8 @@ pub struct Read {
     pub user: UserId,
     /// The last message that it has read.
     pub position: Position,
+    /// On which device, if it named one: that one need not be told.
+    pub device: Option<InstallationId>,
 }
 
 /// A device was given a room's messages so far.
@@ -51,7 +53,8 @@ pub struct Delivered {
 /// Many at once, as each message of a large room moves thousands of them.
 pub trait Cursors: Send + Sync + 'static {
     /// These have read; each member of a room is there once. What stands now, which is never less
-    /// than before, in their order. `None`: that is no member.
+    /// than before, in their order. `None`: that is no member. Other devices of theirs that were told
+    /// of what is read now ([`super::pushes`]) are to be told that it is.
     fn read_move(&self, reads: Vec<Read>) -> BoxFuture<'_, Result<Vec<Option<Moved>>, StoreError>>;
 
     /// These were given messages; each device is there once in a room. Whether it was new, in their
@@ -75,7 +78,7 @@ pub trait Cursors: Send + Sync + 'static {
         user: &'a UserId,
         read: Position,
     ) -> BoxFuture<'a, Result<Option<Moved>, StoreError>> {
-        let read = Read { room: room.clone(), user: user.clone(), position: read };
+        let read = Read { room: room.clone(), user: user.clone(), position: read, device: None };
         Box::pin(async move { Ok(self.read_move(vec![read]).await?.pop().flatten()) })
     }
 }

@@ -12,6 +12,7 @@ mod address;
 mod epochs;
 mod fault;
 mod given;
+mod heads;
 mod insert;
 mod link;
 mod message;
@@ -21,6 +22,7 @@ mod moves;
 #[allow(clippy::duplicate_mod, reason = "once for each database")]
 mod rows;
 mod session;
+mod turns;
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,6 +37,7 @@ use self::address::Address;
 use self::link::{Link, Server, Transaction};
 pub use self::migrate::migrate;
 use self::session::OnThisThread;
+use super::heads::{self as touched, Grace};
 use super::lane::{Inbox, Lane, Reply};
 use super::{StoreError, Stored};
 use crate::envelope::Envelope;
@@ -50,6 +53,8 @@ const WAITING: usize = 512;
 /// For the rest it is enough to be one after another, seen from outside.
 const RARE: Transaction =
     Transaction { begin: "BEGIN ISOLATION LEVEL SERIALIZABLE", idempotent: false };
+/// Where many processes each take what no other has.
+const TAKE: Transaction = Transaction { begin: turns::BEGIN, idempotent: false };
 const INSERT: Transaction = Transaction { begin: epochs::BEGIN_SHARED, idempotent: true };
 const ALONE: Transaction = Transaction { begin: epochs::BEGIN_ALONE, idempotent: true };
 
@@ -86,6 +91,7 @@ pub struct PostgresStore {
     writers: Lane<Job>,
     readers: Lane<Job>,
     server: Arc<Server>,
+    grace: Grace,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -122,6 +128,7 @@ impl PostgresStore {
             writers: lane("store-write", quarter, "")?,
             readers: lane("store-read", connections - 2 * quarter, READER)?,
             server: server.clone(),
+            grace: Grace::unset(),
         };
         let applied = store.read(migrate::applied).await?;
         migrate::check(&applied, &server.address)?;
@@ -143,9 +150,24 @@ impl PostgresStore {
         call(&self.writers, move |link| link.transact(RARE, &mut work)).await
     }
 
+    /// Writes where many processes each take what no other has.
+    async fn take<T: Send + 'static>(
+        &self,
+        _weight: (usize, usize),
+        mut work: impl FnMut(&mut Conn) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        call(&self.writers, move |link| link.transact(TAKE, &mut work)).await
+    }
+
     async fn insert_rows(&self, envelopes: Vec<Arc<Envelope>>) -> Result<Vec<Stored>, StoreError> {
+        let grace = self.grace.get();
         call(&self.inserts, move |link| {
-            link.transact(INSERT, |conn| insert::insert(conn, &envelopes))
+            link.transact(INSERT, |conn| {
+                let stored = insert::insert(conn, &envelopes)?;
+                let heads = touched::heads(&envelopes, &stored, grace.is_some());
+                heads::move_on(conn, &heads, grace)?;
+                Ok(stored)
+            })
         })
         .await
     }

@@ -90,6 +90,54 @@ diesel::table! {
 }
 
 diesel::table! {
+    room_heads (room) {
+        room -> Text,
+        epoch -> BigInt,
+        seq -> BigInt,
+        stored_at -> BigInt,
+        from_epoch -> Nullable<BigInt>,
+        from_seq -> Nullable<BigInt>,
+        due_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    rounds (id) {
+        id -> BigInt,
+        room -> Text,
+        from_epoch -> BigInt,
+        from_seq -> BigInt,
+        upto_epoch -> BigInt,
+        upto_seq -> BigInt,
+        after_user -> Text,
+        leased_until -> BigInt,
+        lease -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    pushes (id) {
+        id -> BigInt,
+        room -> Text,
+        user_id -> Text,
+        device -> Text,
+        kind -> Text,
+        epoch -> BigInt,
+        seq -> BigInt,
+        from_epoch -> BigInt,
+        from_seq -> BigInt,
+        state -> Text,
+        reason -> Nullable<Text>,
+        attempts -> BigInt,
+        cancelled -> Bool,
+        created_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+        next_at -> Nullable<BigInt>,
+        lease -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     accounts (user_id) {
         user_id -> Text,
         name -> Nullable<Text>,
@@ -141,4 +189,6 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(rooms, members, cursors, messages, epochs);
+diesel::allow_tables_to_appear_in_same_query!(
+    rooms, members, cursors, messages, epochs, devices, room_heads
+);

@@ -7,6 +7,7 @@ mod epochs;
 mod fault;
 mod file;
 mod given;
+mod heads;
 mod message;
 mod moves;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod plans;
 #[path = "rows/mod.rs"]
 #[allow(clippy::duplicate_mod, reason = "once for each database")]
 mod rows;
+mod turns;
 mod write;
 
 use std::path::Path;
@@ -25,6 +27,7 @@ use diesel::sqlite::Sqlite as Db;
 
 use self::file::Database;
 use self::write::{Command, Task, Writer};
+use super::heads::{self as touched, Grace};
 use super::lane::{Inbox, Lane, Reply};
 use super::{StoreError, Stored};
 use crate::envelope::Envelope;
@@ -50,6 +53,7 @@ pub struct SqliteStore {
     writer: Lane<Box<dyn Command>>,
     readers: Lane<Question>,
     database: Arc<Database>,
+    grace: Grace,
 }
 
 impl SqliteStore {
@@ -72,6 +76,7 @@ impl SqliteStore {
             writer: writer.map_err(no_thread)?,
             readers: readers.map_err(no_thread)?,
             database,
+            grace: Grace::unset(),
         })
     }
 
@@ -81,6 +86,15 @@ impl SqliteStore {
         mut work: impl FnMut(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.write_by(weight, move |writer| work(&mut writer.conn)).await
+    }
+
+    /// Writes where many processes each take what no other has: here is one.
+    async fn take<T: Send + 'static>(
+        &self,
+        weight: (usize, usize),
+        work: impl FnMut(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.write(weight, work).await
     }
 
     async fn write_by<T: Send + 'static>(
@@ -115,8 +129,14 @@ impl SqliteStore {
 
     async fn insert_rows(&self, envelopes: Vec<Arc<Envelope>>) -> Result<Vec<Stored>, StoreError> {
         let bytes = envelopes.iter().map(|envelope| envelope.weight()).sum();
+        let grace = self.grace.get();
         self.write_by((envelopes.len(), bytes), move |writer| {
-            envelopes.iter().map(|envelope| writer.insert(envelope)).collect()
+            let stored: QueryResult<Vec<Stored>> =
+                envelopes.iter().map(|envelope| writer.insert(envelope)).collect();
+            let stored = stored?;
+            let heads = touched::heads(&envelopes, &stored, grace.is_some());
+            heads::move_on(&mut writer.conn, &heads, grace)?;
+            Ok(stored)
         })
         .await
     }

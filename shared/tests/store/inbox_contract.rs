@@ -160,7 +160,11 @@ pub async fn a_token_nobody_can_go_on_from_brings_all_rooms(store: &dyn Database
         assert_eq!((found.recovered, rooms(&found)), (false, vec!["r"]));
     }
     let all = changes(store, "ann", Some(Token::ZERO), 10).await;
-    assert_eq!((all.recovered, rooms(&all)), (true, vec!["r"]), "nobody forgets what it never knew");
+    assert_eq!(
+        (all.recovered, rooms(&all)),
+        (true, vec!["r"]),
+        "nobody forgets what it never knew"
+    );
     let now = changes(store, "ann", None, 10).await;
     assert_eq!(rooms(&now).len(), 2, "{now:?}");
 }

@@ -269,8 +269,12 @@ pub async fn cursors_move_together(store: &dyn Database) {
     let id = made(store, "r", "ann", Visibility::Public).await;
     let other = made(store, "s", "ann", Visibility::Public).await;
     change(store, &id, "bob", "bob", Change::Join { name: None }).await.unwrap();
-    let read =
-        |room: &RoomId, who, position| Read { room: room.clone(), user: user(who), position };
+    let read = |room: &RoomId, who, position| Read {
+        room: room.clone(),
+        user: user(who),
+        position,
+        device: None,
+    };
     let moved = store.read_move(vec![
         read(&other, "ann", at(3)),
         read(&id, "eve", at(3)),

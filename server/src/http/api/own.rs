@@ -97,6 +97,6 @@ async fn move_cursor(
 ) -> Result<Json<Cursor>, Problem> {
     enter(&api, &path.room, &who).await?;
     let cursors = &api.sessions.cursors;
-    let position = cursors.read_up_to(&path.room, &who.0, cursor.position).await?;
+    let position = cursors.read_up_to(&path.room, &who.0, None, cursor.position).await?;
     Ok(Json(Cursor { position }))
 }

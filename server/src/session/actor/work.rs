@@ -350,7 +350,7 @@ impl Session {
                     let moved = if delivered {
                         cursors.delivered_up_to(&room, &who, device.clone(), position).await
                     } else {
-                        cursors.read_up_to(&room, &who, position).await.map(drop)
+                        cursors.read_up_to(&room, &who, device.clone(), position).await.map(drop)
                     };
                     match moved {
                         Err(refusal) if refusal.code == Code::Unavailable => {

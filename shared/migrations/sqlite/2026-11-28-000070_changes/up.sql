@@ -18,8 +18,8 @@ INSERT INTO own_changes SELECT user_id, room, joined_at, joined_at, banned FROM 
 CREATE TRIGGER members_came AFTER INSERT ON members BEGIN
     INSERT INTO own_changes (user_id, room, changed_at, began_at, gone) VALUES (
         NEW.user_id, NEW.room,
-        CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER),
-        CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER),
+        CAST(unixepoch('subsec') * 1000 AS INTEGER),
+        CAST(unixepoch('subsec') * 1000 AS INTEGER),
         NEW.banned
     )
     ON CONFLICT (user_id, room) DO UPDATE SET
@@ -30,8 +30,8 @@ END;
 CREATE TRIGGER members_changed AFTER UPDATE ON members BEGIN
     INSERT INTO own_changes (user_id, room, changed_at, began_at, gone) VALUES (
         NEW.user_id, NEW.room,
-        CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER),
-        CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER),
+        CAST(unixepoch('subsec') * 1000 AS INTEGER),
+        CAST(unixepoch('subsec') * 1000 AS INTEGER),
         NEW.banned
     )
     ON CONFLICT (user_id, room) DO UPDATE SET
@@ -42,7 +42,7 @@ END;
 CREATE TRIGGER members_went AFTER DELETE ON members BEGIN
     INSERT INTO own_changes (user_id, room, changed_at, began_at, gone) VALUES (
         OLD.user_id, OLD.room,
-        CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), 0, TRUE
+        CAST(unixepoch('subsec') * 1000 AS INTEGER), 0, TRUE
     )
     ON CONFLICT (user_id, room) DO UPDATE SET changed_at = excluded.changed_at, gone = TRUE;
 END;
@@ -50,7 +50,7 @@ END;
 -- A room's name, and who may join.
 ALTER TABLE rooms ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0;
 CREATE TRIGGER rooms_changed AFTER UPDATE OF name, visibility ON rooms BEGIN
-    UPDATE rooms SET changed_at = CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)
+    UPDATE rooms SET changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
     WHERE id = NEW.id;
 END;
 

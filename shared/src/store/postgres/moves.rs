@@ -9,6 +9,7 @@ use diesel::sql_types::{Array, BigInt, Bool, Text};
 use super::Conn;
 use super::rows::cursors::device_text;
 use super::rows::row::{position, signed};
+use super::turns::NOW;
 use crate::position::Position;
 use crate::store::cursors::{Delivered, Moved, Read};
 
@@ -61,8 +62,43 @@ pub fn move_reads(conn: &mut Conn, reads: &[Read]) -> QueryResult<Vec<Option<Mov
             false => Moved::Not(at.max(position((row.epoch, row.seq)))),
         })
     });
-    Ok(moved.collect())
+    let moved: Vec<Option<Moved>> = moved.collect();
+    cancel(conn, reads.iter().zip(&moved).filter(|(_, it)| matches!(it, Some(Moved::On(_)))))?;
+    Ok(moved)
 }
+
+/// Other devices that show what is read now are told so.
+fn cancel<'a>(
+    conn: &mut Conn,
+    moved: impl Iterator<Item = (&'a Read, &'a Option<Moved>)>,
+) -> QueryResult<()> {
+    let reads: Vec<&Read> = moved.map(|(read, _)| read).collect();
+    if reads.is_empty() {
+        return Ok(());
+    }
+    let rooms: Vec<&str> = reads.iter().map(|read| read.room.as_str()).collect();
+    let users: Vec<&str> = reads.iter().map(|read| read.user.as_str()).collect();
+    let devices: Vec<&str> = reads.iter().map(|read| device_text(read.device.as_ref())).collect();
+    let (epochs, seqs) = places(reads.iter().map(|read| read.position));
+    diesel::sql_query(CANCEL.replace("{NOW}", NOW))
+        .bind::<Array<Text>, _>(&rooms)
+        .bind::<Array<Text>, _>(&users)
+        .bind::<Array<BigInt>, _>(&epochs)
+        .bind::<Array<BigInt>, _>(&seqs)
+        .bind::<Array<Text>, _>(&devices)
+        .execute(conn)
+        .map(drop)
+}
+
+const CANCEL: &str = "WITH given AS (SELECT * FROM UNNEST($1, $2, $3, $4, $5) \
+     AS given (room, user_id, epoch, seq, reader)), \
+     shown AS (UPDATE pushes SET cancelled = TRUE FROM given WHERE pushes.room = given.room \
+     AND pushes.user_id = given.user_id AND pushes.state = 'sent' AND pushes.kind = 'message' \
+     AND NOT pushes.cancelled AND (pushes.epoch, pushes.seq) <= (given.epoch, given.seq) \
+     RETURNING pushes.room, pushes.user_id, pushes.device, given.epoch, given.seq, given.reader) \
+     INSERT INTO pushes (room, user_id, device, kind, epoch, seq, from_epoch, from_seq, state, \
+     created_at, next_at) SELECT room, user_id, device, 'read', epoch, seq, epoch, seq, \
+     'waiting', {NOW}, {NOW} FROM shown WHERE device <> reader ON CONFLICT DO NOTHING";
 
 const DELIVERED: &str = "INSERT INTO delivered AS stands SELECT given.* \
      FROM UNNEST($1, $2, $3, $4, $5) AS given (room, user_id, device, epoch, seq) \

@@ -82,8 +82,10 @@ pub struct PlaceRow {
     direct: bool,
     #[diesel(sql_type = BigInt)]
     created_at: i64,
-    #[diesel(sql_type = Nullable<Text>)]
-    last_mark: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    head_epoch: i64,
+    #[diesel(sql_type = BigInt)]
+    head_seq: i64,
     #[diesel(sql_type = Nullable<BigInt>)]
     epoch: Option<i64>,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -207,7 +209,7 @@ fn standing(row: OwnRow, place: PlaceRow) -> QueryResult<Option<Standing>> {
         direct: place.direct,
         created_at: place.created_at,
     };
-    let mark = place.last_mark.map_or(Ok(Position::ZERO), |at| at.parse().map_err(unreadable))?;
+    let head = position((place.head_epoch, place.head_seq));
     let last = match (place.epoch, place.seq, place.sender) {
         (Some(epoch), Some(seq), Some(sender)) => Some(Last {
             position: position((epoch, seq)),
@@ -222,7 +224,7 @@ fn standing(row: OwnRow, place: PlaceRow) -> QueryResult<Option<Standing>> {
     let own = OwnRoom {
         room: room.info()?,
         member: member.member()?,
-        head: last.as_ref().map_or(Position::ZERO, |last| last.position).max(mark),
+        head: last.as_ref().map_or(Position::ZERO, |last| last.position).max(head),
         read: position((row.read_epoch, row.read_seq)),
         unread: u32::try_from(row.unread).unwrap_or(UNREAD_MOST),
     };

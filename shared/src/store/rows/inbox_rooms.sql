@@ -5,11 +5,8 @@ SELECT
     rooms.visibility AS visibility,
     rooms.direct AS direct,
     rooms.created_at AS created_at,
-    (
-        SELECT marks.epoch || '-' || marks.seq FROM marks
-        WHERE marks.room = rooms.id
-        ORDER BY marks.epoch DESC, marks.seq DESC LIMIT 1
-    ) AS last_mark,
+    coalesce(room_heads.epoch, 0) AS head_epoch,
+    coalesce(room_heads.seq, 0) AS head_seq,
     last.epoch AS epoch,
     last.seq AS seq,
     last.sender AS sender,
@@ -19,6 +16,7 @@ SELECT
     {preview} AS preview
 FROM {given}
 JOIN rooms ON rooms.id = given.room
+LEFT JOIN room_heads ON room_heads.room = rooms.id
 LEFT JOIN messages AS last ON last.room = rooms.id
     AND last.epoch = (
         SELECT messages.epoch FROM messages WHERE messages.room = rooms.id

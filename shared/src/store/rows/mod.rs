@@ -9,6 +9,7 @@ mod as_accounts;
 mod as_cursors;
 mod as_devices;
 mod as_inbox;
+mod as_pushes;
 mod as_rooms;
 mod as_store;
 pub mod changes;
@@ -20,9 +21,11 @@ pub mod insert;
 pub mod logins;
 pub mod members;
 pub mod purge;
+pub mod pushes;
 pub mod read;
 pub mod revocations;
 pub mod rooms;
+pub mod rounds;
 pub mod row;
 
 // What inboxes ask; cursors that move; the store, its connection and diesel's backend; a body as it is written and read; and the one
@@ -30,4 +33,5 @@ pub mod row;
 use super::given::{GIVEN_PAIRS, GIVEN_ROOMS, GREATEST, PREVIEW, clock, load_own, load_rooms};
 use super::message::{Body, NewBody, add, body_of};
 use super::moves::{move_delivered, move_reads};
+use super::turns;
 use super::{Adapter, Conn, Db};

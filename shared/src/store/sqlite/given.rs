@@ -40,8 +40,7 @@ pub fn load_own(conn: &mut Conn, pairs: &[(UserId, RoomId)]) -> QueryResult<Vec<
 pub fn load_rooms(conn: &mut Conn, rooms: &[&str]) -> QueryResult<Vec<PlaceRow>> {
     let mut rows = Vec::with_capacity(rooms.len());
     for room in rooms {
-        let found: Vec<PlaceRow> =
-            diesel::sql_query(&**ROOMS).bind::<Text, _>(*room).load(conn)?;
+        let found: Vec<PlaceRow> = diesel::sql_query(&**ROOMS).bind::<Text, _>(*room).load(conn)?;
         rows.extend(found);
     }
     Ok(rows)

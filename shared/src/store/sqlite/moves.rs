@@ -6,6 +6,7 @@ use diesel::upsert::excluded;
 use super::Conn;
 use super::rows::cursors::device_text;
 use super::rows::members;
+use super::rows::pushes;
 use super::rows::row::{position, signed};
 use crate::clock::now_ms;
 use crate::ids::{RoomId, UserId};
@@ -28,7 +29,7 @@ pub fn move_reads(conn: &mut Conn, reads: &[Read]) -> QueryResult<Vec<Option<Mov
 }
 
 fn move_read(conn: &mut Conn, read: &Read) -> QueryResult<Option<Moved>> {
-    let Read { room, user, position: at } = read;
+    let Read { room, user, position: at, device } = read;
     if !is_member(conn, room, user)? {
         return Ok(None);
     }
@@ -57,6 +58,8 @@ fn move_read(conn: &mut Conn, read: &Read) -> QueryResult<Option<Moved>> {
             cursors::moved_at.eq(excluded(cursors::moved_at)),
         ))
         .execute(conn)?;
+    let reader = device_text(device.as_ref());
+    pushes::cancel(conn, room.as_str(), user.as_str(), (signed(at.epoch), signed(at.seq)), reader)?;
     Ok(Some(Moved::On(at)))
 }
 
