@@ -15,6 +15,8 @@ mod enter;
 mod show;
 mod state;
 mod tell;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -66,7 +66,7 @@ impl Inboxes {
         let (done, answer) = oneshot::channel();
         let answered = Arc::new(AtomicBool::new(false));
         let since = since.map(Token::from);
-        let to = Recipient { user, outbox, subscription, _seat: seat };
+        let to = Recipient { user, outbox, subscription, _seat: Some(seat) };
         let enter = Enter { to, since, receipt, answered: answered.clone(), done };
         self.state.lock().want(enter);
         self.work.notify_one();

@@ -15,7 +15,7 @@ use super::show::To;
 use crate::outbox::{Outbox, Subscription};
 
 /// Hints that wait. When there are more, the inboxes that they concern are looked at as a whole.
-const HINTS: usize = 100_000;
+pub(super) const HINTS: usize = 100_000;
 /// How often each subscription is looked at, though there is no reason to.
 const LOOK: Duration = Duration::from_secs(300);
 /// How long after its beginning it is looked at: what was on its way then is known.
@@ -64,7 +64,7 @@ pub(super) struct Recipient {
     pub outbox: Arc<Outbox>,
     pub subscription: Arc<Subscription>,
     /// Given back when it is dropped, which takes the lock of this state.
-    pub _seat: Seat,
+    pub _seat: Option<Seat>,
 }
 
 impl Recipient {

@@ -209,6 +209,8 @@ fn every_statement_about_rooms_and_people_walks_an_index() {
             // Of a subquery's own rows there are no more than its limit.
             let limited =
                 detail.contains("subquery") || ["SCAN counted", "SCAN page"].contains(&&*detail);
+            // What is asked about is one row.
+            let limited = limited || detail == "SCAN CONSTANT ROW" || detail == "SCAN given";
             let walks = detail.starts_with("SCAN") && !limited;
             assert!(!walks && !detail.contains("TEMP B-TREE"), "{detail}: {sql}");
         }
