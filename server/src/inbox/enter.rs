@@ -11,7 +11,7 @@ use moim_shared::store::inbox::{Changes, Token};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::state::Recipient;
+use super::reader::Recipient;
 use super::{Inboxes, PAGE};
 use crate::outbox::{Outbox, Subscription};
 use crate::refusal::Refusal;

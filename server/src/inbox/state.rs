@@ -10,9 +10,9 @@ use moim_shared::signal::Channel;
 use moim_shared::store::inbox::{MARGIN, Token};
 
 use super::ROOMS_MOST;
-use super::enter::{Enter, Seat};
-use super::show::To;
-use crate::outbox::{Outbox, Subscription};
+use super::enter::Enter;
+use super::reader::{Reader, Recipient};
+use crate::outbox::Subscription;
 
 /// Hints that wait. When there are more, the inboxes that they concern are looked at as a whole.
 pub(super) const HINTS: usize = 100_000;
@@ -56,32 +56,6 @@ struct Person {
     rooms: HashSet<RoomId>,
     /// Whether its rooms are known, and heard; locked while they are asked for.
     ready: Arc<tokio::sync::Mutex<bool>>,
-}
-
-/// Where what changes for a user goes.
-pub(super) struct Recipient {
-    pub user: UserId,
-    pub outbox: Arc<Outbox>,
-    pub subscription: Arc<Subscription>,
-    /// Given back when it is dropped, which takes the lock of this state.
-    pub _seat: Option<Seat>,
-}
-
-impl Recipient {
-    /// What can be told without the lock.
-    pub fn to(&self) -> To {
-        (self.outbox.clone(), self.subscription.clone())
-    }
-}
-
-/// A subscription.
-pub(super) struct Reader {
-    pub to: Recipient,
-    /// How far looks came.
-    pub covered: Token,
-    /// What it was told after that: when it changed, and a hash of what was told.
-    pub told: HashMap<RoomId, (u64, u64)>,
-    look_at: Instant,
 }
 
 impl State {

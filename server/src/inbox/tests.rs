@@ -8,7 +8,8 @@ use moim_shared::position::Position;
 use moim_shared::signal::Channel;
 use moim_shared::store::inbox::Token;
 
-use super::state::{HINTS, Recipient, SOON, State};
+use super::reader::Recipient;
+use super::state::{HINTS, SOON, State};
 use crate::outbox::tests::BOUNDS;
 use crate::outbox::{AckMode, Outbox, Subscription};
 use crate::stomp::Version;
@@ -22,7 +23,8 @@ fn room(id: &str) -> RoomId {
 }
 
 fn recipient(id: &str) -> Recipient {
-    let subscription = Subscription::new(0, None, "/user/queue/inbox", AckMode::Auto, Version::V1_2);
+    let subscription =
+        Subscription::new(0, None, "/user/queue/inbox", AckMode::Auto, Version::V1_2);
     Recipient {
         user: user(id),
         outbox: Arc::new(Outbox::new(1, BOUNDS, None)),
