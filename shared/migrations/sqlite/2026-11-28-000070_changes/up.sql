@@ -10,8 +10,9 @@ CREATE TABLE own_changes (
     gone BOOLEAN NOT NULL,
     PRIMARY KEY (user_id, room)
 ) WITHOUT ROWID;
--- Those that are forgotten after a while.
-CREATE INDEX own_changes_gone ON own_changes (changed_at) WHERE gone;
+-- What a user has no more since some time, and what is forgotten after a while.
+CREATE INDEX own_changes_gone ON own_changes (user_id, changed_at) WHERE gone;
+CREATE INDEX own_changes_age ON own_changes (changed_at) WHERE gone;
 
 INSERT INTO own_changes SELECT user_id, room, joined_at, joined_at, banned FROM members;
 
