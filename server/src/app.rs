@@ -22,6 +22,7 @@ use moim_shared::process::{StartError, told_to_stop};
 use moim_shared::queue::Queue;
 use moim_shared::store::accounts::Accounts;
 use moim_shared::store::devices::Devices;
+use moim_shared::store::inbox::Inbox;
 use moim_shared::store::pushes::Pushes;
 use moim_shared::store::rooms::Rooms;
 use moim_shared::store::{self, Store};
@@ -32,9 +33,10 @@ use moim_worker::runner::Running;
 use moim_worker::telling::Telling;
 use tokio::sync::Notify;
 
-use crate::http::api::Rates;
+use crate::http::api::{Rates, change_json};
 use crate::http::{Api, Routes};
 use crate::hub::Hub;
+use crate::inbox::Inboxes;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::outbox::{self, CloseReason};
@@ -57,6 +59,7 @@ struct Backends {
     cursors: Arc<dyn store::cursors::Cursors>,
     accounts: Arc<dyn Accounts>,
     devices: Arc<dyn Devices>,
+    inbox: Arc<dyn Inbox>,
     pushes: Arc<dyn Pushes>,
     last_seen: Arc<dyn store::last_seen::LastSeen>,
     /// Whether topics are open when the configuration does not say.
@@ -115,7 +118,13 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let topics = Arc::new(Topics::default());
     let registry = Arc::new(Registry::default());
     let revoked = Arc::new(Revoked::default());
-    relay.connect(&hub, topics.clone(), registry.clone(), revoked.clone());
+    let inboxes = Inboxes::new(
+        backends.broker.clone(),
+        backends.inbox.clone(),
+        change_json,
+        limits.outbox_bytes.get(),
+    );
+    relay.connect(&hub, topics.clone(), registry.clone(), revoked.clone(), &inboxes);
     let telling = Telling { rooms: backends.rooms.clone(), broker: backends.broker.clone() };
     let people =
         people::people(&config, &backends, &telling, revoked.clone(), registry.clone()).await?;
@@ -135,6 +144,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         hub: hub.clone(),
         topics,
         registry: registry.clone(),
+        inboxes: inboxes.clone(),
         broker: backends.broker.clone(),
         cursors: cursors.clone(),
         destinations: Destinations::new(
@@ -165,6 +175,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
                 rooms: backends.rooms.clone(),
                 store: backends.store.clone(),
                 devices: backends.devices.clone(),
+                inbox: backends.inbox.clone(),
                 pushes: backends.pushes.clone(),
                 retention: config.retention.map(|span| span.get()),
             };
@@ -179,6 +190,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     };
     let api = web::Data::new(Api {
         rooms: backends.rooms.clone(),
+        inbox: backends.inbox.clone(),
         devices: backends.devices.clone(),
         pushes: backends.pushes.clone(),
         telling,
@@ -221,6 +233,15 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         let seen = seen.clone();
         async move { keep_running("keep last seen", || seen.clone().keep_up()).await }
     });
+    let listening = actix_rt::spawn({
+        let inboxes = inboxes.clone();
+        async move {
+            keep_running("listen for inboxes", || inboxes.clone().keep_listening()).await;
+        }
+    });
+    let telling_inboxes = actix_rt::spawn(async move {
+        keep_running("tell inboxes", || inboxes.clone().keep_telling()).await;
+    });
 
     let tls = listen::tls(&config)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -240,6 +261,8 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     wait_until(Duration::from_secs(5), quiet).await;
     lease.abort();
     keeping.abort();
+    listening.abort();
+    telling_inboxes.abort();
     cursors.keep_last(Duration::from_secs(2)).await;
     keeping_seen.abort();
     // Those who did not go in time are gone with this process.

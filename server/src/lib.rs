@@ -4,10 +4,11 @@
 //! into frames ([`stomp`]) and frames into what they ask for, [`hub`] finds the [`room`], which
 //! places it through the broker and hands it to the queue; the broker's feed comes back through
 //! [`relay`] to the room, which puts it into each subscriber's [`outbox`]. [`reaper`] looks after
-//! sessions from outside; [`topics`] and [`registry`] tell what nobody keeps. [`app`] is the only place that knows which adapters are behind it.
+//! sessions from outside; [`topics`] and [`registry`] tell what nobody keeps,
+//! [`inbox`] what changed in all rooms of a user. [`app`] is the only place that knows which adapters are behind it.
 //!
 //! **Invariant**: nothing here knows SQL, a Redis key or an AMQP name, and imports go one way:
-//! `stomp, token, refusal, shape, said, outbox ← metrics, flash ← room, topics, registry ← hub,
+//! `stomp, token, refusal, shape, said, outbox ← metrics, flash ← room, topics, registry, inbox ← hub,
 //! accounts ← session, relay, reaper ← http ← app ← main`.
 
 pub mod accounts;
@@ -15,6 +16,7 @@ pub mod app;
 pub mod flash;
 pub mod http;
 pub mod hub;
+pub mod inbox;
 pub mod metrics;
 pub mod nodes;
 pub mod outbox;

@@ -8,6 +8,7 @@ use moim_shared::ids::RoomId;
 use moim_shared::signal::Signal;
 
 use crate::hub::{Handle, Hub};
+use crate::inbox::Inboxes;
 use crate::registry::Registry;
 use crate::room::Notice;
 use crate::token::Revoked;
@@ -25,6 +26,8 @@ struct Here {
     topics: Arc<Topics>,
     registry: Arc<Registry>,
     revoked: Arc<Revoked>,
+    /// Not held either.
+    inboxes: Weak<Inboxes>,
 }
 
 impl Relay {
@@ -35,9 +38,15 @@ impl Relay {
         topics: Arc<Topics>,
         registry: Arc<Registry>,
         revoked: Arc<Revoked>,
+        inboxes: &Arc<Inboxes>,
     ) {
+        let (hub, inboxes) = (Arc::downgrade(hub), Arc::downgrade(inboxes));
         // Done once, in the composition root.
-        let _ = self.here.set(Here { hub: Arc::downgrade(hub), topics, registry, revoked });
+        let _ = self.here.set(Here { hub, topics, registry, revoked, inboxes });
+    }
+
+    fn inboxes(&self) -> Option<Arc<Inboxes>> {
+        self.here.get()?.inboxes.upgrade()
     }
 
     fn room(&self, room: &RoomId) -> Option<Arc<Handle>> {
@@ -80,6 +89,22 @@ impl Feed for Relay {
                 let ended = here.registry.revoke(&revocation);
                 tracing::info!(sessions = ended, "tokens have ended before their time");
             }
+            Signal::Inbox(room) => {
+                if let Some(inboxes) = self.inboxes() {
+                    inboxes.room_changed(&room);
+                }
+            }
+            Signal::Own(user, room) => {
+                if let Some(inboxes) = self.inboxes() {
+                    inboxes.own_changed(user, room);
+                }
+            }
+        }
+    }
+
+    fn missed_signals(&self) {
+        if let Some(inboxes) = self.inboxes() {
+            inboxes.missed_signals();
         }
     }
 }

@@ -142,6 +142,9 @@ pub trait Feed: Send + Sync {
 
     /// Nobody knows what of the room was not told: it is to be opened again.
     fn missed(&self, room: &RoomId);
+
+    /// Nobody knows what was signalled and not told: what signals are hints for is to be looked at.
+    fn missed_signals(&self);
 }
 
 /// A part of a room's log.
@@ -258,7 +261,8 @@ pub trait Broker: Send + Sync + 'static {
     }
 
     /// These positions are in the database. The durable mark is the end of the contiguous prefix;
-    /// the log is trimmed below it, but for the last few hundred.
+    /// the log is trimmed below it, but for the last few hundred. Those who listen to
+    /// [`Channel::Inbox`] of the room are told of it with a [`Signal::Inbox`].
     fn mark_durable<'a>(
         &'a self,
         room: &'a RoomId,

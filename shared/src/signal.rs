@@ -57,6 +57,8 @@ pub enum Channel {
     Topic(Topic),
     /// To the sessions of a user.
     User(UserId),
+    /// To the inboxes of those who are in the room.
+    Inbox(RoomId),
     /// To every node.
     Nodes,
 }
@@ -91,6 +93,10 @@ pub enum Signal {
     User(UserId, Topic, Arc<Flash>),
     /// Tokens have ended.
     Revoked(Revocation),
+    /// Something of a room changed in the database that inboxes show: for a look there.
+    Inbox(RoomId),
+    /// What a user has of a room changed in the database: for a look there.
+    Own(UserId, RoomId),
 }
 
 /// What happens in a room besides its messages.
@@ -178,6 +184,8 @@ impl Signal {
             Self::Topic(topic, _) => Channel::Topic(topic.clone()),
             Self::User(user, ..) => Channel::User(user.clone()),
             Self::Revoked(_) => Channel::Nodes,
+            Self::Inbox(room) => Channel::Inbox(room.clone()),
+            Self::Own(user, _) => Channel::User(user.clone()),
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod cursors;
 pub mod devices;
 mod headers;
 mod heads;
+pub mod inbox;
 mod lane;
 pub mod last_seen;
 pub mod postgres;

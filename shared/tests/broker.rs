@@ -86,5 +86,6 @@ all_keep!(
         with Limits { names: 1, ..Limits::PLENTY },
     a_change_of_members_is_told_to_who_has_the_room_open,
     signals_are_told_in_the_order_of_their_caller,
+    what_is_durable_is_told_to_inboxes_that_listen,
     ]
 );

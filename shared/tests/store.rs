@@ -13,6 +13,8 @@ mod contract;
 mod devices_contract;
 #[path = "store/disk.rs"]
 mod disk;
+#[path = "store/inbox_contract.rs"]
+mod inbox_contract;
 #[path = "store/last_seen_contract.rs"]
 mod last_seen_contract;
 #[path = "store/make.rs"]
@@ -137,6 +139,17 @@ both_keep!(
     changes_are_kept_until_they_were_told,
     cursors_move_together,
     each_device_has_a_cursor_for_what_it_was_given,
+);
+
+both_keep!(
+    inbox_contract:
+    all_that_changes_a_room_for_its_members_is_a_change,
+    an_entry_says_all_of_how_it_is,
+    changes_come_in_pages_in_their_order,
+    whoever_goes_on_hears_the_last_changes_again,
+    a_token_nobody_can_go_on_from_brings_all_rooms,
+    removals_are_told_until_they_are_forgotten_and_who_comes_back_is_new,
+    many_are_asked_about_at_once_and_answered_in_their_order,
 );
 
 both_keep!(

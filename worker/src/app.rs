@@ -62,6 +62,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
             rooms: store.clone(),
             store: store.clone(),
             devices: store.clone(),
+            inbox: store.clone(),
             pushes: store.clone(),
             retention: config.retention.map(|span| span.get()),
         },

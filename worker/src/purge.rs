@@ -1,6 +1,6 @@
 //! The end of what deleted rooms said, of messages that are older than they are kept, of tokens of
-//! devices that nobody has seen for long, and of what is known of old pushes. It is told when there is something to do and looks by
-//! itself too: a room whose purge a crash ended, and messages that were on their way when a room
+//! devices that nobody has seen for long, and of what is known of old pushes and of rooms that people
+//! have no more. It is told when there is something to do and looks by itself too: a room whose purge a crash ended, and messages that were on their way when a room
 //! ended.
 
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use moim_shared::clock::now_ms;
 use moim_shared::store::devices::Devices;
+use moim_shared::store::inbox::{Inbox, REMOVALS_KEPT};
 use moim_shared::store::pushes::Pushes;
 use moim_shared::store::rooms::Rooms;
 use moim_shared::store::{Store, StoreError};
@@ -39,6 +40,8 @@ pub struct Purge {
     pub store: Arc<dyn Store>,
     /// Tokens of devices that nobody has seen for long.
     pub devices: Arc<dyn Devices>,
+    /// What was somebody's room.
+    pub inbox: Arc<dyn Inbox>,
     /// What was told of messages.
     pub pushes: Arc<dyn Pushes>,
     /// From when they were sent.
@@ -61,6 +64,7 @@ impl Purge {
     pub async fn once(&self) -> Result<(), StoreError> {
         purge(&*self.rooms).await?;
         forget_tokens(&*self.devices).await?;
+        forget_removals(&*self.inbox).await?;
         forget_pushes(&*self.pushes).await?;
         let Some(retention) = self.retention else { return Ok(()) };
         let before = now_ms().saturating_sub(retention.as_millis() as u64);
@@ -94,6 +98,16 @@ async fn forget_tokens(devices: &dyn Devices) -> Result<(), StoreError> {
     }
     if forgotten > 0 {
         tracing::info!(forgotten, "devices that were not seen for long get no more pushes");
+    }
+    Ok(())
+}
+
+async fn forget_removals(inbox: &dyn Inbox) -> Result<(), StoreError> {
+    // Whoever asks for what changed since a time just within may take a while.
+    let kept = REMOVALS_KEPT + Duration::from_secs(86_400);
+    let before = now_ms().saturating_sub(kept.as_millis() as u64);
+    while inbox.inbox_forget(before, ROWS).await? == ROWS {
+        sleep(PAUSE).await;
     }
     Ok(())
 }

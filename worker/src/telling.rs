@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use moim_shared::broker::{Broker, BrokerError};
 use moim_shared::ids::{RoomId, UserId};
+use moim_shared::signal::Signal;
 use moim_shared::store::StoreError;
 use moim_shared::store::rooms::{MemberChange, Rooms};
 use tokio::time::sleep;
@@ -16,6 +18,8 @@ use tokio::time::sleep;
 const LOOK: Duration = Duration::from_secs(2);
 /// Changes that are told together.
 const CHANGES: usize = 512;
+/// Users who are told at once.
+const SIGNALS: usize = 64;
 
 /// See the module.
 #[derive(Clone)]
@@ -81,8 +85,16 @@ impl Telling {
             let mut worst = Ok(());
             for (room, (users, ids)) in by_room(changes) {
                 // One whose part of the broker is away holds up no other.
-                match self.broker.members_changed(&room, &users.unwrap_or_default()).await {
-                    Ok(_version) => told.extend(ids),
+                match self.broker.members_changed(&room, users.as_deref().unwrap_or_default()).await
+                {
+                    Ok(_version) => {}
+                    Err(error) => {
+                        worst = Err(error);
+                        continue;
+                    }
+                }
+                match self.tell_inboxes(&room, users).await {
+                    Ok(()) => told.extend(ids),
                     Err(error) => worst = Err(error),
                 }
             }
@@ -94,6 +106,26 @@ impl Telling {
                 return Ok(());
             }
         }
+    }
+}
+
+impl Telling {
+    /// Tells the inboxes of those whose memberships changed.
+    async fn tell_inboxes(
+        &self,
+        room: &RoomId,
+        users: Option<Vec<UserId>>,
+    ) -> Result<(), BrokerError> {
+        let Some(users) = users else {
+            return self.broker.signal(Signal::Inbox(room.clone())).await;
+        };
+        let all = users.into_iter().map(|user| self.broker.signal(Signal::Own(user, room.clone())));
+        let mut all = stream::iter(all).buffer_unordered(SIGNALS);
+        let mut worst = Ok(());
+        while let Some(told) = all.next().await {
+            worst = worst.and(told);
+        }
+        worst
     }
 }
 

@@ -32,6 +32,8 @@ impl Feed for Told {
     fn signalled(&self, _: Signal) {}
 
     fn missed(&self, _: &RoomId) {}
+
+    fn missed_signals(&self) {}
 }
 
 struct Rig {

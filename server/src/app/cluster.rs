@@ -29,6 +29,7 @@ pub(super) async fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backe
         cursors: store.clone(),
         accounts: store.clone(),
         devices: store.clone(),
+        inbox: store.clone(),
         pushes: store.clone(),
         last_seen: store,
         open_topics: false,

@@ -60,6 +60,7 @@ pub(super) fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backends, S
         cursors: database.clone(),
         accounts: database.clone(),
         devices: database.clone(),
+        inbox: database.clone(),
         pushes: database.clone(),
         last_seen: database,
         open_topics: true,

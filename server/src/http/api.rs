@@ -4,6 +4,7 @@
 
 mod admin;
 mod auth;
+mod changes;
 mod devices;
 mod direct;
 mod docs;
@@ -33,11 +34,13 @@ use moim_shared::broker::Broker;
 use moim_shared::config::{AdminToken, Limits};
 use moim_shared::store::Store;
 use moim_shared::store::devices::Devices;
+use moim_shared::store::inbox::Inbox;
 use moim_shared::store::pushes::Pushes;
 use moim_shared::store::rooms::Rooms;
 use moim_worker::telling::Telling;
 use tokio::sync::Notify;
 
+pub use self::changes::change_json;
 pub use self::document::document;
 pub use self::json::{Input, Json};
 pub use self::parts::{Page, Path, Query, RoomPaging, UserPaging, limit, page};
@@ -57,6 +60,8 @@ pub struct Api {
     pub rooms: Arc<dyn Rooms>,
     /// Who is told when members change.
     pub telling: Telling,
+    /// What changed for users.
+    pub inbox: Arc<dyn Inbox>,
     /// Where pushes go to.
     pub devices: Arc<dyn Devices>,
     /// What was told of messages.
@@ -109,6 +114,7 @@ fn routes(offer: Offer) -> Table {
         me::routes(&mut table);
         devices::routes(&mut table);
         own::routes(&mut table);
+        changes::routes(&mut table);
         rooms::routes(&mut table);
         direct::routes(&mut table);
         members::routes(&mut table);

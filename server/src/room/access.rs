@@ -1,6 +1,8 @@
 //! Who somebody is, and what its token opens.
 
+use moim_shared::broker::Broker;
 use moim_shared::ids::{RoomId, UserId};
+use moim_shared::signal::Signal;
 use moim_shared::store::{Access, Store, StoreError};
 
 use crate::token::{Grant, Proof};
@@ -21,10 +23,20 @@ pub struct Identity {
 }
 
 /// What the user may do; a grant that was never used becomes a membership.
-pub async fn admit(store: &dyn Store, room: &RoomId, who: &Identity) -> Result<Access, StoreError> {
+pub async fn admit(
+    store: &dyn Store,
+    broker: &dyn Broker,
+    room: &RoomId,
+    who: &Identity,
+) -> Result<Access, StoreError> {
     match store.access(room, &who.user).await? {
         Access::None if who.grant.covers(room) => {
-            store.admit(room, &who.user, who.name.as_deref()).await
+            let access = store.admit(room, &who.user, who.name.as_deref()).await?;
+            let own = Signal::Own(who.user.clone(), room.clone());
+            if let Err(error) = broker.signal(own).await {
+                tracing::debug!(room.id = %room, %error, "no inbox was told of a membership");
+            }
+            Ok(access)
         }
         known => Ok(known),
     }

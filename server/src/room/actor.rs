@@ -177,7 +177,8 @@ impl Room {
                 let asked = who.clone();
                 let admit = async move {
                     pause(wait).await;
-                    admit(&*context.history.store, &room, &asked).await
+                    let History { broker, store } = &context.history;
+                    admit(&**store, &**broker, &room, &asked).await
                 };
                 self.run(ctx, admit, move |state, access| state.on_admitted(&who, access));
             }

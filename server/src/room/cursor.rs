@@ -77,7 +77,12 @@ impl Cursors {
         };
         let moved = moved.ok_or_else(Refusal::not_a_member)?;
         if let Moved::On(position) = moved {
-            self.tell(room, Event::Read { user: who.user.clone(), position }).await;
+            let own = self.broker.signal(Signal::Own(who.user.clone(), room.clone()));
+            let read = self.tell(room, Event::Read { user: who.user.clone(), position });
+            let (own, ()) = tokio::join!(own, read);
+            if let Err(error) = own {
+                tracing::debug!(room.id = %room, %error, "no inbox was told of a cursor");
+            }
         }
         Ok(moved.stands())
     }
@@ -232,7 +237,9 @@ impl Cursors {
         if !who.grant.covers(room) {
             return Ok(false);
         }
-        let access = admit(&*self.store, room, who).await.map_err(|error| away(room, &error))?;
+        let access = admit(&*self.store, &*self.broker, room, who)
+            .await
+            .map_err(|error| away(room, &error))?;
         Ok(matches!(access, Access::Member | Access::Muted { .. }))
     }
 }

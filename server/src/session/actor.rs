@@ -38,6 +38,7 @@ use super::transaction::Held;
 use super::{Limits, subscriptions};
 use crate::accounts::Logins;
 use crate::hub::Hub;
+use crate::inbox::Inboxes;
 use crate::metrics::Metrics;
 use crate::outbox::{CloseReason, Outbox, Subscription};
 use crate::reaper::Reaper;
@@ -61,6 +62,8 @@ pub struct SessionContext {
     pub topics: Arc<Topics>,
     /// The sessions of this node.
     pub registry: Arc<Registry>,
+    /// The inboxes that are read here.
+    pub inboxes: Arc<Inboxes>,
     /// Tells other nodes.
     pub broker: Arc<dyn Broker>,
     /// How far people have read.
@@ -100,7 +103,7 @@ impl SessionContext {
         match &channel {
             Channel::Topic(topic) => self.topics.leave(topic, subscription),
             Channel::User(user) => self.registry.unsubscribe(user, subscription),
-            Channel::Room(_) | Channel::Nodes => {}
+            Channel::Room(_) | Channel::Inbox(_) | Channel::Nodes => {}
         }
         self.broker.ignore(&channel);
     }
@@ -262,6 +265,9 @@ impl Session {
             Action::Queue { queue, subscription, receipt } => {
                 _ = self.do_or_hold(Work::Queue(queue, subscription, receipt), ctx);
             }
+            Action::Inbox { subscription, since, receipt } => {
+                _ = self.do_or_hold(Work::Inbox(since, subscription, receipt), ctx);
+            }
             Action::Errors { subscription, receipt } => {
                 self.outbox.tell_errors(Some(subscription));
                 self.confirm(receipt.as_deref());
@@ -335,6 +341,11 @@ impl Session {
             Source::Queue(_) => {
                 if let Some(who) = &self.who {
                     self.context.ignore(Channel::User(who.user.clone()), &entry.subscription);
+                }
+            }
+            Source::Inbox => {
+                if let Some(who) = &self.who {
+                    self.context.inboxes.leave(&who.user, &entry.subscription);
                 }
             }
             Source::Room(room) | Source::Events(room) => {

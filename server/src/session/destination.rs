@@ -24,6 +24,8 @@ pub enum Source {
     Topic(Topic),
     /// `/user/queue/{x}`: what is sent to this user there.
     Queue(Topic),
+    /// `/user/queue/inbox`: what changes in the user's rooms.
+    Inbox,
     /// `/user/queue/errors`: refusals that do not end the session.
     Errors,
 }
@@ -89,8 +91,7 @@ impl Destinations {
         }
         match destination.strip_prefix("/user/queue/") {
             Some("errors") => Ok(Source::Errors),
-            // It has a meaning of its own, which is not there yet.
-            Some("inbox") => Err(unknown()),
+            Some("inbox") => Ok(Source::Inbox),
             Some(queue) if self.open_topics => parse_topic(queue).map(Source::Queue),
             Some(_) => Err(unknown()),
             None => self.topic(destination).map(Source::Topic),
@@ -196,8 +197,8 @@ fn bad(detail: String) -> Refusal {
 fn unknown() -> Refusal {
     Refusal::new(
         Code::UnknownDestination,
-        "there is no such destination; SUBSCRIBE to /topic/rooms/{room} or /user/queue/errors, \
-         SEND to /app/rooms/{room}",
+        "there is no such destination; SUBSCRIBE to /topic/rooms/{room}, /user/queue/inbox or \
+         /user/queue/errors, SEND to /app/rooms/{room}",
     )
 }
 
@@ -288,7 +289,11 @@ mod tests {
             assert_eq!(target(&open(), refused), Err(Code::UnknownDestination), "{refused}");
         }
         assert_eq!(source(&open(), "/user/ann/queue/news"), Err(Code::UnknownDestination));
-        assert_eq!(source(&open(), "/user/queue/inbox"), Err(Code::UnknownDestination));
+        for destinations in [open(), closed()] {
+            assert_eq!(source(&destinations, "/user/queue/inbox"), Ok(Source::Inbox));
+            let sent = target(&destinations, "/user/queue/inbox");
+            assert_eq!(sent, Err(Code::UnknownDestination));
+        }
         assert_eq!(source(&closed(), "/user/queue/news"), Err(Code::UnknownDestination));
     }
 }

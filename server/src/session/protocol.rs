@@ -31,6 +31,8 @@ pub enum Action {
     Listen { topic: Topic, subscription: Arc<Subscription>, receipt: Option<Box<str>> },
     /// Read a queue of the session's user.
     Queue { queue: Topic, subscription: Arc<Subscription>, receipt: Option<Box<str>> },
+    /// Read the inbox of the session's user.
+    Inbox { subscription: Arc<Subscription>, since: Option<Position>, receipt: Option<Box<str>> },
     /// Tell refusals there.
     Errors { subscription: Arc<Subscription>, receipt: Option<Box<str>> },
     /// End a subscription.
@@ -229,6 +231,10 @@ impl Protocol {
             }
         };
         let start = start(headers, limits.history_max)?;
+        if source == Source::Inbox && matches!(start, Start::Last(_)) {
+            let detail = "an inbox has no history; say `since: 0-0` for all that there is";
+            return Err(Violation::Refused(Refusal::new(Code::BadRequest, detail)));
+        }
         self.subscriptions.forget_ended();
         let subscription = self
             .subscriptions
@@ -242,6 +248,13 @@ impl Protocol {
             Source::Events(room) => Action::Watch { room, subscription, receipt },
             Source::Topic(topic) => Action::Listen { topic, subscription, receipt },
             Source::Queue(queue) => Action::Queue { queue, subscription, receipt },
+            Source::Inbox => {
+                let since = match start {
+                    Start::Since(since) => Some(since),
+                    Start::Live | Start::Last(_) => None,
+                };
+                Action::Inbox { subscription, since, receipt }
+            }
             Source::Errors => Action::Errors { subscription, receipt },
         })
     }

@@ -9,6 +9,7 @@ mod admin;
 mod bad_input;
 mod bodies;
 mod caller;
+mod changes;
 mod devices;
 mod direct;
 mod document;

@@ -21,6 +21,7 @@ mod chat;
 mod crash;
 mod database_away;
 mod ephemeral;
+mod inbox;
 mod ledger;
 mod members;
 mod order;

@@ -1,7 +1,7 @@
 //! A node inside of the test: the server's own parts over a broker and a store that fail as asked.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use actix_web::web;
 use moim_server::http::{self, Listener, Routes, Serving, Trust};
 use moim_server::hub::Hub;
+use moim_server::inbox::Inboxes;
 use moim_server::metrics::Metrics;
 use moim_server::nodes::Nodes;
 use moim_server::outbox;
@@ -158,7 +159,7 @@ struct LossyFeed {
 
 impl Feed for LossyFeed {
     fn published(&self, published: Published) {
-        let Loss { percent, chance, count } = &*self.lost;
+        let Loss { percent, chance, count, .. } = &*self.lost;
         if chance.lock().unwrap().random_ratio(percent.load(Ordering::SeqCst), 100) {
             count.fetch_add(1, Ordering::SeqCst);
         } else {
@@ -171,11 +172,20 @@ impl Feed for LossyFeed {
     }
 
     fn signalled(&self, signal: Signal) {
+        let hint = matches!(signal, Signal::Inbox(_) | Signal::Own(..));
+        if hint && self.lost.hints.load(Ordering::SeqCst) {
+            self.lost.count.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
         self.relay.signalled(signal);
     }
 
     fn missed(&self, room: &RoomId) {
         self.relay.missed(room);
+    }
+
+    fn missed_signals(&self) {
+        self.relay.missed_signals();
     }
 }
 
@@ -183,6 +193,8 @@ impl Feed for LossyFeed {
 pub struct Loss {
     pub percent: AtomicU32,
     pub chance: Mutex<StdRng>,
+    /// Whether hints for inboxes are lost.
+    pub hints: AtomicBool,
     /// So many were lost.
     pub count: AtomicU32,
 }
@@ -302,6 +314,7 @@ pub struct Node {
     /// Permits for `before_last`; many, until a test takes them.
     pub before_last: Arc<Semaphore>,
     pub lost: Arc<Loss>,
+    pub relay: Arc<Relay>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -313,17 +326,19 @@ impl Node {
         let lost = Arc::new(Loss {
             percent: AtomicU32::new(0),
             chance: Mutex::new(StdRng::seed_from_u64(0)),
+            hints: AtomicBool::new(false),
             count: AtomicU32::new(0),
         });
         let (end, ends) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();
-        let node = (panics.clone(), before_last.clone(), lost.clone());
+        let relay = Arc::new(Relay::default());
+        let node = (panics.clone(), before_last.clone(), lost.clone(), relay.clone());
         let thread = std::thread::spawn(move || {
             let serving = serve(limits, node, move |address| tell.send(address).unwrap(), ends);
             actix_rt::System::new().block_on(serving);
         });
         let address = told.recv().unwrap();
-        Self { address, panics, before_last, lost, end: Some(end), thread: Some(thread) }
+        Self { address, panics, before_last, lost, relay, end: Some(end), thread: Some(thread) }
     }
 
     pub async fn connect(&self, user: &str) -> Client {
@@ -341,11 +356,11 @@ impl Drop for Node {
     }
 }
 
-type Parts = (Arc<Panics>, Arc<Semaphore>, Arc<Loss>);
+type Parts = (Arc<Panics>, Arc<Semaphore>, Arc<Loss>, Arc<Relay>);
 
 async fn serve(
     limits: Limits,
-    (panics, before_last, lost): Parts,
+    (panics, before_last, lost, relay): Parts,
     listens: impl FnOnce(SocketAddr),
     ends: oneshot::Receiver<()>,
 ) {
@@ -353,7 +368,6 @@ async fn serve(
     let database = Arc::new(SqliteStore::open(&data.path().join("moim.db")).unwrap());
     let metrics = Arc::new(Metrics::new());
     let store = Arc::new(SlowStore { store: database.clone(), before_last });
-    let relay = Arc::new(Relay::default());
     let feed = Arc::new(LossyFeed { relay: relay.clone(), lost });
     let bounds = memory::Bounds {
         keep: limits.hot_log_keep,
@@ -395,7 +409,12 @@ async fn serve(
     );
     let topics = Arc::new(Topics::default());
     let registry = Arc::new(Registry::default());
-    relay.connect(&hub, topics.clone(), registry.clone(), Arc::default());
+    let outbox_bytes = limits.outbox_bytes.get();
+    let inboxes =
+        Inboxes::new(broker.clone(), database.clone(), http::api::change_json, outbox_bytes);
+    actix_rt::spawn(inboxes.clone().keep_listening());
+    actix_rt::spawn(inboxes.clone().keep_telling());
+    relay.connect(&hub, topics.clone(), registry.clone(), Arc::default(), &inboxes);
     let secret = Secret::new(SECRET).unwrap();
     let sessions = Arc::new(SessionContext {
         node: run.clone(),
@@ -403,6 +422,7 @@ async fn serve(
         hub: hub.clone(),
         topics,
         registry,
+        inboxes,
         cursors: Arc::new(Cursors::new(broker.clone(), database.clone(), database.clone())),
         seen: Arc::new(LastSeen::new(database.clone())),
         devices: database,

@@ -14,6 +14,7 @@ mod crash;
 mod durable;
 mod feed;
 mod idle;
+mod inbox;
 mod inside;
 mod isolation;
 mod load;

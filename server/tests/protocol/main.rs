@@ -16,6 +16,7 @@ mod events;
 mod heart_beats;
 mod http;
 mod http_answers;
+mod inbox;
 mod limits;
 mod members;
 mod names;

@@ -339,7 +339,8 @@ impl Client {
         self.subscribe_with(id, destination, |frame| frame).await
     }
 
-    async fn subscribe_with(
+    /// The same with more headers.
+    pub async fn subscribe_with(
         &mut self,
         id: &str,
         destination: &str,

@@ -206,6 +206,7 @@ impl Broker for MemoryBroker {
         durable: &'a [Durable],
     ) -> BoxFuture<'a, Result<(), BrokerError>> {
         Box::pin(async move {
+            self.feed.signalled(Signal::Inbox(room.clone()));
             // A room that was dropped has nothing left to learn.
             let Ok(known) = self.room(room) else { return Ok(()) };
             let begun = {

@@ -152,6 +152,7 @@ impl Listener for Voice {
             for room in watched.rooms().into_iter().filter(of_ear) {
                 feed.missed(&room);
             }
+            feed.missed_signals();
         }
     }
 }
@@ -338,9 +339,14 @@ impl Inner {
         let mut epochs: Vec<u64> = durable.iter().map(|mark| mark.position.epoch).collect();
         epochs.sort_unstable();
         epochs.dedup();
+        let hint = Signal::Inbox(room.clone());
+        let (channel, last) = (self.keys.channel(&hint.channel()), epochs.last().copied());
         for epoch in epochs {
             let mut script = of_room(&script::DURABLE, &self.keys, room);
+            let told = if Some(epoch) == last { told::signal(&hint) } else { Vec::new() };
+            script.key(channel.clone());
             script.arg(epoch).arg(self.options.keep).arg(self.options.keep_bytes);
+            script.arg(self.publish_verb()).arg(told);
             for mark in durable.iter().filter(|mark| mark.position.epoch == epoch) {
                 script.arg(mark.position.seq).arg(u8::from(mark.shown));
             }

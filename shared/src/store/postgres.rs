@@ -11,6 +11,7 @@
 mod address;
 mod epochs;
 mod fault;
+mod given;
 mod heads;
 mod insert;
 mod link;

@@ -75,6 +75,7 @@ diesel::table! {
         user_id -> Text,
         epoch -> BigInt,
         seq -> BigInt,
+        moved_at -> BigInt,
     }
 }
 

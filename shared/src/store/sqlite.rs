@@ -6,6 +6,7 @@
 mod epochs;
 mod fault;
 mod file;
+mod given;
 mod heads;
 mod message;
 mod moves;

@@ -153,3 +153,21 @@ pub async fn signals_are_told_in_the_order_of_their_caller(factory: &dyn Factory
     eventually(|| node.told_signals().len() >= said.len()).await;
     assert_eq!(node.told_signals(), said);
 }
+
+pub async fn what_is_durable_is_told_to_inboxes_that_listen(factory: &dyn Factory) {
+    let node = Node::new(factory);
+    let inbox = Channel::Inbox(room("r"));
+    node.broker.listen(&inbox).await.unwrap();
+    let said = node.say("r", several("r", 2)).await;
+    let told = || node.told_signals().into_iter().filter(|told| told.channel() == inbox).count();
+    eventually(|| told() == 1).await;
+    // Whatever became of the log, it is in the database.
+    factory.lose(&room("r")).await;
+    node.broker.close(&room("r"));
+    node.make_durable(&said).await;
+    eventually(|| told() == 2).await;
+    let own = Signal::Own(UserId::parse("mina").unwrap(), room("r"));
+    node.broker.listen(&own.channel()).await.unwrap();
+    node.broker.signal(own.clone()).await.unwrap();
+    eventually(|| node.told_signals().contains(&own)).await;
+}

@@ -92,7 +92,7 @@ async fn node() -> (Redis, Front, Node) {
 
 /// It found out that it may have missed something, and is told again.
 async fn is_told_again(factory: Redis, node: Node) {
-    eventually(|| node.told_missed("r") > 0).await;
+    eventually(|| node.told_missed("r") > 0 && node.told_missed_signals() > 0).await;
     let said = node.say("r", several("r", 1)).await;
     eventually(|| node.told("r").last().is_some_and(|told| told.upto == said[0].position)).await;
     factory.clear().await;

@@ -1,6 +1,7 @@
 //! What the contract needs of an adapter, and a node that uses it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use moim_shared::BoxFuture;
@@ -48,6 +49,7 @@ pub struct Heard {
     members: Mutex<Vec<(RoomId, u64)>>,
     signals: Mutex<Vec<Signal>>,
     missed: Mutex<Vec<RoomId>>,
+    missed_signals: AtomicUsize,
 }
 
 impl Feed for Heard {
@@ -65,6 +67,10 @@ impl Feed for Heard {
 
     fn missed(&self, room: &RoomId) {
         self.missed.lock().push(room.clone());
+    }
+
+    fn missed_signals(&self) {
+        self.missed_signals.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -90,6 +96,11 @@ impl Node {
     /// Signals that it was told.
     pub fn told_signals(&self) -> Vec<Signal> {
         self.heard.signals.lock().clone()
+    }
+
+    /// How often it was told that it may have missed signals.
+    pub fn told_missed_signals(&self) -> usize {
+        self.heard.missed_signals.load(Ordering::SeqCst)
     }
 
     /// How often it was told that it may have missed something of the room.

@@ -30,7 +30,7 @@ pub async fn enter(api: &Api, room: &RoomId, who: &Who) -> Result<(), Problem> {
     let mut access = api.store.access(room, &who.0.user).await?;
     if access == Access::None {
         api.rooms.room_get(room).await?.ok_or_else(no_room)?;
-        access = admit(&*api.store, room, &who.0).await?;
+        access = admit(&*api.store, &*api.broker, room, &who.0).await?;
     }
     match access {
         Access::Member | Access::Muted { .. } => Ok(()),

@@ -96,11 +96,21 @@ async fn create(
     let visibility = wish.visibility.unwrap_or(Visibility::Private).into();
     let owner = Member::new(who.0.user.clone(), who.0.name.clone(), now_ms());
     match api.rooms.room_create(&NewRoom { id, name, visibility }, &owner).await? {
-        Made::New(room) | Made::There(room) => Ok(created(room.into())),
+        Made::New(room) | Made::There(room) => {
+            hint(&api, Signal::Own(owner.user, room.id.clone())).await;
+            Ok(created(room.into()))
+        }
         Made::Taken => {
             let detail = "a room has this id already, or had it once";
             Err(Refusal::new(Code::NameReused, detail).into())
         }
+    }
+}
+
+/// Tells inboxes; one that is not told finds it out by itself.
+async fn hint(api: &Api, signal: Signal) {
+    if let Err(error) = api.broker.signal(signal).await {
+        tracing::debug!(%error, "no inbox was told of a change");
     }
 }
 
@@ -182,6 +192,7 @@ async fn change(
     let name = changed.name.map(|name| said_name(name.as_deref())).transpose().map_err(bad)?;
     let change = RoomChange { name, visibility: changed.visibility.map(Into::into) };
     let room = api.rooms.room_update(&path.room, &who.0.user, &change).await??;
+    hint(&api, Signal::Inbox(path.room.clone())).await;
     let signal = Signal::Event(path.room, Event::Changed);
     if let Err(error) = api.broker.signal(signal).await {
         tracing::debug!(room.id = %room.id, %error, "nobody was told of a room's change");

@@ -11,7 +11,7 @@ use futures_util::future::LocalBoxFuture;
 use moim_shared::backoff::Backoff;
 use moim_shared::broker::BrokerError;
 use moim_shared::clock::now_ms;
-use moim_shared::ids::{OriginId, RoomId};
+use moim_shared::ids::{OriginId, RoomId, UserId};
 use moim_shared::position::Position;
 use moim_shared::signal::{Channel, Flash, Signal, Topic};
 use serde::Deserialize;
@@ -21,6 +21,7 @@ use super::super::draft::Draft;
 use super::super::protocol::Acked;
 use super::Session;
 use crate::hub::Undelivered;
+use crate::inbox::Wish;
 use crate::outbox::Subscription;
 use crate::refusal::{Code, Refusal};
 use crate::room::{Answer, Ask, Commit, Gate, Identity, POST_OVERHEAD, Post, Reply, Typing};
@@ -37,6 +38,8 @@ pub(super) enum Work {
     Listen(Topic, Arc<Subscription>, Option<Box<str>>),
     /// To read a queue of the user from now on.
     Queue(Topic, Arc<Subscription>, Option<Box<str>>),
+    /// To read the user's inbox from now on, after a position.
+    Inbox(Option<Position>, Arc<Subscription>, Option<Box<str>>),
     /// An ACK, to be confirmed as a part of a COMMIT, whose own RECEIPT comes behind it.
     Acked(Option<Acked>, Option<Box<str>>, Arc<Commit>),
 }
@@ -124,7 +127,7 @@ impl Session {
     }
 
     fn try_one(&mut self, work: Work) -> Tried {
-        if matches!(work, Work::Listen(..) | Work::Queue(..))
+        if matches!(work, Work::Listen(..) | Work::Queue(..) | Work::Inbox(..))
             && let Err(wait) = self.bucket.take(Instant::now())
         {
             return Tried::later(wait, work);
@@ -156,6 +159,16 @@ impl Session {
                 let registry = &self.context.registry;
                 registry.subscribe(&user, queue, &self.outbox, subscription.clone());
                 self.listen(Channel::User(user), subscription, receipt)
+            }
+            Work::Inbox(since, subscription, receipt) => {
+                let Some(who) = &self.who else { return Tried::Done };
+                if who.anonymous {
+                    subscription.end();
+                    let answer = Answer::new(self.outbox.clone(), receipt, None);
+                    answer.refuse(&Refusal::not_a_member());
+                    return Tried::Done;
+                }
+                self.read_inbox(who.user.clone(), since, subscription, receipt)
             }
             Work::Ask(room, mut ask, deadline) => {
                 // Without one the hub is going away with the process, and the session with it.
@@ -196,6 +209,27 @@ impl Session {
             };
             context.ignore(channel, &subscription);
             answer.refuse(&refusal);
+        }))
+    }
+
+    /// The inbox is read from when the RECEIPT says so, which comes with it.
+    fn read_inbox(
+        &self,
+        user: UserId,
+        since: Option<Position>,
+        subscription: Arc<Subscription>,
+        receipt: Option<Box<str>>,
+    ) -> Tried {
+        let (context, outbox) = (self.context.clone(), self.outbox.clone());
+        Tried::Under(Box::pin(async move {
+            let asked = receipt.clone();
+            let (patience, to) = (context.limits.send_deadline, subscription.clone());
+            let wish = Wish { user, outbox: outbox.clone(), subscription: to, since, receipt };
+            if let Err(refusal) = context.inboxes.enter(wish, patience).await {
+                context.metrics.refused(refusal.code);
+                subscription.end();
+                outbox.refuse(asked.as_deref(), &refusal);
+            }
         }))
     }
 

@@ -54,6 +54,7 @@ impl Keys {
         match channel {
             Channel::Room(room) => self.of(room, "told"),
             Channel::Topic(topic) => format!("{prefix}:topic:{topic}"),
+            Channel::Inbox(room) => self.of(room, "inbox"),
             Channel::User(user) => format!("{prefix}:user:{user}"),
             Channel::Nodes => format!("{prefix}:nodes"),
         }

@@ -118,7 +118,7 @@ pub(super) fn signal(signal: &Signal) -> Vec<u8> {
 
 #[derive(Clone, PartialEq, Message)]
 struct WireSignal {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6")]
     kind: Option<Kind>,
 }
 
@@ -132,6 +132,19 @@ enum Kind {
     User(WireFlash),
     #[prost(message, tag = "4")]
     Revoked(WireRevocation),
+    /// A room.
+    #[prost(string, tag = "5")]
+    Inbox(String),
+    #[prost(message, tag = "6")]
+    Own(WireOwn),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireOwn {
+    #[prost(string, tag = "1")]
+    user: String,
+    #[prost(string, tag = "2")]
+    room: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -342,6 +355,10 @@ impl WireSignal {
                 };
                 Kind::Revoked(WireRevocation { whose: Some(whose), before: *before, until: *until })
             }
+            Signal::Inbox(room) => Kind::Inbox(room.to_string()),
+            Signal::Own(user, room) => {
+                Kind::Own(WireOwn { user: user.to_string(), room: room.to_string() })
+            }
         };
         Self { kind: Some(kind) }
     }
@@ -360,6 +377,10 @@ impl WireSignal {
                     Whose::Token(id) => Subject::Token(id),
                 };
                 Ok(Signal::Revoked(Revocation { subject, before, until }))
+            }
+            Kind::Inbox(room) => Ok(Signal::Inbox(RoomId::parse(&room).map_err(unreadable)?)),
+            Kind::Own(WireOwn { user: whose, room }) => {
+                Ok(Signal::Own(user(&whose)?, RoomId::parse(&room).map_err(unreadable)?))
             }
         }
     }
@@ -412,7 +433,9 @@ mod tests {
         let signals = events
             .into_iter()
             .map(|event| Signal::Event(room.clone(), event))
-            .chain([Signal::Topic(topic.clone(), flash()), Signal::User(mina, topic, flash())])
+            .chain([Signal::Topic(topic.clone(), flash())])
+            .chain([Signal::User(mina.clone(), topic, flash())])
+            .chain([Signal::Inbox(room.clone()), Signal::Own(mina, room.clone())])
             .chain(
                 subjects
                     .map(|subject| Signal::Revoked(Revocation { subject, before: 1, until: 2 })),

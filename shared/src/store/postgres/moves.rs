@@ -16,9 +16,10 @@ use crate::store::last_seen::Seen;
 
 const READS: &str = "WITH given AS (SELECT * FROM UNNEST($1, $2, $3, $4) \
      AS given (room, user_id, epoch, seq)), moved AS (INSERT INTO cursors AS stands \
-     SELECT given.* FROM given JOIN members USING (room, user_id) \
+     (room, user_id, epoch, seq, moved_at) SELECT given.*, clock_ms() FROM given JOIN members USING (room, user_id) \
      WHERE NOT banned AND (given.epoch, given.seq) > (0, 0) ORDER BY room, user_id \
-     ON CONFLICT (room, user_id) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq \
+     ON CONFLICT (room, user_id) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, \
+     moved_at = excluded.moved_at \
      WHERE (excluded.epoch, excluded.seq) > (stands.epoch, stands.seq) RETURNING room, user_id) \
      SELECT given.room, given.user_id, moved.room IS NOT NULL AS moved, \
      coalesce(stands.epoch, 0) AS epoch, coalesce(stands.seq, 0) AS seq \

@@ -9,6 +9,7 @@ use super::rows::cursors::device_text;
 use super::rows::members;
 use super::rows::pushes;
 use super::rows::row::{position, signed};
+use crate::clock::now_ms;
 use crate::ids::{RoomId, UserId};
 use crate::position::Position;
 use crate::store::cursors::{Delivered, Moved, Read};
@@ -49,10 +50,15 @@ fn move_read(conn: &mut Conn, read: &Read) -> QueryResult<Option<Moved>> {
             cursors::user_id.eq(user.as_str()),
             cursors::epoch.eq(signed(at.epoch)),
             cursors::seq.eq(signed(at.seq)),
+            cursors::moved_at.eq(signed(now_ms())),
         ))
         .on_conflict((cursors::room, cursors::user_id))
         .do_update()
-        .set((cursors::epoch.eq(excluded(cursors::epoch)), cursors::seq.eq(excluded(cursors::seq))))
+        .set((
+            cursors::epoch.eq(excluded(cursors::epoch)),
+            cursors::seq.eq(excluded(cursors::seq)),
+            cursors::moved_at.eq(excluded(cursors::moved_at)),
+        ))
         .execute(conn)?;
     let reader = device_text(device.as_ref());
     pushes::cancel(conn, room.as_str(), user.as_str(), (signed(at.epoch), signed(at.seq)), reader)?;

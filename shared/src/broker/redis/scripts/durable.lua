@@ -1,9 +1,12 @@
--- Numbers that are in the database. ARGV: epoch, messages and bytes to keep, then for each: number,
--- and whether it is shown (1) or a mark (0).
+-- Numbers that are in the database. KEYS[6] channel of the room for inboxes. ARGV: epoch, messages and
+-- bytes to keep, PUBLISH or SPUBLISH, what inboxes are told (nothing: they are not), then for each:
+-- number, and whether it is shown (1) or a mark (0).
+-- It is in the database whatever became of the log.
+if ARGV[5] ~= '' then redis.call(ARGV[4], KEYS[6], ARGV[5]) end
 local log = life()
 if not log or log.epoch ~= ARGV[1] then return 0 end
 local durable = log.durable
-for at = 4, #ARGV, 2 do
+for at = 6, #ARGV, 2 do
   local number = tonumber(ARGV[at])
   if ARGV[at + 1] == '0' and number >= log.from then
     local position = log.epoch .. '-' .. ARGV[at]

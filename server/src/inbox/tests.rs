@@ -1,0 +1,157 @@
+//! What the state decides, without a runtime.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moim_shared::ids::{RoomId, UserId};
+use moim_shared::position::Position;
+use moim_shared::signal::Channel;
+use moim_shared::store::inbox::Token;
+
+use super::reader::Recipient;
+use super::state::{HINTS, SOON, State};
+use crate::outbox::tests::BOUNDS;
+use crate::outbox::{AckMode, Outbox, Subscription};
+use crate::stomp::Version;
+
+fn user(id: &str) -> UserId {
+    UserId::parse(id).unwrap()
+}
+
+fn room(id: &str) -> RoomId {
+    RoomId::parse(id).unwrap()
+}
+
+fn recipient(id: &str) -> Recipient {
+    let subscription =
+        Subscription::new(0, None, "/user/queue/inbox", AckMode::Auto, Version::V1_2);
+    Recipient {
+        user: user(id),
+        outbox: Arc::new(Outbox::new(1, BOUNDS, None)),
+        subscription: Arc::new(subscription),
+        _seat: None,
+    }
+}
+
+const COVERED: Token = Token::ZERO;
+
+/// Somebody who reads and is in that room.
+fn reads(state: &mut State, id: &str, its: &str, now: Instant) -> u64 {
+    state.sit(&user(id));
+    state.has_room(&user(id), &room(its));
+    state.add_reader(recipient(id), COVERED, now + SOON)
+}
+
+/// Channels that were begun and ended since it was asked, all heard.
+fn turned(state: &mut State) -> (Vec<Channel>, Vec<Channel>) {
+    let (begin, end) = state.turned(100);
+    for channel in &begin {
+        assert!(state.now_heard(channel.clone(), Instant::now()));
+    }
+    (begin, end)
+}
+
+#[test]
+fn a_channel_is_wanted_from_the_first_whom_it_concerns_to_the_last() {
+    let (mut state, now) = (State::default(), Instant::now());
+    reads(&mut state, "ann", "r", now);
+    reads(&mut state, "bob", "r", now);
+    assert!(!state.hears_all(&user("ann")));
+    let (begin, end) = turned(&mut state);
+    assert_eq!((begin.len(), end.len()), (3, 0), "two users and a room");
+    assert!(state.hears_all(&user("ann")) && state.hears_all(&user("bob")));
+    state.rise(&user("ann"));
+    assert_eq!(turned(&mut state), (vec![], vec![Channel::User(user("ann"))]));
+    assert!(state.room_changed(&room("r")));
+    state.rise(&user("bob"));
+    assert_eq!(turned(&mut state).1.len(), 2);
+    assert!(!state.room_changed(&room("r")), "it concerns nobody");
+    // Wanted and not, in between.
+    reads(&mut state, "ann", "r", now);
+    state.rise(&user("ann"));
+    assert_eq!(turned(&mut state), (vec![], vec![]));
+}
+
+#[test]
+fn what_changes_in_a_room_concerns_those_in_it_who_read() {
+    let (mut state, now) = (State::default(), Instant::now());
+    reads(&mut state, "ann", "r", now);
+    reads(&mut state, "bob", "s", now);
+    state.sit(&user("eve"));
+    state.has_room(&user("eve"), &room("r"));
+    turned(&mut state);
+    state.take_hints(100, now);
+    for _ in 0..3 {
+        state.room_changed(&room("r"));
+    }
+    assert!(!state.own_changed(user("nobody"), room("r"), now));
+    assert!(state.own_changed(user("bob"), room("t"), now));
+    let mut hints = state.take_hints(100, now);
+    hints.sort();
+    assert_eq!(hints, [(user("ann"), room("r")), (user("bob"), room("t"))]);
+    assert!(!state.has_hints());
+    // They could not be followed, and one has gone meanwhile.
+    state.rise(&user("bob"));
+    state.give_back(hints, now);
+    assert_eq!(state.take_hints(100, now), [(user("ann"), room("r"))]);
+}
+
+#[test]
+fn more_hints_than_are_kept_become_a_look() {
+    let (mut state, now) = (State::default(), Instant::now());
+    let ann = reads(&mut state, "ann", "r", now);
+    for n in 0..HINTS {
+        state.own_changed(user("ann"), room(&n.to_string()), now);
+    }
+    assert_eq!(state.due(now, now + SOON), None);
+    state.own_changed(user("ann"), room("one-more"), now);
+    assert_eq!(state.due(now, now + SOON), Some(ann));
+    assert_eq!(state.take_hints(HINTS * 2, now).len(), HINTS);
+}
+
+#[test]
+fn each_reader_is_looked_at_soon_now_and_then_and_when_something_was_missed() {
+    let (mut state, now) = (State::default(), Instant::now());
+    let ann = reads(&mut state, "ann", "r", now);
+    let bob = reads(&mut state, "bob", "r", now);
+    assert_eq!(state.next_look(), Some(now + SOON));
+    let soon = now + SOON;
+    assert_eq!(state.due(soon, soon + SOON), Some(ann));
+    let covered = Token::from(Position::new(5, 0));
+    state.looked(ann, covered, true, soon);
+    assert_eq!(state.reader(ann).unwrap().covered, covered);
+    assert!([ann, bob].contains(&state.due(soon, soon + SOON).unwrap()), "there is more");
+    for number in [ann, bob] {
+        state.looked(number, covered, false, soon);
+    }
+    let next = state.next_look().unwrap();
+    assert!(next > soon + Duration::from_secs(200) && next < soon + Duration::from_secs(400));
+    state.look_at_all(soon);
+    let due = [state.due(soon, next), state.due(soon, next)];
+    assert!(due.contains(&Some(ann)) && due.contains(&Some(bob)));
+    assert_eq!(state.due(soon, next), None);
+}
+
+#[test]
+fn what_looks_cover_need_not_be_remembered() {
+    let (mut state, now) = (State::default(), Instant::now());
+    let ann = reads(&mut state, "ann", "r", now);
+    let told = &mut state.reader(ann).unwrap().told;
+    told.insert(room("old"), (99, 1));
+    told.insert(room("young"), (100, 1));
+    state.looked(ann, Token::from(Position::new(100, 0)), false, now);
+    let told = &state.reader(ann).unwrap().told;
+    assert!(told.contains_key(&room("young")) && told.len() == 1);
+}
+
+#[test]
+fn a_reader_that_leaves_is_looked_at_no_more() {
+    let (mut state, now) = (State::default(), Instant::now());
+    let ann = reads(&mut state, "ann", "r", now);
+    let subscription = state.reader(ann).unwrap().to.subscription.clone();
+    assert!(state.take_reader(&user("bob"), &subscription).is_none());
+    assert!(state.take_reader(&user("ann"), &subscription).is_some());
+    assert!(state.take_reader(&user("ann"), &subscription).is_none());
+    assert_eq!(state.next_look(), None);
+    assert!(state.readers_of(&user("ann")).is_empty());
+}

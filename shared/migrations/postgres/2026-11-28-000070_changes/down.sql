@@ -1,0 +1,10 @@
+ALTER TABLE cursors DROP COLUMN moved_at;
+DROP TRIGGER rooms_changed ON rooms;
+ALTER TABLE rooms DROP COLUMN changed_at;
+DROP TRIGGER members_went ON members;
+DROP TRIGGER members_changed ON members;
+DROP TRIGGER members_came ON members;
+DROP TABLE own_changes;
+DROP FUNCTION note_room();
+DROP FUNCTION note_members();
+DROP FUNCTION clock_ms();
