@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use moim_shared::ids::RoomId;
 use moim_shared::position::Position;
 use parking_lot::{Mutex, MutexGuard};
 
@@ -242,6 +243,16 @@ impl Outbox {
     /// when they are written shows that it has them.
     pub fn gave(&self, subscription: &Subscription, upto: Position) {
         subscription.gave(upto);
+        self.wait_for_proof(subscription);
+    }
+
+    /// The same of a room whose end an inbox told.
+    pub fn told(&self, subscription: &Subscription, room: &RoomId, upto: Position) {
+        subscription.told(room, upto);
+        self.wait_for_proof(subscription);
+    }
+
+    fn wait_for_proof(&self, subscription: &Subscription) {
         if subscription.ack == AckMode::Auto && self.unproven.load(Ordering::Relaxed) == 0 {
             self.unproven.store(self.now() + 1, Ordering::Relaxed);
         }

@@ -50,6 +50,10 @@ impl Shown {
             .header("position", &position.to_string())
             .body(body);
         let tail = Arc::new(Tail::new(bytes, false, format!("0-{number}")));
-        to.0.deliver(&to.1, std::iter::once(&tail))
+        to.0.deliver(&to.1, std::iter::once(&tail))?;
+        if let Some(standing) = &self.entry.standing {
+            to.0.told(&to.1, &self.entry.room, standing.own.head);
+        }
+        Ok(())
     }
 }

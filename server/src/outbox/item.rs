@@ -1,8 +1,10 @@
 //! What waits in an outbox, and how it looks on the socket.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use moim_shared::ids::RoomId;
 use moim_shared::position::Position;
 use parking_lot::Mutex;
 
@@ -38,6 +40,8 @@ pub struct Subscription {
     ended: AtomicBool,
     /// The last message of a room that was put in.
     given: Mutex<Position>,
+    /// Of an inbox: the last message of each room that it was told of, until somebody asks.
+    told: Mutex<BTreeMap<RoomId, Position>>,
     /// The next message has to say `recovered:false`.
     unrecovered: AtomicBool,
 }
@@ -67,6 +71,7 @@ impl Subscription {
             head: head.into_boxed_slice(),
             ended: AtomicBool::new(false),
             given: Default::default(),
+            told: Mutex::default(),
             unrecovered: AtomicBool::new(false),
         }
     }
@@ -90,6 +95,16 @@ impl Subscription {
     /// A room's messages up to here were put in.
     pub(super) fn gave(&self, upto: Position) {
         *self.given.lock() = upto;
+    }
+
+    /// The end of a room was told.
+    pub(super) fn told(&self, room: &RoomId, upto: Position) {
+        self.told.lock().insert(room.clone(), upto);
+    }
+
+    /// The ends of rooms that were told since it was asked last.
+    pub fn take_told(&self) -> impl Iterator<Item = (RoomId, Position)> + use<> {
+        std::mem::take(&mut *self.told.lock()).into_iter()
     }
 
     /// Up to where a room's messages were put in.

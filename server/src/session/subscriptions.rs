@@ -105,17 +105,21 @@ impl Subscriptions {
         self.entries.iter().filter(acknowledged).find(to_room)
     }
 
-    /// Rooms of which messages came in that were not known to: up to where, each said once. Those
-    /// that acknowledge say so themselves.
+    /// Rooms of which messages came in that were not known to, or their ends by an inbox: up to
+    /// where, each said once. Those that acknowledge say so themselves.
     pub fn take_proved(&mut self) -> impl Iterator<Item = (RoomId, Position)> {
-        self.entries.iter_mut().filter_map(|entry| {
-            let Source::Room(room) = &entry.source else { return None };
-            let given = entry.subscription.given();
-            let new = entry.subscription.ack == AckMode::Auto && given > entry.proved;
-            new.then(|| {
-                entry.proved = given;
-                (room.clone(), given)
-            })
+        let automatic = |entry: &&mut Entry| entry.subscription.ack == AckMode::Auto;
+        self.entries.iter_mut().filter(automatic).flat_map(|entry| {
+            let given = match &entry.source {
+                Source::Room(room) => {
+                    let given = entry.subscription.given();
+                    let new = given > entry.proved;
+                    entry.proved = entry.proved.max(given);
+                    new.then(|| (room.clone(), given))
+                }
+                _ => None,
+            };
+            given.into_iter().chain(entry.subscription.take_told())
         })
     }
 

@@ -17,6 +17,7 @@ mod seed;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agree;
 mod chat;
 mod crash;
 mod database_away;

@@ -152,6 +152,25 @@ async fn each_device_of_who_sleeps_is_pushed_once_and_what_is_read_on_one_goes_o
 }
 
 #[tokio::test]
+async fn a_device_that_is_told_by_its_inbox_gets_no_push_and_neither_do_the_others() {
+    let pushing = Pushing::start(2, 1, "3s").await;
+    let room = pushing.room(&["bob", "cho"]);
+    for (user, device) in [("bob", "phone"), ("bob", "tablet"), ("cho", "phone")] {
+        pushing.register(user, device);
+    }
+    let mut phone = on_device(pushing.cluster.server(1), "bob", "phone").await;
+    phone.subscribe("in", "/user/queue/inbox").await;
+    let mut ann = on_device(pushing.cluster.server(0), "ann", "laptop").await;
+    let position = ann.send_room(&room, "hello").await;
+    let told = phone.wait_for(|frame| frame.get("room") == Some(&room)).await;
+    assert_eq!(told.json()["head"], position);
+    phone.sync().await;
+    pushing.all_is_sent(&[(&room, &position)]).await;
+    assert_eq!(pushing.pushed("message"), [("cho-phone".to_owned(), position)]);
+    pushing.cluster.end().await;
+}
+
+#[tokio::test]
 async fn of_a_burst_a_device_is_told_once_and_a_muted_one_never() {
     let pushing = Pushing::start(1, 2, "1s").await;
     let room = pushing.room(&["bob", "cho"]);
