@@ -2,11 +2,13 @@
 
 import { fetchJson } from './api.js';
 import { ask } from './ask.js';
-import { notify } from './dom.js';
+import { installation } from './device.js';
+import { el, notify } from './dom.js';
 import { sheet, submits } from './sheet.js';
+import { dateAndTime } from './times.js';
 
 /** Opens the dialog; `onName(name)` is told of a new display name. */
-export function account({ api, session, name, onName, signal }) {
+export function account({ api, session, pushes, name, onName, signal }) {
   const parts = sheet('account', signal);
   const { root } = parts;
   const { user } = session;
@@ -24,6 +26,8 @@ export function account({ api, session, name, onName, signal }) {
     await session.exclusively(async (token) => {
       session.begin({ user, ...(await fetchJson('PUT', '/me/password', { body, token })) });
     });
+    // The server forgot all devices.
+    pushes.register();
     root.close();
     notify('Your password was changed.');
   });
@@ -43,10 +47,43 @@ export function account({ api, session, name, onName, signal }) {
     for (const key of Object.keys(localStorage))
       if (own.some((prefix) => key.startsWith(prefix))) localStorage.removeItem(key);
   });
+  showPushes(parts, pushes);
   parts.logOut.onclick = () => {
     const { refreshToken } = session;
     session.end('');
     // The server ends the log-in too; without connection it lapses by itself.
-    fetchJson('POST', '/auth/logout', { body: { refreshToken } }).catch(() => {});
+    fetchJson('POST', '/auth/logout', { body: { refreshToken, installation } }).catch(() => {});
   };
+}
+
+/** What a phone would have got, and whether this browser may show it. */
+function showPushes({ root, pushes: list, pushesNote, notifications, notificationsNote }, pushes) {
+  const show = () => {
+    notifications.hidden = pushes.permission !== 'default';
+    notificationsNote.textContent = PERMISSIONS[pushes.permission];
+    pushesNote.hidden = pushes.latest.length > 0;
+    list.hidden = !pushesNote.hidden;
+    list.replaceChildren(...pushes.latest.map(pushItem));
+  };
+  notifications.onclick = () => pushes.ask().then(show);
+  pushes.addEventListener('change', show);
+  root.addEventListener('close', () => pushes.removeEventListener('change', show));
+  show();
+}
+
+const PERMISSIONS = {
+  default: 'Messages can be shown while this page is in the background.',
+  granted: 'Notifications are on for this browser.',
+  denied: 'This browser does not let the page show notifications.',
+};
+
+function pushItem({ at, isOwn, type, title, text, body, room, installation, unread, badge }) {
+  const facts = [type, room, isOwn ? 'this browser' : installation, unread != null && `${unread} unread`];
+  return el(
+    'li',
+    { data: { test: 'push' } },
+    el('b', { dir: 'auto' }, title || type),
+    text || body ? el('span', { dir: 'auto' }, text || body) : null,
+    el('small', {}, [dateAndTime(at), ...facts, badge != null && `badge ${badge}`].filter(Boolean).join(' · ')),
+  );
 }

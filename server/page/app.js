@@ -9,6 +9,7 @@ import { announceLink, linkBadge } from './link-badge.js';
 import { newRoom } from './new-room.js';
 import { Outbox } from './outbox.js';
 import { soon } from './pace.js';
+import { Pushes } from './pushes.js';
 import { RoomList } from './room-list.js';
 import { Rooms, titleOf } from './rooms.js';
 
@@ -19,6 +20,7 @@ export function app(session, signal) {
   const link = new Link(session, signal);
   const outbox = new Outbox({ user, link, signal });
   const rooms = new Rooms({ api, link, user, signal });
+  const pushes = new Pushes({ api, link, rooms, signal });
   const parts = fromTemplate('app');
   const chat = new Chat({ api, link, rooms, outbox, user, signal }, parts.chat);
   const list = new RoomList({ parts, rooms, user, onNew: openNewRoom });
@@ -41,7 +43,8 @@ export function app(session, signal) {
     list.show(chat.room);
     const open = chat.room && rooms.get(chat.room);
     const { unread } = rooms;
-    document.title = `${unread ? `(${unread > 99 ? '99+' : unread}) ` : ''}${open ? `${titleOf(open)} · ` : ''}Moim`;
+    const mark = pushes.marked ? '● ' : '';
+    document.title = `${mark}${unread ? `(${unread > 99 ? '99+' : unread}) ` : ''}${open ? `${titleOf(open)} · ` : ''}Moim`;
   }
 
   function showMe() {
@@ -55,7 +58,7 @@ export function app(session, signal) {
 
   parts.newRoom.append(icon('plus'));
   parts.newRoom.onclick = openNewRoom;
-  parts.account.onclick = () => account({ api, session, name, signal, onName: (fresh) => ((name = fresh), showMe()) });
+  parts.account.onclick = () => account({ api, session, pushes, name, signal, onName: (fresh) => ((name = fresh), showMe()) });
   parts.skip.onclick = (event) => {
     // The address belongs to the rooms.
     event.preventDefault();
@@ -63,11 +66,8 @@ export function app(session, signal) {
   };
   parts.linkPlace.append(linkBadge(link, signal));
   announceLink(link, signal);
-  rooms.addEventListener(
-    'change',
-    soon(() => signal.aborted || showList()),
-    { signal },
-  );
+  const showSoon = soon(() => signal.aborted || showList());
+  for (const source of [rooms, pushes]) source.addEventListener('change', showSoon, { signal });
   // A refusal of nothing that we asked: losing a room shows in the list, anything else is told.
   link.addEventListener(
     'refused',

@@ -1,15 +1,21 @@
 // The right side: the open room, or why none is open.
 
+import { all } from './api.js';
 import { Composer } from './composer.js';
 import { avatar, el, fromTemplate, icon } from './dom.js';
 import { linkBadge } from './link-badge.js';
 import { Members } from './members.js';
 import { atMostEvery } from './pace.js';
 import { Presence } from './presence.js';
+import { Receipts } from './receipts.js';
+import { RoomEvents } from './room-events.js';
 import { titleOf } from './rooms.js';
 import { Timeline } from './timeline.js';
 
 const PACE_MS = 1000;
+/** Members whose cursors and presence are looked up. */
+const LOOKED_UP = 200;
+const LOOK_MS = 30_000;
 
 export class Chat {
   #app;
@@ -66,14 +72,31 @@ export class Chat {
     parts.linkPlace.append(linkBadge(link, app.signal));
     this.#place.replaceChildren(parts.root);
 
-    let members;
-    const presence = new Presence({
-      ...app,
-      onMembers: atMostEvery(PACE_MS, () => rooms.load().then(() => members.load())),
-      onHere: () => members.show(),
-    });
-    members = new Members({ ...app, presence });
+    app.events = new RoomEvents(app);
+    app.receipts = new Receipts(app);
+    app.presence = new Presence(app);
+    const members = new Members(app);
     const timeline = new Timeline(app);
+    const lookUp = async () => {
+      const path = `/rooms/${room.id}/members`;
+      const some = await all(api, path, 'members', LOOKED_UP).catch(() => null);
+      if (!some || app.signal.aborted) return;
+      app.receipts.take(some, { whole: some.length < LOOKED_UP });
+      app.presence.take(some);
+    };
+    const memberships = atMostEvery(PACE_MS, async () => {
+      await rooms.load();
+      // Perhaps this was how we ceased to be one.
+      if (app.signal.aborted) return;
+      lookUp();
+      members.load();
+    });
+    app.events.addEventListener('ready', lookUp);
+    // The other one of a direct chat may be online without reading it, of which no event tells.
+    const timer = room.direct && setInterval(() => document.hidden || lookUp(), LOOK_MS);
+    app.signal.addEventListener('abort', () => clearInterval(timer));
+    for (const type of ['members', 'room']) app.events.addEventListener(type, memberships);
+    app.presence.addEventListener('change', () => members.show());
     const composer = new Composer({
       ...app,
       room: room.id,

@@ -1,6 +1,7 @@
 // One lasting link to the server, made of connections that come and go.
 
 import { Problem } from './api.js';
+import { installation } from './device.js';
 import { Stomp } from './stomp.js';
 
 const FIRST_MS = 500;
@@ -36,7 +37,7 @@ export class Link extends EventTarget {
     this.#signal = signal;
     addEventListener('online', () => this.retry(), { signal });
     addEventListener('offline', () => (this.#stomp ? this.#stomp.drop() : this.#show()), { signal });
-    document.addEventListener('visibilitychange', () => document.hidden || this.#wake(), { signal });
+    document.addEventListener('visibilitychange', () => this.#seen(), { signal });
     signal.addEventListener('abort', () => this.#stop());
     this.#connect();
   }
@@ -124,7 +125,7 @@ export class Link extends EventTarget {
     url.protocol = url.protocol.replace('http', 'ws');
     const stomp = new Stomp(
       url,
-      { Authorization: `Bearer ${token}` },
+      { Authorization: `Bearer ${token}`, device: installation },
       {
         connected: () => this.#begin(),
         frame: (frame) => this.#receive(frame),
@@ -138,6 +139,8 @@ export class Link extends EventTarget {
     this.#connected = true;
     this.#connectedAt = Date.now();
     this.#stomp.send('SUBSCRIBE', { id: 'errors', destination: '/user/queue/errors' });
+    // First, so that what comes in unseen does not count as delivered.
+    this.#sayWhetherSeen();
     for (const subscription of this.#subscriptions.values()) this.#ask(subscription);
     this.#show();
     this.dispatchEvent(new Event('connected'));
@@ -186,6 +189,16 @@ export class Link extends EventTarget {
     this.retryAt = Date.now() + wait;
     this.#timer = setTimeout(() => this.#connect(), wait);
     this.#show();
+  }
+
+  /** The page was shown or hidden. */
+  #seen() {
+    this.#sayWhetherSeen();
+    if (!document.hidden) this.#wake();
+  }
+
+  #sayWhetherSeen() {
+    if (this.#connected) this.tell('/app/presence', { state: document.hidden ? 'away' : 'active' });
   }
 
   #wake() {

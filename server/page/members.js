@@ -5,7 +5,7 @@ import { ask } from './ask.js';
 import { avatar, el, icon, notify } from './dom.js';
 import { submits } from './sheet.js';
 import { titleOf } from './rooms.js';
-import { dateAndTime } from './times.js';
+import { dateAndTime, seenAt } from './times.js';
 
 const HOUR = 3_600_000;
 const RANK = { owner: 2, admin: 1, member: 0 };
@@ -93,19 +93,20 @@ export class Members {
     return open.length > 0;
   }
 
-  #isHere({ user }) {
-    return Number(this.#presence.has(user));
+  #isHere(member) {
+    return Number(this.#presence.of(member).state !== 'offline');
   }
 
-  /** The element of a member, made anew only when something but their being here changed. */
+  /** The element of a member, made anew only when something but their presence changed. */
   #item(member, mine) {
     const { user, name, role, banned, mutedUntil } = member;
     const version = [name, role, banned, mutedUntil, mine].join();
     let item = this.#items.get(user);
     if (item?.version !== version) this.#items.set(user, (item = this.#makeItem(member, mine, version)));
-    const isHere = Boolean(this.#isHere(member));
-    item.face.classList.toggle('here', isHere);
-    item.note.textContent = isHere ? `${user}, here now` : user;
+    const { state, lastSeen } = this.#presence.of(member);
+    item.face.dataset.state = state;
+    const seen = state === 'offline' ? this.#room.direct && lastSeen && `last seen ${seenAt(lastSeen)}` : state;
+    item.note.textContent = seen ? `${user}, ${seen}` : user;
     return item.node;
   }
 
@@ -235,7 +236,6 @@ export class Members {
   async #add(user) {
     if (!user) return;
     await this.#api.put(this.#path(user), {});
-    this.#rooms.hint(user);
     this.#parts.addUser.value = '';
     notify(`${user} was added.`);
     this.load();

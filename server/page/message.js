@@ -29,29 +29,31 @@ export function messageElement(message, { isOwn, actions }) {
   if (message.originId) node.dataset.origin = message.originId;
 
   let shown = '';
-  /** `state` is sending, stored or failed; `continued` follows one of the same sender, `open` is followed by one. */
-  function update({ position, state, failed, continued, open }) {
-    const now = [position, state, failed?.detail, continued, open].join();
+  /**
+   * `state` is sending, stored or failed, `receipt` says of one's own what became of it then;
+   * `continued` follows one of the same sender, `open` is followed by one.
+   */
+  function update({ position, state, receipt, failed, continued, open }) {
+    const now = [position, state, receipt?.tick, receipt?.text, failed?.detail, continued, open].join();
     if (now === shown) return;
     shown = now;
     node.className = ['message', isOwn && 'own', continued && 'continued', open && 'open'].filter(Boolean).join(' ');
     node.dataset.state = state;
     if (position) node.dataset.position = position;
     if (!isOwn) return;
-    set(mark, MARKS[state]);
-    mark.replaceChildren(icon(ICONS[state]));
+    const tick = receipt?.tick ?? state;
+    const text = receipt?.text ?? MARKS[state];
+    node.dataset.tick = tick;
+    set(mark, { title: text, role: 'img', 'aria-label': text });
+    mark.replaceChildren(icon(ICONS[tick]));
     failure.hidden = state !== 'failed';
     failure.replaceChildren(...(failed ? failureParts(message, failed, actions) : []));
   }
   return { node, update };
 }
 
-const ICONS = { sending: 'clock', stored: 'check', failed: 'alert' };
-const MARKS = {
-  sending: { title: 'Sending', role: 'img', 'aria-label': 'Sending' },
-  stored: { title: 'Sent', role: 'img', 'aria-label': 'Sent' },
-  failed: { title: 'Not sent', role: 'img', 'aria-label': 'Not sent' },
-};
+const ICONS = { sending: 'clock', stored: 'check', delivered: 'checks', read: 'checks', failed: 'alert' };
+const MARKS = { sending: 'Sending', stored: 'Sent', failed: 'Not sent' };
 
 function failureParts({ originId }, { detail }, { retry, discard }) {
   return [

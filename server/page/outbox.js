@@ -2,6 +2,8 @@
 // RECEIPT came, and goes out again under the same `origin-id` after a reconnect or a reload: the
 // server knows the name, so nothing is lost and nothing doubled.
 
+import { newId } from './ids.js';
+
 const HOUR = 3_600_000;
 /** The server remembers names for 24 h; after that, sending again is for the user to decide. */
 const SURE_MS = 23 * HOUR;
@@ -125,7 +127,3 @@ export class Outbox extends EventTarget {
     this.dispatchEvent(new CustomEvent('change', { detail: room }));
   }
 }
-
-/** Not `crypto.randomUUID`, which plain http does not have. */
-const newId = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');

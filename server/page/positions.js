@@ -14,3 +14,9 @@ export function compare(a, b) {
 
 /** The later of two. */
 export const later = (a, b) => (compare(a, b) < 0 ? b : a);
+
+/** As one number, for many comparisons. */
+export function rank(position) {
+  const [epoch, seq] = position.split('-').map(BigInt);
+  return (epoch << 64n) | seq;
+}

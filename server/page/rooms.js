@@ -6,13 +6,12 @@ import { NONE, compare, later } from './positions.js';
 
 const SUBSCRIBED = 100;
 const MOST_UNREAD = 100;
-const RELOAD_MS = 30_000;
 const PACE_MS = 1000;
-const HINT_MS = 10_000;
-const CURSOR_MS = 1000;
+const CURSOR_MS = 500;
+const GONE = 'You are no longer a member of this room.';
 
-/** Tells other pages of a user that their list of rooms changed. */
-const HINTS = '/queue/rooms';
+/** What changed for the user in any room: this page's rooms, and other windows' reading. */
+const INBOX = '/user/queue/inbox';
 
 /**
  * Events: `change`; `message` with `detail` the message; `gap` with `detail` `{ room, position }` when
@@ -27,7 +26,8 @@ export class Rooms extends EventTarget {
   #user;
   #byId = new Map();
   #loading = null;
-  #loadedAt = 0;
+  /** Up to here the inbox was read. */
+  #inbox = null;
   #again = false;
   /** The open room, if it is one beyond the first hundred. */
   #extra = null;
@@ -39,23 +39,43 @@ export class Rooms extends EventTarget {
     this.#link = link;
     this.#user = user;
     const loadAgain = atMostEvery(PACE_MS, () => this.load());
-    // Anybody may send a hint, and each makes this page read all its rooms.
-    link.subscribe(`/user${HINTS}`, { message: atMostEvery(HINT_MS, () => this.load()) });
+    link.subscribe(INBOX, {
+      headers: () => (this.#inbox ? { since: this.#inbox } : {}),
+      receipt: (headers) => this.#followed(headers),
+      message: ({ headers, body }) => {
+        this.#inbox = headers.position ?? this.#inbox;
+        this.#told(JSON.parse(body));
+      },
+    });
     link.addEventListener('connected', () => this.#connected(), { signal });
     link.addEventListener('refused', loadAgain, { signal });
-    addEventListener('focus', () => Date.now() - this.#loadedAt > RELOAD_MS / 3 && this.load(), { signal });
     this.#tabs.onmessage = ({ data }) => data.user === user && this.#readElsewhere(data);
-    const timer = setInterval(() => document.hidden || this.load(), RELOAD_MS);
-    signal.addEventListener('abort', () => {
-      clearInterval(timer);
-      this.#tabs.close();
-    });
+    signal.addEventListener('abort', () => this.#tabs.close());
     this.load();
   }
 
   #connected() {
-    this.load();
+    if (this.problem) this.load();
     for (const room of this.#byId.values()) this.#sendCursor(room);
+  }
+
+  /** The inbox tells from now on; unless it goes on where we were, all is read again. */
+  #followed({ position, recovered }) {
+    if (this.#inbox && recovered === 'true') return;
+    this.#inbox = position ?? null;
+    this.load();
+  }
+
+  /** One room is otherwise than before. */
+  #told(event) {
+    const id = event.room.id ?? event.room;
+    // A list that is on its way may be older than this.
+    if (event.type !== 'room' && this.#loading) this.#again = true;
+    if (event.type === 'removal') return this.#remove(id, GONE);
+    if (event.type !== 'room' && event.type !== 'invitation') return;
+    this.#mergeOne(event);
+    this.#subscribeSome();
+    this.#changed();
   }
 
   get(id) {
@@ -95,10 +115,14 @@ export class Rooms extends EventTarget {
 
   #merge(memberships) {
     this.loaded = true;
-    this.#loadedAt = Date.now();
     const ids = new Set(memberships.map(({ room }) => room.id));
-    for (const id of this.#byId.keys()) if (!ids.has(id)) this.#remove(id, 'You are no longer a member of this room.');
+    for (const id of this.#byId.keys()) if (!ids.has(id)) this.#remove(id, GONE);
     for (const membership of memberships) this.#mergeOne(membership);
+    this.#subscribeSome();
+  }
+
+  /** The messages of a hundred rooms come by themselves. */
+  #subscribeSome() {
     const rooms = [...this.#byId.values()];
     const free = SUBSCRIBED - rooms.filter(({ unsubscribe }) => unsubscribe).length;
     const waiting = rooms
@@ -107,15 +131,31 @@ export class Rooms extends EventTarget {
     for (const room of waiting.slice(0, Math.max(0, free))) this.#subscribe(room);
   }
 
-  #mergeOne({ room: { id, name, visibility, direct, createdAt }, role, mutedUntil, head, read, unread }) {
+  #mergeOne({ room: { id, name, visibility, direct, createdAt }, role, mutedUntil, head, read, unread, last, at }) {
     const known = this.#byId.get(id);
-    const room = known ?? { id, head, read, readSent: read, unread, activeAt: createdAt };
+    const room = known ?? { id, head, read, readSent: read, unread, activeAt: at ?? createdAt };
     Object.assign(room, { name, visibility, direct, createdAt, role, mutedUntil });
-    // Unless live messages or our own reading went past this answer while it was under way.
-    if (compare(head, room.head) >= 0 && compare(read, room.read) >= 0) Object.assign(room, { head, read, unread });
+    this.#mergeUnread(room, { head, read, unread, last });
+    if (last) this.#showLast(room, last);
     if (known) return;
     this.#byId.set(id, room);
     if (direct) this.#findPeer(room);
+  }
+
+  /** Live messages and our own reading may have gone past what the server says here. */
+  #mergeUnread(room, { head, read, unread, last }) {
+    const [ahead, reading] = [compare(head, room.head), compare(read, room.read)];
+    if (reading < 0) return;
+    room.read = read;
+    room.readSent = later(room.readSent, read);
+    if (ahead < 0) {
+      if (compare(read, room.head) >= 0) room.unread = 0;
+      return;
+    }
+    // A message of our own counts until it is read, which is what happens to it next.
+    const isOwn = last?.sender === this.#user && last.position === head && unread <= room.unread + 1;
+    if (reading > 0 || !isOwn) room.unread = unread;
+    room.head = head;
   }
 
   /** A direct chat is called after the other one. */
@@ -165,13 +205,17 @@ export class Rooms extends EventTarget {
       room.head = message.position;
       if (message.sender !== this.#user) room.unread = Math.min(room.unread + 1, MOST_UNREAD);
     }
-    if (isNew || !room.last) {
-      room.last = message;
-      room.activeAt = message.timestamp;
-    }
+    this.#showLast(room, message);
     // The list of members may not know the name of somebody who never came.
     const { sender: user, senderName: name } = message;
     if (room.direct && name && user !== this.#user) room.peer = { user, name };
+  }
+
+  /** What the list shows of a room. */
+  #showLast(room, message) {
+    if (room.last && compare(message.position, room.last.position) <= 0) return;
+    room.last = message;
+    room.activeAt = message.timestamp;
   }
 
   /** The user has seen everything up to `position`. */
@@ -185,7 +229,7 @@ export class Rooms extends EventTarget {
     this.#changed();
   }
 
-  /** Another tab showed the room. */
+  /** Another tab of this browser showed the room. */
   #readElsewhere({ id, position }) {
     const room = this.#byId.get(id);
     if (!room || compare(position, room.read) <= 0) return;
@@ -197,15 +241,16 @@ export class Rooms extends EventTarget {
   /** Tells the server; without connection, when there is one again. */
   #sendCursor(room) {
     if (compare(room.read, room.readSent) <= 0) return;
-    room.cursorTimer ??= setTimeout(() => {
-      room.cursorTimer = null;
+    room.sendCursor ??= atMostEvery(CURSOR_MS, () => {
       const position = room.read;
+      if (this.#byId.get(room.id) !== room || compare(position, room.readSent) <= 0) return;
       const sent = this.#link.send(`/app/rooms/${room.id}/read`, JSON.stringify({ position }));
       sent.then(
         () => (room.readSent = later(room.readSent, position)),
         () => {},
       );
-    }, CURSOR_MS);
+    });
+    room.sendCursor();
   }
 
   async create(fields) {
@@ -213,9 +258,7 @@ export class Rooms extends EventTarget {
   }
 
   async direct(user) {
-    const room = await this.#api.post('/rooms/direct', { user });
-    this.hint(user);
-    return this.#entered(room);
+    return this.#entered(await this.#api.post('/rooms/direct', { user }));
   }
 
   async join(id) {
@@ -232,11 +275,6 @@ export class Rooms extends EventTarget {
     this.#remove(id, 'You left the room.');
   }
 
-  /** Lets `user`'s pages look for a room that they are now in. */
-  hint(user) {
-    this.#link.tell(`/user/${user}${HINTS}`, {});
-  }
-
   async #entered({ id }) {
     await this.load();
     return id;
@@ -246,7 +284,6 @@ export class Rooms extends EventTarget {
     const room = this.#byId.get(id);
     if (!room) return;
     this.#byId.delete(id);
-    clearTimeout(room.cursorTimer);
     room.unsubscribe?.();
     this.dispatchEvent(new CustomEvent('removed', { detail: { room, why } }));
     this.#changed();

@@ -20,6 +20,7 @@ export class Timeline {
   #room;
   #rooms;
   #outbox;
+  #receipts;
   #user;
   #log;
   #elements = new Map();
@@ -39,11 +40,12 @@ export class Timeline {
   #problem = null;
   #signal;
 
-  constructor({ parts, room, rooms, outbox, api, link, user, signal }) {
+  constructor({ parts, room, rooms, outbox, receipts, api, link, user, signal }) {
     this.#parts = parts;
     this.#room = room;
     this.#rooms = rooms;
     this.#outbox = outbox;
+    this.#receipts = receipts;
     this.#user = user;
     this.#signal = signal;
     this.#log = new Log(api, room.id);
@@ -58,6 +60,7 @@ export class Timeline {
     );
     outbox.addEventListener('stored', ({ detail }) => detail.room === room.id && this.#log.addOwn(detail), { signal });
     outbox.addEventListener('change', ({ detail }) => detail === room.id && this.#schedule(), { signal });
+    receipts.addEventListener('change', () => this.#schedule(), { signal });
     link.addEventListener('connected', () => this.#mend(), { signal });
     addEventListener('focus', () => this.#read(), { signal });
     addEventListener('blur', () => this.#lookAway(), { signal });
@@ -216,7 +219,8 @@ export class Timeline {
           after &&
           follows(item, after) &&
           sameMinute(item.message.timestamp, after.message.timestamp) &&
-          item.state === 'stored',
+          item.state === 'stored' &&
+          item.receipt?.tick === after.receipt?.tick,
       });
       elements.set(item.key, element);
       nodes.push(element.node);
@@ -235,7 +239,9 @@ export class Timeline {
       // The element of a message that was sent from here stays the same when it is stored.
       const key = isOwn && !own.has(message.originId) ? `own ${message.originId}` : message.position;
       if (isOwn) own.add(message.originId);
-      return { key, message, state: isOwn && this.#outbox.has(message.originId) ? 'sending' : 'stored' };
+      if (isOwn && this.#outbox.has(message.originId)) return { key, message, state: 'sending' };
+      const receipt = message.sender === this.#user ? this.#receipts.of(message) : undefined;
+      return { key, message, state: 'stored', receipt };
     });
     if (!atHead) return items;
     for (const { originId, body, at, failed } of this.#outbox.of(this.#room.id)) {

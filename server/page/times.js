@@ -21,5 +21,12 @@ export function dayName(ms, now = Date.now()) {
   return (now - ms < 300 * DAY ? day : dayOfYear).format(ms);
 }
 
+/** When somebody was there last, as the end of a sentence. */
+export function seenAt(ms, now = Date.now()) {
+  if (sameDay(ms, now)) return `today at ${timeOf(ms)}`;
+  if (sameDay(ms, now - DAY)) return `yesterday at ${timeOf(ms)}`;
+  return `on ${(now - ms < 300 * DAY ? shortDay : dayOfYear).format(ms)}`;
+}
+
 /** The shortest that says when: the time today, else the day. */
 export const briefly = (ms) => (sameDay(ms, Date.now()) ? timeOf(ms) : shortDay.format(ms));

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use actix_web::web;
 use moim_shared::BoxFuture;
 use moim_shared::broker::{Broker, Unheard};
+use moim_shared::clock::now_ms;
 use moim_shared::config::{Config, Mode, Secret};
 use moim_shared::health::{Health, Trouble};
 use moim_shared::ids::NodeId;
@@ -37,11 +38,13 @@ use crate::http::{Api, Routes};
 use crate::hub::Hub;
 use crate::inbox::Inboxes;
 use crate::metrics::Metrics;
+use crate::nodes::Nodes;
 use crate::outbox::{self, CloseReason};
 use crate::reaper::Reaper;
 use crate::registry::Registry;
 use crate::relay::Relay;
 use crate::room::{self, Cursors, History, RoomContext};
+use crate::seen::LastSeen;
 use crate::session::{Destinations, SessionContext};
 use crate::token::{KeySource, Revoked, Verifier};
 use crate::topics::Topics;
@@ -58,6 +61,7 @@ struct Backends {
     devices: Arc<dyn Devices>,
     inbox: Arc<dyn Inbox>,
     pushes: Arc<dyn Pushes>,
+    last_seen: Arc<dyn store::last_seen::LastSeen>,
     /// Whether topics are open when the configuration does not say.
     open_topics: bool,
     secret: Secret,
@@ -77,6 +81,9 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         Mode::Cluster => cluster::backends(&config, relay.clone()).await?,
     };
     let node = config.node_id.clone().unwrap_or_else(NodeId::random);
+    // A name that was given has run before.
+    let run = if config.node_id.is_some() { NodeId::random() } else { node.clone() };
+    let nodes = Arc::new(Nodes::new(backends.presence.clone(), run.clone(), PRESENCE_LEASE));
     let metrics = Arc::new(Metrics::new());
     let health = Arc::new(Health::default());
     watch(&health, &backends);
@@ -94,6 +101,13 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         },
         idle: limits.room_idle.get(),
         metrics: metrics.clone(),
+        nodes: nodes.clone(),
+        place: room::Place {
+            run: run.clone(),
+            alone: config.mode == Mode::Standalone,
+            grace: config.presence_grace.get(),
+            clock: (Instant::now(), now_ms()),
+        },
     });
     let hub = Hub::new(
         rooms,
@@ -123,11 +137,13 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         backends.cursors.clone(),
         backends.store.clone(),
     ));
+    let seen = Arc::new(LastSeen::new(backends.last_seen.clone()));
     let sessions = Arc::new(SessionContext {
         node: node.clone(),
+        run,
         hub: hub.clone(),
         topics,
-        registry,
+        registry: registry.clone(),
         inboxes: inboxes.clone(),
         broker: backends.broker.clone(),
         cursors: cursors.clone(),
@@ -137,6 +153,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         ),
         anonymous: config.anonymous,
         presence: backends.presence.clone(),
+        seen: seen.clone(),
         devices: backends.devices.clone(),
         verifier,
         logins: people.logins.clone(),
@@ -175,6 +192,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         rooms: backends.rooms.clone(),
         inbox: backends.inbox.clone(),
         devices: backends.devices.clone(),
+        pushes: backends.pushes.clone(),
         telling,
         logins: people.logins,
         registration: people.registration,
@@ -200,11 +218,20 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         metrics: metrics.clone(),
     });
     let notifying = backends.notify.map(notify::Notify::start);
-    let lease = renew_presence(backends.presence.clone(), node.clone());
+    let lease = actix_rt::spawn({
+        let hub = hub.clone();
+        async move {
+            keep_running("keep the lease", || nodes.clone().keep_up(hub.clone())).await;
+        }
+    });
     let revocations = actix_rt::spawn(people.ends.keep_up());
     let keeping = actix_rt::spawn({
         let cursors = cursors.clone();
         async move { keep_running("keep cursors", || cursors.clone().keep_up()).await }
+    });
+    let keeping_seen = actix_rt::spawn({
+        let seen = seen.clone();
+        async move { keep_running("keep last seen", || seen.clone().keep_up()).await }
     });
     let listening = actix_rt::spawn({
         let inboxes = inboxes.clone();
@@ -237,6 +264,10 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     listening.abort();
     telling_inboxes.abort();
     cursors.keep_last(Duration::from_secs(2)).await;
+    keeping_seen.abort();
+    // Those who did not go in time are gone with this process.
+    registry.users().iter().for_each(|user| seen.note(user));
+    seen.keep_last(Duration::from_secs(2)).await;
     revocations.abort();
     for chore in chores {
         chore.abort();
@@ -330,17 +361,6 @@ fn watch_keys(health: &Health, sessions: Arc<SessionContext>) {
 
 /// How long entries of this node stay when it is gone.
 pub(crate) const PRESENCE_LEASE: Duration = Duration::from_secs(10);
-
-fn renew_presence(presence: Arc<dyn Presence>, node: NodeId) -> actix_rt::task::JoinHandle<()> {
-    actix_rt::spawn(async move {
-        loop {
-            if let Err(error) = presence.renew(&node).await {
-                tracing::warn!(%error, "presence was not told that this node lives");
-            }
-            tokio::time::sleep(PRESENCE_LEASE / 4).await;
-        }
-    })
-}
 
 async fn wait_until(bound: Duration, done: impl Fn() -> bool) {
     let end = Instant::now() + bound;

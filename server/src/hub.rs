@@ -117,6 +117,14 @@ impl Hub {
         self.shard(id).read().get(id).filter(|handle| handle.addr.connected()).cloned()
     }
 
+    /// Other nodes live than before.
+    pub fn nodes_changed(&self) {
+        for shard in &self.rooms {
+            let rooms: Vec<Arc<Handle>> = shard.read().values().cloned().collect();
+            rooms.iter().for_each(|handle| handle.tell(Notice::Nodes));
+        }
+    }
+
     /// Bytes that wait in all rooms.
     pub fn pending_bytes(&self) -> usize {
         self.node_gate.used()

@@ -62,6 +62,7 @@ pub struct Outbox {
     may_ask: AtomicBool,
     version: AtomicU8,
     ticket: AtomicU32,
+    away: AtomicBool,
 }
 
 /// See [`Outbox::unproven`].
@@ -118,6 +119,7 @@ impl Outbox {
             may_ask: AtomicBool::new(false),
             version: AtomicU8::new(Version::V1_2 as u8),
             ticket: AtomicU32::new(0),
+            away: AtomicBool::new(false),
         }
     }
 
@@ -161,6 +163,16 @@ impl Outbox {
     /// Whether CONNECT was accepted.
     pub fn is_connected(&self) -> bool {
         self.state.lock().connected
+    }
+
+    /// The session's user is not there, as its client says: what comes in is seen by nobody.
+    pub fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
+    /// The same from now on; whether it was otherwise.
+    pub fn turn_away(&self, away: bool) -> bool {
+        self.away.swap(away, Ordering::Relaxed) != away
     }
 
     /// Refusals go to this subscription from now on, instead of ending the session.

@@ -31,6 +31,10 @@ struct Present {
     queues: Vec<(Topic, Reader)>,
 }
 
+fn are_away(sessions: &[Present]) -> bool {
+    sessions.iter().all(|present| present.outbox.is_away())
+}
+
 impl Registry {
     /// A session of `user` is there, by that proof.
     pub fn enter(&self, user: &UserId, proof: Proof, outbox: Arc<Outbox>) {
@@ -40,15 +44,33 @@ impl Registry {
         sessions.push(Present { outbox, proof, queues: Vec::new() });
     }
 
-    /// The session has ended.
-    pub fn leave(&self, user: &UserId, session: u64) {
+    /// The session has ended. Whether it was the user's last one here, or the last active one.
+    pub fn leave(&self, user: &UserId, session: u64) -> bool {
         let mut shard = self.shard(user).lock();
-        if let Some(sessions) = shard.get_mut(user) {
-            sessions.retain(|present| present.outbox.session() != session);
-            if sessions.is_empty() {
-                shard.remove(user);
-            }
+        let Some(sessions) = shard.get_mut(user) else { return false };
+        let was_there = !are_away(sessions);
+        sessions.retain(|present| present.outbox.session() != session);
+        let is_last = sessions.is_empty() || (was_there && are_away(sessions));
+        if sessions.is_empty() {
+            shard.remove(user);
         }
+        is_last
+    }
+
+    /// Whether no session that the user has here is active.
+    pub fn is_away(&self, user: &UserId) -> bool {
+        self.shard(user).lock().get(user).is_none_or(|sessions| are_away(sessions))
+    }
+
+    /// Those with an active session here.
+    pub fn users(&self) -> Vec<UserId> {
+        let mut users = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let there = shard.iter().filter(|(_, sessions)| !are_away(sessions));
+            users.extend(there.map(|(user, _)| user.clone()));
+        }
+        users
     }
 
     /// The session reads `/user/queue/{queue}` from now on.

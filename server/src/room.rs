@@ -28,7 +28,7 @@ pub use self::history::{History, HistoryError, Part, Reading};
 pub use self::join::{Join, Start, Survivor};
 pub use self::missed::Missed;
 pub use self::post::{Commit, OVERHEAD as POST_OVERHEAD, Post, Reply, text_bytes};
-pub use self::state::{Ask, Bounds, Typing};
+pub use self::state::{Ask, Bounds, Place, Typing};
 
 use moim_shared::broker::{MembersChanged, Published};
 use moim_shared::signal::Event;
@@ -44,6 +44,8 @@ pub enum Notice {
     Missed,
     /// Something happened in the room, here or on another node.
     Event(Event),
-    /// A subscription was ended; it already receives nothing.
+    /// Other nodes live than before.
+    Nodes,
+    /// A subscription was ended; it already receives nothing. Or its session turned away or back.
     Left,
 }

@@ -26,9 +26,12 @@ fn chats(command: &[&str]) {
 }
 
 /// Runs a client that asks for its server to be killed, and started again where it was.
-fn survives(within: Duration, run: impl FnOnce(&str) -> Script) {
-    let port = Port::reserve();
-    let mut server = Some(Server::with(&[("MOIM_LISTEN", &port.address().to_string())]));
+fn survives(within: Duration, open_topics: bool, run: impl FnOnce(&str) -> Script) {
+    let (port, open_topics) = (Port::reserve(), open_topics.to_string());
+    let listen = port.address().to_string();
+    let variables =
+        [("MOIM_LISTEN", &*listen), ("MOIM_OPEN_TOPICS", &*open_topics), ("MOIM_PUSH_GRACE", "1s")];
+    let mut server = Some(Server::with(&variables));
     let script = run(&format!("http://{}", port.address()));
     script.ends_well(within, |ask| match ask {
         "kill" => server.as_ref().unwrap().kill(),
@@ -80,7 +83,7 @@ fn an_android_app_on_okhttp_sends_and_receives_in_order() {
 #[test]
 fn stompjs_misses_nothing_while_the_server_is_killed() {
     let script = installed("stompjs_restart.mjs");
-    survives(CLIENT, |base| {
+    survives(CLIENT, true, |base| {
         let arguments = ["node", &script, base, &token("mina"), "clients", "/topic/chat.general"];
         Script::run(&arguments)
     });
@@ -88,7 +91,16 @@ fn stompjs_misses_nothing_while_the_server_is_killed() {
 
 #[test]
 fn a_browser_chats_while_the_server_is_killed() {
-    let script = installed("browser.mjs");
-    let pictures = installed("pictures");
-    survives(BROWSER, |base| Script::run(&["node", &script, base, &pictures]));
+    // As in a cluster, where nobody tells a page what was pushed.
+    browser("browser.mjs", false);
+}
+
+#[test]
+fn a_browser_shows_what_became_of_messages_and_agrees_with_its_users_other_windows() {
+    browser("windows.mjs", true);
+}
+
+fn browser(script: &str, open_topics: bool) {
+    let (script, pictures) = (installed(script), installed("pictures"));
+    survives(BROWSER, open_topics, |base| Script::run(&["node", &script, base, &pictures]));
 }

@@ -109,6 +109,9 @@ settings! {
         fcm_endpoint: BaseUrl = BaseUrl::fcm();
         /// How long a device has to get a message by itself before it is pushed to.
         push_grace: Span = Span::secs(5), within Span::secs(0)..=Span::mins(10);
+        /// How long somebody who stopped reading a room is still there for the others: who comes
+        /// back by then was never gone.
+        presence_grace: Span = Span::secs(5), within Span::secs(0)..=Span::mins(10);
         /// Threads that serve connections. Left out: one for each core.
         workers: Option<usize> = None, within 1..=1_024, like "4";
     }

@@ -22,6 +22,15 @@ impl Position {
         Self { epoch, seq }
     }
 
+    /// The last one before this, of whatever epoch.
+    pub const fn before(self) -> Self {
+        match (self.epoch, self.seq) {
+            (0, 0) => Self::ZERO,
+            (epoch, 0) => Self { epoch: epoch - 1, seq: u64::MAX },
+            (epoch, seq) => Self { epoch, seq: seq - 1 },
+        }
+    }
+
     /// The one after this in the same epoch.
     pub const fn next(self) -> Self {
         Self { epoch: self.epoch, seq: self.seq + 1 }

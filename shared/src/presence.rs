@@ -15,6 +15,30 @@ pub struct Entry {
     pub session: u64,
     /// The registered device, when the session named one.
     pub device: Option<InstallationId>,
+    /// Its user is not there, as the session said.
+    pub away: bool,
+}
+
+/// How somebody is there, whatever it uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// One session at least is active.
+    Online,
+    /// There are sessions, and none of them is active.
+    Away,
+    /// There is none.
+    Offline,
+}
+
+impl Status {
+    /// What a user's live sessions make of it.
+    pub fn of(sessions: &[Entry]) -> Self {
+        match sessions {
+            [] => Self::Offline,
+            sessions if sessions.iter().all(|entry| entry.away) => Self::Away,
+            _ => Self::Online,
+        }
+    }
 }
 
 /// Presence could not be asked or told.
@@ -24,7 +48,7 @@ pub struct PresenceError(pub String);
 
 /// Who is connected where, by leases of nodes: entries of a node whose lease ran out are gone.
 pub trait Presence: Send + Sync + 'static {
-    /// The session is there. Saying it twice is harmless.
+    /// The session is there, and as the entry says. Saying it twice is harmless.
     fn arrived<'a>(
         &'a self,
         user: &'a UserId,
@@ -39,9 +63,27 @@ pub trait Presence: Send + Sync + 'static {
         session: u64,
     ) -> BoxFuture<'a, Result<(), PresenceError>>;
 
-    /// The user's live sessions on all nodes, in no order.
-    fn sessions<'a>(&'a self, user: &'a UserId)
-    -> BoxFuture<'a, Result<Vec<Entry>, PresenceError>>;
+    /// The live sessions on all nodes of each of some hundred users, in no order: for all of them
+    /// together it asks as often as for one.
+    fn sessions_of<'a>(
+        &'a self,
+        users: &'a [UserId],
+    ) -> BoxFuture<'a, Result<Vec<Vec<Entry>>, PresenceError>>;
+
+    /// [`Presence::sessions_of`] of one.
+    fn sessions<'a>(
+        &'a self,
+        user: &'a UserId,
+    ) -> BoxFuture<'a, Result<Vec<Entry>, PresenceError>> {
+        Box::pin(async move {
+            let found = self.sessions_of(std::slice::from_ref(user)).await?;
+            Ok(found.into_iter().next().unwrap_or_default())
+        })
+    }
+
+    /// The nodes that live, this one too, in no order. To be asked several times in a lease: one of
+    /// which nothing was heard for so long is not among them, whatever the clocks of others say.
+    fn nodes(&self) -> BoxFuture<'_, Result<Vec<NodeId>, PresenceError>>;
 
     /// The node lives: its entries stay for the lease from now on. To be called several times in
     /// a lease.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::ids::{RoomId, UserId};
+use crate::ids::{NodeId, RoomId, UserId};
 use crate::store::accounts::Revocation;
 
 /// A name under `/topic/` or `/queue/` that is no room: up to 255 bytes without white space, control
@@ -123,17 +123,57 @@ pub enum Event {
         /// Who, and how far.
         users: Vec<(UserId, crate::position::Position)>,
     },
-    /// So many came or went that the names say nothing.
-    Crowd,
+    /// Who is there on one node: so many came or went that the names of those say nothing, or
+    /// somebody asked. An older program does not say it.
+    Here(Option<Here>),
     /// Its name or visibility is another.
     Changed,
-    /// Somebody is there now, or is there no more.
-    Presence {
-        /// Who came, with the name for people.
-        arrived: Vec<(UserId, Option<String>)>,
-        /// Who went.
-        departed: Vec<UserId>,
+    /// Some are there now on one node, or are there no more.
+    Presence(Moves),
+    /// A node has nobody's word for who is there: all others are to say who is there on them.
+    WhoIsHere {
+        /// Which one.
+        node: NodeId,
     },
+}
+
+/// Somebody who reads a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Who.
+    pub user: UserId,
+    /// The name for people.
+    pub name: Option<String>,
+    /// None of its sessions there is active.
+    pub away: bool,
+}
+
+/// Who reads a room on one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Here {
+    /// The run of a node, which no other run of it shares.
+    pub node: NodeId,
+    /// Those whom there is room for: all, when they are as many as `count`.
+    pub people: Vec<Person>,
+    /// How many they are.
+    pub count: usize,
+}
+
+/// Who came to a room on one node, went, or is otherwise than before.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Moves {
+    /// The run of a node; `None`: one of an older program, which says neither `away` nor `count`.
+    pub node: Option<NodeId>,
+    /// Who came.
+    pub arrived: Vec<Person>,
+    /// Who went, and when it was last seen in ms since 1970, if that is known.
+    pub departed: Vec<(UserId, Option<u64>)>,
+    /// Of whose sessions there none is active any more.
+    pub away: Vec<UserId>,
+    /// Of whose sessions there one is active again.
+    pub back: Vec<UserId>,
+    /// How many are there now.
+    pub count: usize,
 }
 
 impl Signal {

@@ -9,6 +9,7 @@ mod headers;
 mod heads;
 pub mod inbox;
 mod lane;
+pub mod last_seen;
 pub mod postgres;
 pub mod pushes;
 pub mod rooms;

@@ -15,6 +15,8 @@ mod devices_contract;
 mod disk;
 #[path = "store/inbox_contract.rs"]
 mod inbox_contract;
+#[path = "store/last_seen_contract.rs"]
+mod last_seen_contract;
 #[path = "store/make.rs"]
 mod make;
 #[path = "store/members_contract.rs"]
@@ -197,6 +199,13 @@ both_keep!(
     what_was_read_while_it_was_sent_is_told_too,
     what_was_told_of_a_message_is_known_until_it_is_forgotten,
     of_many_who_claim_at_once_each_push_is_one_s,
+);
+
+both_keep!(
+    last_seen_contract:
+    a_time_is_kept_and_moves_forward_only,
+    of_many_who_keep_the_same_the_newest_stands,
+    who_ends_its_account_was_never_seen,
 );
 
 proptest::proptest! {

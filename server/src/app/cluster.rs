@@ -30,7 +30,8 @@ pub(super) async fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backe
         accounts: store.clone(),
         devices: store.clone(),
         inbox: store.clone(),
-        pushes: store,
+        pushes: store.clone(),
+        last_seen: store,
         open_topics: false,
         // The configuration was refused without it.
         secret: secret.ok_or_else(|| StartError::Usage("`jwt_secret` is not set".into()))?,

@@ -61,7 +61,8 @@ pub(super) fn backends(config: &Config, relay: Arc<Relay>) -> Result<Backends, S
         accounts: database.clone(),
         devices: database.clone(),
         inbox: database.clone(),
-        pushes: database,
+        pushes: database.clone(),
+        last_seen: database,
         open_topics: true,
         secret,
         // Closed and empty, its jobs end.

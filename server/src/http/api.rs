@@ -17,6 +17,7 @@ mod members;
 mod messages;
 mod own;
 mod parts;
+mod passport;
 mod rates;
 mod rooms;
 mod saying;
@@ -34,6 +35,7 @@ use moim_shared::config::{AdminToken, Limits};
 use moim_shared::store::Store;
 use moim_shared::store::devices::Devices;
 use moim_shared::store::inbox::Inbox;
+use moim_shared::store::pushes::Pushes;
 use moim_shared::store::rooms::Rooms;
 use moim_worker::telling::Telling;
 use tokio::sync::Notify;
@@ -62,6 +64,8 @@ pub struct Api {
     pub inbox: Arc<dyn Inbox>,
     /// Where pushes go to.
     pub devices: Arc<dyn Devices>,
+    /// What was told of messages.
+    pub pushes: Arc<dyn Pushes>,
     /// Log-ins; none when there are no accounts here.
     pub logins: Option<Arc<Logins>>,
     /// Whether anybody may make an account.
@@ -118,6 +122,7 @@ fn routes(offer: Offer) -> Table {
     }
     if offer.operators {
         admin::routes(&mut table);
+        passport::routes(&mut table);
     }
     table
 }

@@ -25,9 +25,10 @@ use super::access::admit;
 use super::history::{History, HistoryError, Page};
 use super::join::{Start, Survivor};
 use super::recovery::is_covered;
-use super::state::{Ask, Bounds, Effect, State};
+use super::state::{Ask, Bounds, Effect, Place, State, Untold};
 use super::{Missed, Notice, Post};
 use crate::metrics::Metrics;
+use crate::nodes::Nodes;
 use crate::outbox::CloseReason;
 
 /// Messages in a room's mailbox. Bytes are bounded by its gate; this bounds the rest.
@@ -71,6 +72,10 @@ pub struct RoomContext {
     pub idle: Duration,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Which nodes live.
+    pub nodes: Arc<Nodes>,
+    /// The node that they are on.
+    pub place: Place,
 }
 
 /// See the module.
@@ -103,7 +108,8 @@ impl Room {
         missed: Arc<Missed>,
         survivors: Vec<Survivor>,
     ) -> Self {
-        let state = State::new(id.clone(), context.bounds, survivors);
+        let mut state = State::new(id.clone(), context.bounds, context.place.clone(), survivors);
+        state.on_nodes(&context.nodes.known());
         context.metrics.rooms.inc();
         Self {
             id,
@@ -134,6 +140,9 @@ impl Room {
         if self.missed.take_events() {
             effects.extend(self.state.on_events_missed());
         }
+        if self.missed.take_nodes() {
+            effects.extend(self.state.on_nodes(&self.context.nodes.known()));
+        }
         if self.missed.take_touch() {
             effects.extend(self.state.on_lost_touch());
         }
@@ -145,13 +154,7 @@ impl Room {
             self.carry_out(effect, ctx);
         }
         self.context.metrics.delivered(self.state.take_delivered());
-        if !self.ticking && self.state.holds_something() {
-            self.ticking = true;
-            ctx.run_later(TICK, |room, ctx| {
-                room.ticking = false;
-                room.apply(ctx, State::on_tick);
-            });
-        }
+        self.tick_on(ctx);
     }
 
     fn carry_out(&mut self, effect: Effect, ctx: &mut Context<Self>) {
@@ -192,6 +195,8 @@ impl Room {
             Effect::Signal(event) => {
                 if self.signals.len() < SIGNALS {
                     self.signals.push_back(event);
+                } else {
+                    self.state.on_untold(Untold::of(&event), Instant::now());
                 }
                 self.signal_on(ctx);
             }
@@ -236,20 +241,44 @@ impl Room {
         while !self.signalling
             && let Some(event) = self.signals.pop_front()
         {
+            let what = Untold::of(&event);
             let (context, signal) = (self.context.clone(), Signal::Event(self.id.clone(), event));
-            let mut told: LocalBoxFuture<'static, ()> = Box::pin(async move {
-                if let Err(error) = context.history.broker.signal(signal).await {
+            let mut telling: LocalBoxFuture<'static, bool> = Box::pin(async move {
+                let told = context.history.broker.signal(signal).await;
+                if let Err(error) = &told {
                     tracing::debug!(%error, "an event of a room was not told");
                 }
+                told.is_ok()
             });
             // On one node it is done at once.
-            if (&mut told).now_or_never().is_none() {
+            if let Some(told) = (&mut telling).now_or_never() {
+                self.signalled(what, told);
+            } else {
                 self.signalling = true;
-                ctx.spawn(told.into_actor(self).map(|(), room: &mut Self, ctx| {
+                ctx.spawn(telling.into_actor(self).map(move |told, room: &mut Self, ctx| {
                     room.signalling = false;
+                    room.signalled(what, told);
                     room.signal_on(ctx);
+                    room.tick_on(ctx);
                 }));
             }
+        }
+    }
+
+    fn signalled(&mut self, what: Untold, told: bool) {
+        if !told {
+            self.state.on_untold(what, Instant::now());
+        }
+    }
+
+    /// Looks again soon, if there is something to look at.
+    fn tick_on(&mut self, ctx: &mut Context<Self>) {
+        if !self.ticking && self.state.holds_something() {
+            self.ticking = true;
+            ctx.run_later(TICK, |room, ctx| {
+                room.ticking = false;
+                room.apply(ctx, State::on_tick);
+            });
         }
     }
 
@@ -335,6 +364,10 @@ impl Handler<Notice> for Room {
             }
             Notice::Missed => self.apply(ctx, |state, _| state.on_lost_touch()),
             Notice::Event(event) => self.apply(ctx, |state, _| state.on_event(&event)),
+            Notice::Nodes => {
+                let known = self.context.nodes.known();
+                self.apply(ctx, |state, _| state.on_nodes(&known));
+            }
             Notice::Left => self.apply(ctx, |state, _| state.on_left()),
         }
     }

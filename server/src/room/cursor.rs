@@ -110,6 +110,16 @@ impl Cursors {
         self.keep(vec![one]).await.map_err(|error| away(&room, &error))
     }
 
+    /// What the devices of some hundred members were given of a room, in no order; what they show
+    /// now is there within seconds.
+    pub async fn delivered_of(
+        &self,
+        room: &RoomId,
+        users: &[UserId],
+    ) -> Result<Vec<Delivered>, StoreError> {
+        self.kept.delivered_of(room, users).await
+    }
+
     /// A device was given messages up to `position`, as its session shows. Kept soon.
     pub fn delivered(
         &self,

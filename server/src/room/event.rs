@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use moim_shared::clock::now_ms;
 use moim_shared::ids::{RoomId, UserId};
 use moim_shared::position::Position;
-use moim_shared::signal::Event;
+use moim_shared::signal::{Moves, Person};
 use serde_json::{Value, json};
 
 use crate::outbox::Tail;
@@ -14,20 +14,21 @@ use crate::stomp::{FrameWriter, Version};
 /// What a watcher is told.
 #[derive(Debug)]
 pub enum Told<'a> {
-    /// Something happened.
-    Event(&'a Event),
     /// Who is there, as far as there is room for them; and how many they are.
     Here(&'a [Person], usize),
+    /// Who came, went, or is otherwise.
+    Moves(&'a Moves),
+    /// Somebody types, or does not any more.
+    Typing(&'a UserId, Option<&'a str>, bool),
     /// The memberships are not what they were.
     Members,
+    /// The room's name or visibility is another.
+    Changed,
     /// Somebody has read so far.
     Read(&'a UserId, Position),
     /// A device of somebody was given messages so far.
     Delivered(&'a UserId, Position),
 }
-
-/// Somebody, with the name for people.
-pub type Person = (UserId, Option<String>);
 
 /// The event for one version.
 pub fn encode(told: &Told<'_>, room: &RoomId, version: Version) -> Tail {
@@ -51,25 +52,22 @@ fn json_of(told: &Told<'_>) -> Value {
             let users: Vec<Value> = people.iter().map(person).collect();
             json!({ "type": "here", "users": users, "count": count })
         }
-        // Told of each by itself, gathered.
-        Told::Event(Event::Read { .. } | Event::Delivered { .. }) => Value::Null,
-        // Those who watch are told who is there instead.
-        Told::Event(Event::Crowd) => json!({ "type": "here", "users": [], "count": 0 }),
-        Told::Event(Event::Changed) => json!({ "type": "room" }),
-        Told::Event(Event::Typing { user, name, typing }) => {
-            let mut event = person(&(user.clone(), name.clone()));
+        Told::Moves(Moves { arrived, departed, away, back, .. }) => json!({
+            "type": "presence",
+            "arrived": arrived.iter().map(person).collect::<Vec<_>>(),
+            "departed": departed.iter().map(departure).collect::<Vec<_>>(),
+            "away": away.iter().map(user).collect::<Vec<_>>(),
+            "back": back.iter().map(user).collect::<Vec<_>>(),
+        }),
+        Told::Changed => json!({ "type": "room" }),
+        Told::Typing(who, name, typing) => {
+            let mut event = called(who, *name);
             event["type"] = "typing".into();
             event["typing"] = (*typing).into();
             event
         }
         Told::Read(user, position) => cursor("read", user, *position),
         Told::Delivered(user, position) => cursor("delivered", user, *position),
-        Told::Event(Event::Presence { arrived, departed }) => {
-            let arrived: Vec<Value> = arrived.iter().map(person).collect();
-            let departed: Vec<Value> =
-                departed.iter().map(|user| json!({ "user": user.as_str() })).collect();
-            json!({ "type": "presence", "arrived": arrived, "departed": departed })
-        }
     }
 }
 
@@ -77,9 +75,30 @@ fn cursor(kind: &str, user: &UserId, position: Position) -> Value {
     json!({ "type": kind, "user": user.as_str(), "position": position.to_string() })
 }
 
-fn person((user, name): &Person) -> Value {
-    match name {
-        Some(name) => json!({ "user": user.as_str(), "name": name }),
-        None => json!({ "user": user.as_str() }),
+fn user(user: &UserId) -> Value {
+    json!({ "user": user.as_str() })
+}
+
+fn called(who: &UserId, name: Option<&str>) -> Value {
+    let mut called = user(who);
+    if let Some(name) = name {
+        called["name"] = name.into();
     }
+    called
+}
+
+fn person(Person { user, name, away }: &Person) -> Value {
+    let mut person = called(user, name.as_deref());
+    if *away {
+        person["away"] = true.into();
+    }
+    person
+}
+
+fn departure((who, last_seen): &(UserId, Option<u64>)) -> Value {
+    let mut departure = user(who);
+    if let Some(ms) = last_seen {
+        departure["lastSeen"] = (*ms).into();
+    }
+    departure
 }

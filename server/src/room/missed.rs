@@ -10,6 +10,7 @@ pub struct Missed {
     published: AtomicBool,
     events: AtomicBool,
     touch: AtomicBool,
+    nodes: AtomicBool,
     /// The newest version of the memberships.
     members: AtomicU64,
 }
@@ -20,6 +21,7 @@ impl Missed {
         match notice {
             Notice::Published(_) => self.published.store(true, Ordering::SeqCst),
             Notice::Event(_) => self.events.store(true, Ordering::SeqCst),
+            Notice::Nodes => self.nodes.store(true, Ordering::SeqCst),
             Notice::Missed => self.touch.store(true, Ordering::SeqCst),
             Notice::MembersChanged(changed) => {
                 self.members.fetch_max(changed.version, Ordering::SeqCst);
@@ -42,6 +44,11 @@ impl Missed {
     /// Whether nobody knows what it was not told; asked once.
     pub fn take_touch(&self) -> bool {
         self.touch.load(Ordering::Relaxed) && self.touch.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether other nodes live than before; asked once.
+    pub fn take_nodes(&self) -> bool {
+        self.nodes.load(Ordering::Relaxed) && self.nodes.swap(false, Ordering::SeqCst)
     }
 
     /// The version of the memberships that was told.

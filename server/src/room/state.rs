@@ -6,6 +6,7 @@ mod batch;
 mod fanout;
 mod life;
 mod members;
+mod people;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use self::batch::{Appending, Confirming};
 use self::fanout::{Filling, Subscriber};
 use self::life::Life;
 pub use self::life::Typing;
+use self::people::People;
+pub use self::people::{Place, Untold};
 use super::access::Identity;
 use super::join::{Join, Survivor};
 use super::post::Post;
@@ -118,8 +121,9 @@ pub struct State {
 
 impl State {
     /// A room that was not opened yet, and the subscribers that it takes over.
-    pub fn new(room: RoomId, bounds: Bounds, survivors: Vec<Survivor>) -> Self {
+    pub fn new(room: RoomId, bounds: Bounds, place: Place, survivors: Vec<Survivor>) -> Self {
         Self {
+            life: Life::new(People::new(&room, place)),
             room,
             bounds,
             open: false,
@@ -140,7 +144,6 @@ impl State {
             appending: None,
             confirming: VecDeque::new(),
             subscribers: Vec::new(),
-            life: Life::default(),
             survivors,
             next_key: 0,
             filling: None,
@@ -193,8 +196,11 @@ impl State {
             let Survivor { who, outbox, subscription, at } = survivor;
             match at {
                 Some(at) => effects.extend(self.insert(who, outbox, subscription, at)),
-                None => self.watch(who, outbox, subscription),
+                None => effects.extend(self.watch(who, outbox, subscription)),
             }
+        }
+        if inherited {
+            self.life.people.say_anew();
         }
         // Nobody knows whom the life before this one still let in.
         if self.members != members || inherited {
@@ -226,7 +232,7 @@ impl State {
         self.live_on(now)
     }
 
-    /// Somebody left.
+    /// Somebody left, or turned away or back.
     pub fn on_left(&mut self) -> Vec<Effect> {
         self.forget_ended();
         Vec::new()
@@ -261,7 +267,7 @@ impl State {
         }
         let mut survivors = std::mem::take(&mut self.survivors);
         survivors.extend(self.subscribers.drain(..).map(Subscriber::into_survivor));
-        survivors.extend(std::mem::take(&mut self.life).into_survivors());
+        survivors.extend(self.life.survivors());
         survivors
     }
 

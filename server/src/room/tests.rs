@@ -6,6 +6,7 @@ mod fanout;
 mod interleavings;
 mod life;
 mod members;
+mod people;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ use super::access::Identity;
 use super::history::Page;
 use super::join::{Join, Start, Survivor};
 use super::post::{Commit, Post, Reply};
-use super::state::{Ask, Bounds, Effect, State};
+use super::state::{Ask, Bounds, Effect, Place, State};
 use crate::metrics::Metrics;
 use crate::outbox::tests::BOUNDS as OUTBOX;
 use crate::outbox::tests::reader::{Frame, Read, Reader};
@@ -33,6 +34,12 @@ use crate::token::{Grant, Proof};
 const EPOCH: u64 = 1_767_225_600_000;
 const BOUNDS: Bounds =
     Bounds { batch_bytes: 100_000, batch: 3, page_bytes: 100_000, log_max: 1_000 };
+
+/// A node with no other, where who goes is gone at once.
+fn place() -> Place {
+    let run = NodeId::parse("one").unwrap();
+    Place { run, alone: true, grace: Duration::ZERO, clock: (Instant::now(), EPOCH) }
+}
 
 fn room() -> RoomId {
     RoomId::parse("r").unwrap()
@@ -58,7 +65,7 @@ fn identity(user: &str, grant: Grant) -> Arc<Identity> {
 
 /// A room that is open.
 fn opened(position: Position) -> State {
-    let mut state = State::new(room(), BOUNDS, Vec::new());
+    let mut state = State::new(room(), BOUNDS, place(), Vec::new());
     assert!(matches!(state.start()[..], [Effect::Open { .. }]));
     assert!(state.on_opened(Ok(head(position))).is_empty());
     state

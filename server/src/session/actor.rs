@@ -3,9 +3,12 @@
 
 mod connecting;
 mod login;
+mod there;
 mod work;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -24,6 +27,7 @@ use moim_shared::presence::Presence;
 use moim_shared::signal::Channel;
 use moim_shared::store::devices::Devices;
 
+use self::there::Told;
 use self::work::{HOLD_MOST, Sending, Work};
 use super::bucket::Bucket;
 use super::connect::Upgrade;
@@ -41,6 +45,7 @@ use crate::reaper::Reaper;
 use crate::refusal::{Code, Refusal};
 use crate::registry::Registry;
 use crate::room::{Ask, Commit, Cursors, Gate, Identity, Join, Notice, Start};
+use crate::seen::LastSeen;
 use crate::stomp::{Frame, Incoming};
 use crate::token::Verifier;
 use crate::topics::Topics;
@@ -49,6 +54,8 @@ use crate::topics::Topics;
 pub struct SessionContext {
     /// This node.
     pub node: NodeId,
+    /// This run of it, as presence knows it.
+    pub run: NodeId,
     /// Its rooms.
     pub hub: Arc<Hub>,
     /// Open topics.
@@ -67,6 +74,8 @@ pub struct SessionContext {
     pub anonymous: bool,
     /// Who is connected.
     pub presence: Arc<dyn Presence>,
+    /// When people were last there.
+    pub seen: Arc<LastSeen>,
     /// Where pushes go to.
     pub devices: Arc<dyn Devices>,
     /// Checks tokens.
@@ -115,8 +124,8 @@ pub struct Session {
     who: Option<Arc<Identity>>,
     /// The registered device that it is on, if it named one.
     device: Option<InstallationId>,
-    /// Its user is not there: what comes in is seen by nobody.
-    away: bool,
+    /// What presence was told of it; one at a time is told.
+    told: Rc<Cell<Told>>,
     bucket: Bucket,
     /// In order; nothing more is read while something is in here.
     work: VecDeque<Work>,
@@ -148,7 +157,7 @@ where
         upgrade: Some(Box::new(upgrade)),
         who: None,
         device: None,
-        away: false,
+        told: Rc::default(),
         bucket: Bucket::new(limits.send_rate, limits.send_burst, Instant::now()),
         work: VecDeque::new(),
         waiting: false,
@@ -293,7 +302,7 @@ impl Session {
 
     /// What the client sent after it was given messages shows that it has them.
     fn note_proof(&mut self) {
-        if self.away || !self.outbox.is_proof() {
+        if self.outbox.is_away() || !self.outbox.is_proof() {
             return;
         }
         let Some(who) = self.who.as_ref().filter(|who| !who.anonymous) else { return };
@@ -303,7 +312,9 @@ impl Session {
     }
 
     fn acked(&self, acked: Option<Acked>) {
-        if let (Some((room, position)), Some(who), false) = (acked, &self.who, self.away) {
+        if let (Some((room, position)), Some(who), false) =
+            (acked, &self.who, self.outbox.is_away())
+        {
             self.context.cursors.delivered(&room, &who.user, self.device.as_ref(), position);
         }
     }
@@ -402,12 +413,16 @@ impl Drop for Session {
         }
         self.context.metrics.ended(&self.outbox);
         let Some(who) = self.who.take() else { return };
-        self.context.registry.leave(&who.user, self.outbox.session());
+        let is_last = self.context.registry.leave(&who.user, self.outbox.session());
+        if is_last && !who.anonymous {
+            self.context.seen.note(&who.user);
+        }
         self.context.metrics.sessions.dec();
+        self.told.set(Told::Gone);
         let (context, session) = (self.context.clone(), self.outbox.session());
         if actix::System::is_registered() && actix::Arbiter::try_current().is_some() {
             actix::spawn(async move {
-                if let Err(error) = context.presence.left(&who.user, &context.node, session).await {
+                if let Err(error) = context.presence.left(&who.user, &context.run, session).await {
                     tracing::warn!(%error, "presence was not told of a departure");
                 }
             });

@@ -94,6 +94,11 @@ impl Protocol {
         self.subscriptions.to(&Source::Errors)
     }
 
+    /// The rooms that the session reads; one may come twice.
+    pub fn rooms(&self) -> impl Iterator<Item = &RoomId> {
+        self.subscriptions.rooms()
+    }
+
     /// Rooms of which messages came in; see [`Subscriptions::take_proved`].
     pub fn take_proved(&mut self) -> impl Iterator<Item = (RoomId, Position)> {
         self.subscriptions.take_proved()

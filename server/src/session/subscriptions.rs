@@ -119,6 +119,14 @@ impl Subscriptions {
         })
     }
 
+    /// The rooms whose messages they are to; one may come twice.
+    pub fn rooms(&self) -> impl Iterator<Item = &RoomId> {
+        self.entries.iter().filter_map(|entry| match &entry.source {
+            Source::Room(room) => Some(room),
+            _ => None,
+        })
+    }
+
     /// One to this source.
     pub fn to(&self, source: &Source) -> Option<Arc<Subscription>> {
         let entry = self.entries.iter().find(|entry| entry.source == *source)?;

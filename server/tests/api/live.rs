@@ -106,6 +106,10 @@ async fn those_who_watch_are_told_of_members_and_cursors() {
     ann.put(&format!("/me/rooms/{id}/cursor"), cursor).await.ok(200);
     let read = bob.wait_for(told("read")).await.json();
     assert_eq!((&read["user"], &read["position"]), (&json!("ann"), &sent["position"]));
+    let given = json!({ "delivered": sent["position"], "installation": "phone" });
+    ann.put(&format!("/me/rooms/{id}/cursor"), given).await.ok(200);
+    let given = bob.wait_for(told("delivered")).await.json();
+    assert_eq!((&given["user"], &given["position"]), (&json!("ann"), &sent["position"]));
 }
 
 /// Asks for it and resets the connection `after`.

@@ -19,6 +19,7 @@ mod members;
 mod messages;
 mod own;
 mod pages;
+mod passport;
 mod people;
 mod races;
 mod refresh;

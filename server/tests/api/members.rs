@@ -1,10 +1,13 @@
 //! Who is in a room, and who may change that.
 
+use std::time::{Duration, Instant};
+
+use moim_shared::clock::now_ms;
 use serde_json::{Value, json};
 
 use crate::SERVER;
 use crate::caller::Caller;
-use crate::support::{Client, Token, room};
+use crate::support::{Client, DEADLINE, Token, frame, room};
 
 /// A room of `ann` with these members in these roles, and its path.
 async fn staffed(visibility: &str, members: &[(&str, &str)]) -> (Caller<'static>, String) {
@@ -20,11 +23,11 @@ async fn staffed(visibility: &str, members: &[(&str, &str)]) -> (Caller<'static>
 #[tokio::test]
 async fn anybody_joins_a_public_room_once_and_leaves_it() {
     let (_, path) = staffed("public", &[]).await;
-    let bob = Caller::with(&SERVER, &Token::of("bob").name("Bob").mint());
+    let bob = Caller::with(&SERVER, &Token::of("newcomer").name("Bob").mint());
     bob.get(&format!("{path}/members")).await.refused(403, "not_a_member");
     let joined = bob.post(&format!("{path}/join"), json!({})).await.ok(200);
     let fixed = |field: &str| joined[field].clone();
-    assert_eq!((fixed("user"), fixed("name")), (json!("bob"), json!("Bob")));
+    assert_eq!((fixed("user"), fixed("name")), (json!("newcomer"), json!("Bob")));
     assert_eq!((fixed("role"), fixed("read")), (json!("member"), json!("0-0")));
     assert_eq!((fixed("banned"), fixed("here")), (json!(false), json!(false)));
     assert!(fixed("joinedAt").is_u64() && joined.get("mutedUntil").is_none());
@@ -47,6 +50,46 @@ async fn a_private_room_is_joined_by_a_grant_only() {
 }
 
 #[tokio::test]
+async fn a_member_is_online_away_or_offline_with_when_it_was_last_there() {
+    let (ann, path) = staffed("private", &[("p1", "member")]).await;
+    let p1 = async || {
+        let members = ann.get(&format!("{path}/members")).await.ok(200);
+        let all = members["members"].as_array().unwrap();
+        all.iter().find(|one| one["user"] == "p1").unwrap().clone()
+    };
+    let is = async |presence: &str| {
+        until(presence, async || p1().await["presence"] == presence).await;
+        p1().await
+    };
+    assert!(is("offline").await.get("lastSeen").is_none(), "it was never there");
+    let mut phone = Client::connect_with(&SERVER, "1.2", &Token::of("p1").mint()).await;
+    let mut laptop = Client::connect_with(&SERVER, "1.2", &Token::of("p1").mint()).await;
+    for client in [&mut phone, &mut laptop] {
+        assert_eq!(is("online").await["here"], true);
+        let away = frame("SEND").header("destination", "/app/presence");
+        client.send(away.body(json!({ "state": "away" }).to_string())).await;
+        client.sync().await;
+    }
+    let away = is("away").await;
+    assert_eq!((&away["here"], away.get("lastSeen")), (&json!(true), None));
+    phone.close().await;
+    laptop.close().await;
+    let offline = is("offline").await;
+    assert_eq!(offline["here"], false);
+    let ago = now_ms() - offline["lastSeen"].as_u64().unwrap();
+    assert!(ago < 60_000, "{ago} ms ago");
+}
+
+/// Waits until something is so that nobody tells of.
+async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !so().await {
+        assert!(Instant::now() < end, "{what}: not within {DEADLINE:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn members_are_listed_in_pages_with_who_is_here() {
     let people = [("m1", "member"), ("m2", "admin"), ("m3", "owner"), ("m4", "member")];
     let (ann, path) = staffed("private", &people).await;
@@ -62,6 +105,8 @@ async fn members_are_listed_in_pages_with_who_is_here() {
     assert_eq!(of("banned"), [false, false, false, false, true]);
     assert_eq!(of("here")[2], true);
     assert_eq!(of("here")[1], false);
+    assert_eq!(of("presence")[1..3], ["offline", "online"]);
+    assert_eq!(of("lastSeen")[1..3], [Value::Null, Value::Null], "never seen, and there");
     let first = ann.get(&format!("{path}/members?limit=3")).await.ok(200);
     assert_eq!(first["next"], "m2");
     let rest = ann.get(&format!("{path}/members?limit=3&after=m2")).await.ok(200);

@@ -73,7 +73,51 @@ async fn a_cursor_moves_forward_and_not_past_the_end() {
         json!({ "position": 1 }),
         json!({ "position": "x" }),
         json!({ "position": null }),
+        json!({ "delivered": null }),
+        json!({ "delivered": "1" }),
+        json!({ "installation": "phone" }),
+        json!({ "position": said[0], "installation": "a/b" }),
     ] {
         ann.put(&path, bad).await.refused(400, "bad_request");
     }
+}
+
+#[tokio::test]
+async fn a_device_says_what_it_was_given_and_members_see_the_furthest() {
+    let (ann, bob, id) = (Caller::of(&SERVER, "ann"), Caller::of(&SERVER, "bob"), room("given"));
+    ann.post("/rooms", json!({ "id": id, "visibility": "public" })).await.ok(201);
+    bob.post(&format!("/rooms/{id}/join"), json!({})).await.ok(200);
+    let mut said = Vec::new();
+    for _ in 0..3 {
+        let stored = ann.post(&format!("/rooms/{id}/messages"), json!({ "body": "x" })).await;
+        said.push(stored.ok(201)["position"].clone());
+    }
+    let path = format!("/me/rooms/{id}/cursor");
+    let shown = async || {
+        let members = ann.get(&format!("/rooms/{id}/members")).await.ok(200);
+        let bob = &members["members"][1];
+        assert_eq!(bob["user"], "bob");
+        (bob["delivered"].clone(), bob["read"].clone())
+    };
+    let nothing = json!("0-0");
+    assert_eq!(shown().await, (nothing.clone(), nothing.clone()));
+
+    let phone = bob.put(&path, json!({ "delivered": said[1], "installation": "phone" })).await;
+    let stands = json!({ "position": nothing, "delivered": said[1] });
+    assert_eq!(phone.ok(200), stands, "and nothing is read");
+    assert_eq!(shown().await, (said[1].clone(), nothing.clone()));
+    let phone = bob.put(&path, json!({ "delivered": said[0], "installation": "phone" })).await;
+    assert_eq!(phone.ok(200), stands, "never back");
+    let nameless = bob.put(&path, json!({ "delivered": said[0] })).await.ok(200);
+    assert_eq!(nameless, json!({ "position": nothing, "delivered": said[0] }), "its own cursor");
+    assert_eq!(shown().await, (said[1].clone(), nothing), "of all devices the furthest");
+
+    let end = format!("{}-0", u64::MAX);
+    let both = json!({ "position": said[0], "delivered": end, "installation": "tablet" });
+    let both = bob.put(&path, both).await.ok(200);
+    assert_eq!(both, json!({ "position": said[0], "delivered": said[2] }), "and not past the end");
+    assert_eq!(shown().await, (said[2].clone(), said[0].clone()));
+    assert_eq!(bob.put(&path, json!({ "position": said[0] })).await.ok(200).get("delivered"), None);
+    let eve = Caller::of(&SERVER, "eve");
+    eve.put(&path, json!({ "delivered": said[0] })).await.refused(403, "not_a_member");
 }

@@ -1,195 +1,9 @@
-// The web page in a real browser: two people, one on a phone and one at a desk.
-//
-//   node browser.mjs BASE_URL [DIRECTORY_FOR_SCREENSHOTS]
-//
-// Prints `ok - …` for each check and ends with the reason at the first that fails. When the server
-// is to be killed or started again it prints `ASK kill` or `ASK restart` and waits for `DONE`.
+// The web page in a real browser: two people, one on a phone and one at a desk. See `person.mjs`.
 
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import axe from 'axe-core';
-import { chromium } from 'playwright-core';
+import { DEADLINE_MS, PASSWORD, Person, api, ask, check, equal, expect, perform, run, until } from './person.mjs';
 
-const [base, pictures] = process.argv.slice(2);
-const DEADLINE_MS = 20_000;
 const RECONNECT_MS = 60_000;
 const HISTORY = 130;
-const SIZES = { phone: { width: 390, height: 844 }, desk: { width: 1440, height: 900 } };
-const PASSWORD = 'correct horse battery';
-
-const run = Date.now().toString(36);
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const faults = [];
-/** What the browser itself logs when a request fails, while that is meant to happen. */
-let expected = null;
-
-async function ask(what) {
-  console.log(`ASK ${what}`);
-  const { value } = await lines.next();
-  if (value !== 'DONE') throw new Error(`asked to ${what}, was answered ${value}`);
-}
-
-async function check(sentence, action) {
-  try {
-    const result = await action();
-    if (faults.length) throw new Error(`the page complained: ${faults.join(' | ')}`);
-    console.log(`ok - ${sentence}`);
-    return result;
-  } catch (error) {
-    throw new Error(`${sentence}: ${error.message}`, { cause: error });
-  }
-}
-
-/** Waits until `probe()` gives something true, and returns it. */
-async function until(what, probe, deadline = DEADLINE_MS) {
-  const end = Date.now() + deadline;
-  for (;;) {
-    const value = await probe();
-    if (value) return value;
-    if (Date.now() > end) throw new Error(`${what}: not within ${deadline} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 30));
-  }
-}
-
-function equal(actual, wanted, what) {
-  const [a, b] = [JSON.stringify(actual), JSON.stringify(wanted)];
-  if (a !== b) throw new Error(`${what}: ${a} is not ${b}`);
-}
-
-/** One person with a browser window of their own. */
-class Person {
-  constructor(size, user, name) {
-    Object.assign(this, { size, user, name });
-  }
-
-  async arrive(browser) {
-    const isPhone = this.size === 'phone';
-    this.context = await browser.newContext({
-      viewport: SIZES[this.size],
-      isMobile: isPhone,
-      hasTouch: isPhone,
-      colorScheme: 'light',
-    });
-    this.page = await this.context.newPage();
-    this.page.setDefaultTimeout(DEADLINE_MS);
-    this.page.on('console', (message) => {
-      if (message.type() === 'error' && !expected?.test(message.text())) faults.push(`${this.size}: ${message.text()}`);
-    });
-    this.page.on('pageerror', (error) => faults.push(`${this.size}: ${error.stack}`));
-    this.page.on('dialog', (dialog) => {
-      faults.push(`${this.size}: a dialog said ${dialog.message()}`);
-      dialog.dismiss();
-    });
-    await this.page.addInitScript(() =>
-      addEventListener('securitypolicyviolation', (event) =>
-        console.error(`CSP ${event.violatedDirective} ${event.blockedURI} ${event.sample}`),
-      ),
-    );
-    await this.page.goto(base);
-  }
-
-  /** The visible element with this hook. */
-  at(hook) {
-    return this.page.locator(`[data-test="${hook}"]:visible`);
-  }
-
-  message(text) {
-    return this.page.locator('[data-test="message"]').filter({ has: this.page.getByText(text, { exact: true }) });
-  }
-
-  roomItem(room) {
-    return this.page.locator(`[data-test="room"][data-room="${room}"]`);
-  }
-
-  async register() {
-    await this.at('to-register').click();
-    await this.at('user').fill(this.user);
-    await this.at('name').fill(this.name);
-    await this.at('password').fill(PASSWORD);
-    await this.at('submit').click();
-    await this.linked();
-  }
-
-  linked(state = 'connected', deadline = DEADLINE_MS) {
-    return until(
-      `${this.size} is ${state}`,
-      async () => (await this.page.locator(`[data-test="link"][data-state="${state}"]:visible`).count()) > 0,
-      deadline,
-    );
-  }
-
-  async open(room) {
-    if (this.size === 'phone' && (await this.at('back').count())) await this.at('back').click();
-    await this.roomItem(room).click();
-    await this.at('title').waitFor();
-  }
-
-  async write(text) {
-    await this.at('text').fill(text);
-    await this.at('text').press('Enter');
-  }
-
-  /** All shown messages in order. */
-  timeline() {
-    return this.page.locator('[data-test="message"]').evaluateAll((nodes) =>
-      nodes.map((node) => ({
-        position: node.dataset.position,
-        state: node.dataset.state,
-        origin: node.dataset.origin,
-        text: node.querySelector('.text').textContent,
-      })),
-    );
-  }
-
-  async texts() {
-    return (await this.timeline()).map(({ text }) => text);
-  }
-
-  async theme(colorScheme) {
-    await this.page.emulateMedia({ colorScheme });
-  }
-
-  async picture(name) {
-    if (!pictures) return;
-    for (const colorScheme of ['dark', 'light']) {
-      await this.theme(colorScheme);
-      await this.page.screenshot({
-        path: join(pictures, `${this.size}-${colorScheme}-${name}.png`),
-        animations: 'disabled',
-      });
-    }
-  }
-
-  /** Throws if axe finds something serious, in either theme. */
-  async accessible(where) {
-    const inspector = await this.context.newCDPSession(this.page);
-    await inspector.send('Runtime.evaluate', { expression: `window.axe || (() => { ${axe.source} })()` });
-    await inspector.detach();
-    for (const colorScheme of ['dark', 'light']) {
-      await this.theme(colorScheme);
-      const { violations } = await this.page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
-      const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-      const told = grave.map(
-        ({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`,
-      );
-      if (told.length) throw new Error(`${this.size}, ${where}, ${colorScheme}: ${told.join('\n')}`);
-    }
-    await this.picture(where.replaceAll(' ', '-'));
-  }
-}
-
-/** A third user, who writes through REST. */
-async function api(method, path, body, token, headers = {}) {
-  const response = await fetch(`${base}/api/v1${path}`, {
-    method,
-    headers: { 'Content-Type': 'application/json', ...(token && { Authorization: `Bearer ${token}` }), ...headers },
-    body: body && JSON.stringify(body),
-    signal: AbortSignal.timeout(DEADLINE_MS),
-  });
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
-  return response.status === 204 ? null : response.json();
-}
 
 async function main(browser) {
   const desk = new Person('desk', `mina-${run}`, '김민아');
@@ -197,18 +11,17 @@ async function main(browser) {
   const both = [desk, phone];
   const room = `talk-${run}`;
   const roomName = '<script>alert(2)</script> 모임';
-  if (pictures) mkdirSync(pictures, { recursive: true });
 
   await check('the page loads at both widths', () => Promise.all(both.map((person) => person.arrive(browser))));
   await check('the log-in is accessible', () => Promise.all(both.map((person) => person.accessible('log in'))));
 
   await check('a wrong password is answered in place', async () => {
-    expected = /status of 401/;
+    expect(/status of 401/);
     await desk.at('user').fill(desk.user);
     await desk.at('password').fill('not my password');
     await desk.at('submit').click();
     await until('the answer', () => desk.page.locator('[data-test="problem"]').textContent());
-    expected = null;
+    expect(null);
   });
 
   await check('both register and are connected', () => Promise.all(both.map((person) => person.register())));
@@ -406,7 +219,7 @@ async function main(browser) {
   }
 
   await check('when the server dies both pages say so', async () => {
-    expected = /net::ERR_|WebSocket connection|Failed to load resource/;
+    expect(/net::ERR_|WebSocket connection|Failed to load resource/);
     await ask('kill');
     await Promise.all(both.map((person) => person.linked('reconnecting')));
     await Promise.all(both.map((person) => person.picture('reconnecting')));
@@ -430,7 +243,7 @@ async function main(browser) {
     await ask('restart');
     for (let index = 0; index < 10; index += 1) await say(`after the restart ${index}`);
     await Promise.all(both.map((person) => person.linked('connected', RECONNECT_MS)));
-    expected = null;
+    expect(null);
     for (const person of both) {
       await until(
         `${person.size} has sent`,
@@ -481,24 +294,4 @@ async function main(browser) {
   await check('no console error and no violation of the content security policy occurred', async () => {});
 }
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ],
-});
-try {
-  await main(browser);
-} catch (error) {
-  console.error(`not ok - ${error.message}`);
-  process.exitCode = 1;
-} finally {
-  await browser.close();
-  process.stdin.destroy();
-}
+await perform(main);

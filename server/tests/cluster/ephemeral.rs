@@ -7,7 +7,6 @@ use tokio::time::timeout;
 
 use crate::rig::Cluster;
 use crate::support::*;
-use crate::until;
 
 /// Within that time people are gone whose node is.
 const GONE: Duration = Duration::from_secs(30);
@@ -86,26 +85,5 @@ async fn typing_reading_coming_and_going_are_told_on_other_nodes() {
     ann.close().await;
     moved(&mut bob, "departed", "ann").await;
 
-    cluster.end().await;
-}
-
-#[tokio::test]
-async fn people_of_a_killed_node_are_not_shown_as_there_for_long() {
-    let mut cluster = Cluster::start(2, 1).await;
-    let room = room("gone");
-    let mut bob = Client::connect(cluster.server(0), "bob").await;
-    bob.subscribe_room(&room).await;
-    let mut cho = Client::connect(cluster.server(1), "cho").await;
-    cho.subscribe_room(&room).await;
-    let here = |cluster: &Cluster| -> Vec<String> {
-        let ask = cluster.server(0).ask(&format!("GET /api/v1/rooms/{room}/members"));
-        let members = ask.token(&token("bob")).expect(200);
-        let members = members["members"].as_array().unwrap().iter();
-        let here = members.filter(|one| one["here"] == true);
-        here.map(|one| one["user"].as_str().unwrap().to_owned()).collect()
-    };
-    until("both are here", DEADLINE, async || here(&cluster) == ["bob", "cho"]).await;
-    cluster.kill_server(1);
-    until("only bob is", GONE, async || here(&cluster) == ["bob"]).await;
     cluster.end().await;
 }

@@ -7,6 +7,8 @@
 //! see `promises`; `MOIM_TEST_BACKLOG` says how many messages wait for a database that is away.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "../../../worker/tests/support/fcm_double.rs"]
+mod fcm_double;
 #[path = "../../../shared/tests/support/postgres.rs"]
 #[allow(dead_code, reason = "a part of it is used")]
 mod postgres;
@@ -24,6 +26,8 @@ mod ledger;
 mod members;
 mod order;
 mod poison;
+mod presence;
+mod push;
 mod rabbitmq_away;
 mod redis_lost;
 mod resume;

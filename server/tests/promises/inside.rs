@@ -4,18 +4,20 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::web;
 use moim_server::http::{self, Listener, Routes, Serving, Trust};
 use moim_server::hub::Hub;
 use moim_server::inbox::Inboxes;
 use moim_server::metrics::Metrics;
+use moim_server::nodes::Nodes;
 use moim_server::outbox;
 use moim_server::reaper::Reaper;
 use moim_server::registry::Registry;
 use moim_server::relay::Relay;
-use moim_server::room::{Bounds, Cursors, History, RoomContext};
+use moim_server::room::{Bounds, Cursors, History, Place, RoomContext};
+use moim_server::seen::LastSeen;
 use moim_server::session::{Destinations, SessionContext};
 use moim_server::token::Verifier;
 use moim_server::topics::Topics;
@@ -25,6 +27,7 @@ use moim_shared::broker::{
     Batch, Broker, BrokerError, Durable, Feed, Head, LogPage, LogTail, MembersChanged, Placed,
     Published,
 };
+use moim_shared::clock::now_ms;
 use moim_shared::config::{Auth, Limits, Origins, Secret};
 use moim_shared::envelope::Envelope;
 use moim_shared::health::Health;
@@ -377,6 +380,8 @@ async fn serve(
     let queue = Arc::new(MemoryQueue::new(limits.queue_max_bytes.get()));
     let job = Arc::new(PersistMessages::new(store.clone(), broker.clone(), queue.clone()));
     let persist = runner::start(job, queue.clone(), runner::Options::default());
+    let (run, lease) = (NodeId::random(), Duration::from_secs(10));
+    let presence = Arc::new(MemoryPresence::new(lease));
     let rooms = Arc::new(RoomContext {
         history: History { broker: broker.clone(), store },
         queue: queue.clone(),
@@ -388,6 +393,13 @@ async fn serve(
         },
         idle: limits.room_idle.get(),
         metrics: metrics.clone(),
+        nodes: Arc::new(Nodes::new(presence.clone(), run.clone(), lease)),
+        place: Place {
+            run: run.clone(),
+            alone: true,
+            grace: Duration::from_secs(5),
+            clock: (Instant::now(), now_ms()),
+        },
     });
     let hub = Hub::new(
         rooms,
@@ -405,17 +417,19 @@ async fn serve(
     relay.connect(&hub, topics.clone(), registry.clone(), Arc::default(), &inboxes);
     let secret = Secret::new(SECRET).unwrap();
     let sessions = Arc::new(SessionContext {
-        node: NodeId::random(),
+        node: run.clone(),
+        run,
         hub: hub.clone(),
         topics,
         registry,
         inboxes,
         cursors: Arc::new(Cursors::new(broker.clone(), database.clone(), database.clone())),
+        seen: Arc::new(LastSeen::new(database.clone())),
         devices: database,
         broker,
         destinations: Destinations::default(),
         anonymous: false,
-        presence: Arc::new(MemoryPresence::new(Duration::from_secs(10))),
+        presence,
         verifier: Verifier::new([&secret], &Auth::default()),
         logins: None,
         limits: (&limits).into(),

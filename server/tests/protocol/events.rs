@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use moim_shared::clock::now_ms;
 use serde_json::{Value, json};
 
 use crate::SERVER;
@@ -28,17 +29,6 @@ async fn told(client: &mut Client, kind: &str) -> Value {
     frame.json()
 }
 
-/// Waits until that user is among those who came or went; others may be told of with it.
-async fn moved(client: &mut Client, which: &str, user: &str) {
-    loop {
-        let event = told(client, "presence").await;
-        let users = event[which].as_array().unwrap();
-        if users.iter().any(|moved| moved["user"] == user) {
-            return;
-        }
-    }
-}
-
 async fn say(client: &mut Client, room: &str, what: &str, body: &Value) {
     let receipt = client.next_receipt();
     let send = frame("SEND")
@@ -49,21 +39,83 @@ async fn say(client: &mut Client, room: &str, what: &str, body: &Value) {
     client.receipt(&receipt).await;
 }
 
+/// A server where who goes is told of at once, and another where it is not within a test.
+fn with_grace(grace: &str) -> Server {
+    Server::with(&[("MOIM_PRESENCE_GRACE", grace)])
+}
+
 #[tokio::test]
 async fn watchers_are_told_who_is_there_who_comes_and_who_goes() {
-    let room = room("here");
+    let (server, room) = (with_grace("0s"), room("here"));
     let token = Token::of("ann").name("Ann 미나").all_rooms().mint();
-    let mut ann = Client::connect_with(&SERVER, "1.2", &token).await;
+    let mut ann = Client::connect_with(&server, "1.2", &token).await;
     ann.subscribe_room(&room).await;
-    let mut bob = Client::connect(&SERVER, "bob").await;
+    let mut bob = Client::connect(&server, "bob").await;
     let here = watch(&mut bob, &room).await;
     let users = json!([{ "user": "ann", "name": "Ann 미나" }]);
     assert_eq!(here, json!({ "type": "here", "users": users, "count": 1 }));
-    let mut cho = Client::connect(&SERVER, "cho").await;
+    let mut cho = Client::connect(&server, "cho").await;
     cho.subscribe_room(&room).await;
-    moved(&mut bob, "arrived", "cho").await;
+    let came = json!({
+        "type": "presence", "arrived": [{ "user": "cho" }], "departed": [], "away": [], "back": [],
+    });
+    assert_eq!(told(&mut bob, "presence").await, came);
     ann.close().await;
-    moved(&mut bob, "departed", "ann").await;
+    let gone = told(&mut bob, "presence").await;
+    let [departed] = &gone["departed"].as_array().unwrap()[..] else { panic!("{gone}") };
+    assert_eq!(departed["user"], "ann");
+    let ago = now_ms() - departed["lastSeen"].as_u64().unwrap();
+    assert!(ago < 60_000, "{ago} ms ago");
+}
+
+#[tokio::test]
+async fn who_comes_back_within_the_grace_was_never_gone() {
+    let (server, room) = (with_grace("10m"), room("back"));
+    let mut ann = Client::connect(&server, "ann").await;
+    ann.subscribe_room(&room).await;
+    let mut bob = Client::connect(&server, "bob").await;
+    watch(&mut bob, &room).await;
+    ann.close().await;
+    let mut again = Client::connect(&server, "ann").await;
+    again.subscribe_room(&room).await;
+    // What was told by then was told in front of this.
+    let mut cho = Client::connect(&server, "cho").await;
+    cho.subscribe_room(&room).await;
+    let first = told(&mut bob, "presence").await;
+    assert_eq!((&first["arrived"], &first["departed"]), (&json!([{ "user": "cho" }]), &json!([])));
+    again.close().await;
+    let mut late = Client::connect(&server, "late").await;
+    assert_eq!(watch(&mut late, &room).await["count"], 2, "it is there until its grace ends");
+}
+
+#[tokio::test]
+async fn a_person_is_away_when_all_its_sessions_are() {
+    let (server, room) = (with_grace("0s"), room("away"));
+    let (mut phone, mut laptop) =
+        (Client::connect(&server, "ann").await, Client::connect(&server, "ann").await);
+    phone.subscribe_room(&room).await;
+    laptop.subscribe_room(&room).await;
+    let mut bob = Client::connect(&server, "bob").await;
+    watch(&mut bob, &room).await;
+    turn(&mut phone, "away").await;
+    turn(&mut laptop, "away").await;
+    let ann = json!([{ "user": "ann" }]);
+    let event = told(&mut bob, "presence").await;
+    assert_eq!((&event["away"], &event["back"]), (&ann, &json!([])));
+    let mut late = Client::connect(&server, "late").await;
+    let here = watch(&mut late, &room).await;
+    assert_eq!(here["users"], json!([{ "user": "ann", "away": true }]));
+    turn(&mut laptop, "active").await;
+    let event = told(&mut bob, "presence").await;
+    assert_eq!((&event["away"], &event["back"]), (&json!([]), &ann));
+}
+
+/// Says whether its user is there.
+async fn turn(client: &mut Client, state: &str) {
+    let receipt = client.next_receipt();
+    let send = frame("SEND").header("destination", "/app/presence").header("receipt", &receipt);
+    client.send(send.body(json!({ "state": state }).to_string())).await;
+    client.receipt(&receipt).await;
 }
 
 #[tokio::test]

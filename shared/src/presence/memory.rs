@@ -61,18 +61,25 @@ impl Presence for MemoryPresence {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn sessions<'a>(
+    fn sessions_of<'a>(
         &'a self,
-        user: &'a UserId,
-    ) -> BoxFuture<'a, Result<Vec<Entry>, PresenceError>> {
+        users: &'a [UserId],
+    ) -> BoxFuture<'a, Result<Vec<Vec<Entry>>, PresenceError>> {
         let inner = self.inner.lock();
         let now = Instant::now();
         let alive = |entry: &&Entry| inner.leases.get(&entry.node).is_some_and(|end| *end > now);
-        let entries = inner
-            .users
-            .get(user)
-            .map_or_else(Vec::new, |entries| entries.iter().filter(alive).cloned().collect());
-        Box::pin(std::future::ready(Ok(entries)))
+        let of = |user: &UserId| {
+            let entries = inner.users.get(user).map(Vec::as_slice).unwrap_or_default();
+            entries.iter().filter(alive).cloned().collect()
+        };
+        Box::pin(std::future::ready(Ok(users.iter().map(of).collect())))
+    }
+
+    fn nodes(&self) -> BoxFuture<'_, Result<Vec<NodeId>, PresenceError>> {
+        let (inner, now) = (self.inner.lock(), Instant::now());
+        let alive = inner.leases.iter().filter(|(_, end)| **end > now);
+        let nodes = alive.map(|(node, _)| node.clone()).collect();
+        Box::pin(std::future::ready(Ok(nodes)))
     }
 
     fn renew<'a>(&'a self, node: &'a NodeId) -> BoxFuture<'a, Result<(), PresenceError>> {

@@ -5,15 +5,18 @@
 //! it is written anew with the next renewal. What a dead node left ends as a whole. Asking about a user asks
 //! for its field in the hash of every node that lives, of which there are few.
 
+mod signs;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::redis::{Pipeline, cmd};
 use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 
+use self::signs::Signs;
 use super::{Entry, Presence, PresenceError};
 use crate::BoxFuture;
 use crate::clock::now_ms;
@@ -41,6 +44,7 @@ pub struct RedisPresence {
     moves: AtomicU64,
     /// The sessions of the nodes that this process speaks for: of one, but in tests.
     mine: Mutex<Mine>,
+    signs: Mutex<Signs>,
 }
 
 impl RedisPresence {
@@ -54,6 +58,7 @@ impl RedisPresence {
             unsure: AtomicBool::new(false),
             moves: AtomicU64::new(0),
             mine: Mutex::default(),
+            signs: Mutex::default(),
         }
     }
 
@@ -62,7 +67,7 @@ impl RedisPresence {
     }
 
     /// The nodes, by the end of their leases in ms since 1970.
-    fn nodes(&self) -> String {
+    fn nodes_key(&self) -> String {
         format!("{}:nodes", self.prefix)
     }
 
@@ -91,7 +96,7 @@ impl RedisPresence {
 
     /// The lease begins anew.
     async fn prolong(&self, node: &NodeId) -> Result<(), PresenceError> {
-        let (key, nodes) = (self.key(node), self.nodes());
+        let (key, nodes) = (self.key(node), self.nodes_key());
         let lease = self.lease.as_millis() as u64;
         let mut add = cmd("ZADD");
         add.arg(&nodes).arg(now_ms() + lease).arg(node.as_str());
@@ -142,7 +147,7 @@ impl RedisPresence {
     }
 
     async fn nodes_that_live(&self) -> Result<Vec<NodeId>, PresenceError> {
-        let nodes = self.nodes();
+        let nodes = self.nodes_key();
         let now = now_ms();
         // A lease longer than they end: whoever asks may have a clock that goes before.
         let old = now.saturating_sub(self.lease.as_millis() as u64);
@@ -160,22 +165,31 @@ impl From<RedisAway> for PresenceError {
     }
 }
 
-/// `session device`, a line each. A device without a name has none.
+/// `session device`, a line each; a device without a name has none. Then `away session`, which an
+/// older program skips.
 fn encode(entries: &[Entry]) -> String {
     let line = |entry: &Entry| {
         let device = entry.device.as_ref().map_or("", InstallationId::as_str);
         format!("{} {device}", entry.session)
     };
-    entries.iter().map(line).collect::<Vec<_>>().join("\n")
+    let away = entries.iter().filter(|entry| entry.away);
+    let away = away.map(|entry| format!("{AWAY} {}", entry.session));
+    entries.iter().map(line).chain(away).collect::<Vec<_>>().join("\n")
 }
 
+const AWAY: &str = "away";
+
 fn decode(node: &NodeId, field: &str) -> Vec<Entry> {
-    let entry = |line: &str| {
-        let (session, device) = line.split_once(' ')?;
-        let device = InstallationId::parse(device).ok();
-        Some(Entry { node: node.clone(), session: session.parse().ok()?, device })
+    let words = || field.lines().filter_map(|line| line.split_once(' '));
+    let away: Vec<u64> = words()
+        .filter_map(|(word, session)| (word == AWAY).then(|| session.parse().ok())?)
+        .collect();
+    let entry = |(session, device): (&str, &str)| {
+        let session = session.parse().ok()?;
+        let (node, device) = (node.clone(), InstallationId::parse(device).ok());
+        Some(Entry { node, session, device, away: away.contains(&session) })
     };
-    field.lines().filter_map(entry).collect()
+    words().filter_map(entry).collect()
 }
 
 impl Presence for RedisPresence {
@@ -217,20 +231,44 @@ impl Presence for RedisPresence {
         })
     }
 
-    fn sessions<'a>(
+    fn sessions_of<'a>(
         &'a self,
-        user: &'a UserId,
-    ) -> BoxFuture<'a, Result<Vec<Entry>, PresenceError>> {
+        users: &'a [UserId],
+    ) -> BoxFuture<'a, Result<Vec<Vec<Entry>>, PresenceError>> {
         Box::pin(async move {
+            if users.is_empty() {
+                return Ok(Vec::new());
+            }
             let nodes = self.nodes_that_live().await?;
-            let fields = nodes.iter().map(|node| async {
+            // Side by side: a pipeline cannot go over the servers of a Redis Cluster.
+            let of_nodes = nodes.iter().map(|node| async {
                 let key = self.key(node);
-                let mut ask = cmd("HGET");
-                ask.arg(&key).arg(user.as_str());
-                let field: Option<String> = self.links.command(&key, &ask).await?;
-                Ok::<_, PresenceError>(decode(node, &field.unwrap_or_default()))
+                let mut ask = cmd("HMGET");
+                ask.arg(&key);
+                for user in users {
+                    ask.arg(user.as_str());
+                }
+                let fields: Vec<Option<String>> = self.links.command(&key, &ask).await?;
+                Ok::<_, PresenceError>(fields)
             });
-            Ok(try_join_all(fields).await?.concat())
+            let of_nodes = try_join_all(of_nodes).await?;
+            let mut found = vec![Vec::new(); users.len()];
+            for (node, fields) in nodes.iter().zip(of_nodes) {
+                for (entries, field) in found.iter_mut().zip(fields) {
+                    entries.extend(decode(node, &field.unwrap_or_default()));
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    fn nodes(&self) -> BoxFuture<'_, Result<Vec<NodeId>, PresenceError>> {
+        Box::pin(async move {
+            let nodes = self.nodes_key();
+            let mut ask = cmd("ZRANGE");
+            ask.arg(&nodes).arg(0).arg(-1).arg("WITHSCORES");
+            let found: Vec<(String, String)> = self.links.command(&nodes, &ask).await?;
+            Ok(self.signs.lock().look(found, Instant::now(), self.lease))
         })
     }
 

@@ -250,6 +250,41 @@ pub enum End {
     Unwanted(Unwanted),
 }
 
+/// How far a push came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It is to be sent.
+    Waiting,
+    /// Somebody sends it.
+    Calling,
+    /// The provider took it.
+    Sent,
+    /// It can never be sent.
+    Failed,
+    /// It is not wanted.
+    Suppressed,
+}
+
+impl State {
+    /// As it is kept.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Calling => "calling",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Suppressed => "suppressed",
+        }
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Waiting, Self::Calling, Self::Sent, Self::Failed, Self::Suppressed]
+            .into_iter()
+            .find(|it| it.as_str() == name)
+    }
+}
+
 /// What is known of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushRecord {
@@ -259,8 +294,8 @@ pub struct PushRecord {
     pub device: InstallationId,
     /// The message that it told of, and with it of those before.
     pub position: Position,
-    /// `waiting`, `calling`, `sent`, `failed` or `suppressed`.
-    pub state: String,
+    /// How far it came.
+    pub state: State,
     /// Why it is so.
     pub reason: Option<String>,
     /// Calls of the provider.
@@ -321,11 +356,13 @@ pub trait Pushes: Send + Sync + 'static {
     /// ([`super::cursors::Cursors::read_move`]).
     fn pushes_catch_up(&self, span: Duration) -> BoxFuture<'_, Result<usize, StoreError>>;
 
-    /// What was told of the message, by user and device.
+    /// What the users after `after` and up to `upto` were told of the message, by user and device.
     fn pushes_of<'a>(
         &'a self,
         room: &'a RoomId,
         position: Position,
+        after: Option<&'a UserId>,
+        upto: Option<&'a UserId>,
     ) -> BoxFuture<'a, Result<Vec<PushRecord>, StoreError>>;
 
     /// Forgets up to `most` pushes that were kept before `before`, in ms since 1970, and says how

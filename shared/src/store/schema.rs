@@ -189,6 +189,13 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    last_seen (user_id) {
+        user_id -> Text,
+        at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     rooms, members, cursors, messages, epochs, devices, room_heads
 );

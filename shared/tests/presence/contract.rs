@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use moim_shared::ids::{InstallationId, NodeId, UserId};
-use moim_shared::presence::{Entry, Presence};
+use moim_shared::presence::{Entry, Presence, Status};
 
 fn user(id: &str) -> UserId {
     UserId::parse(id).unwrap()
@@ -15,7 +15,7 @@ fn node(id: &str) -> NodeId {
 }
 
 fn entry(node_id: &str, session: u64) -> Entry {
-    Entry { node: node(node_id), session, device: None }
+    Entry { node: node(node_id), session, device: None, away: false }
 }
 
 async fn arrived(presence: &dyn Presence, who: &str, entry: Entry) {
@@ -86,4 +86,69 @@ pub async fn a_node_that_is_silent_for_its_lease_takes_its_entries_with_it(
     }
     presence.renew(&node("alive")).await.unwrap();
     assert_eq!(sessions(presence, "mina").await, [entry("alive", 2)]);
+}
+
+pub async fn many_users_are_asked_about_at_once_and_answered_in_their_order(
+    presence: &dyn Presence,
+) {
+    let users: Vec<UserId> = (0..300).map(|n| user(&format!("u{n}"))).collect();
+    for n in (0..300).step_by(3) {
+        arrived(presence, &format!("u{n}"), entry("a", n)).await;
+        arrived(presence, &format!("u{n}"), entry("b", n)).await;
+    }
+    let found = presence.sessions_of(&users).await.unwrap();
+    assert_eq!(found.len(), users.len());
+    for (n, mut entries) in (0..).zip(found) {
+        entries.sort_by_key(|entry| entry.node.clone());
+        let expected = if n % 3 == 0 { vec![entry("a", n), entry("b", n)] } else { Vec::new() };
+        assert_eq!(entries, expected, "u{n}");
+    }
+    assert!(presence.sessions_of(&[]).await.unwrap().is_empty());
+}
+
+pub async fn who_is_away_with_every_session_is_away(presence: &dyn Presence) {
+    let status = async || Status::of(&sessions(presence, "mina").await);
+    assert_eq!(status().await, Status::Offline);
+    let phone = InstallationId::parse("phone-1").ok();
+    let away = |entry: Entry| Entry { away: true, device: phone.clone(), ..entry };
+    arrived(presence, "mina", away(entry("a", 1))).await;
+    assert_eq!(status().await, Status::Away);
+    arrived(presence, "mina", entry("b", 1)).await;
+    assert_eq!(status().await, Status::Online);
+    arrived(presence, "mina", away(entry("b", 1))).await;
+    assert_eq!(status().await, Status::Away, "what was said last counts");
+    assert_eq!(sessions(presence, "mina").await, [away(entry("a", 1)), away(entry("b", 1))]);
+    arrived(presence, "mina", entry("a", 1)).await;
+    assert_eq!(status().await, Status::Online);
+    left(presence, "mina", "a", 1).await;
+    assert_eq!(status().await, Status::Away);
+}
+
+async fn nodes(presence: &dyn Presence) -> Vec<NodeId> {
+    let mut nodes = presence.nodes().await.unwrap();
+    nodes.sort();
+    nodes
+}
+
+pub async fn nodes_that_live_are_known(presence: &dyn Presence) {
+    assert_eq!(nodes(presence).await, []);
+    presence.renew(&node("b")).await.unwrap();
+    presence.renew(&node("a")).await.unwrap();
+    assert_eq!(nodes(presence).await, [node("a"), node("b")]);
+}
+
+pub async fn a_node_that_is_silent_for_its_lease_does_not_live(presence: &dyn Presence) {
+    presence.renew(&node("dead")).await.unwrap();
+    presence.renew(&node("alive")).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    // `alive` is renewed far longer than `dead`'s lease lasts.
+    while nodes(presence).await.contains(&node("dead")) {
+        assert!(Instant::now() < deadline, "the lease never ends");
+        presence.renew(&node("alive")).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    presence.renew(&node("alive")).await.unwrap();
+    assert_eq!(nodes(presence).await, [node("alive")]);
+    presence.renew(&node("dead")).await.unwrap();
+    assert_eq!(nodes(presence).await, [node("alive"), node("dead")], "it said so again");
 }

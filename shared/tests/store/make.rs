@@ -10,6 +10,7 @@ use moim_shared::store::accounts::Accounts;
 use moim_shared::store::cursors::Cursors;
 use moim_shared::store::devices::Devices;
 use moim_shared::store::inbox::Inbox;
+use moim_shared::store::last_seen::LastSeen;
 use moim_shared::store::pushes::Pushes;
 use moim_shared::store::rooms::Rooms;
 
@@ -52,6 +53,9 @@ pub fn all(envelopes: impl IntoIterator<Item = Envelope>) -> Vec<Arc<Envelope>> 
 }
 
 /// A database as a whole.
-pub trait Database: Store + Rooms + Accounts + Devices + Cursors + Inbox + Pushes {}
+pub trait Database:
+    Store + Rooms + Accounts + Devices + Cursors + Inbox + LastSeen + Pushes
+{
+}
 
-impl<T: Store + Rooms + Accounts + Devices + Cursors + Inbox + Pushes> Database for T {}
+impl<T: Store + Rooms + Accounts + Devices + Cursors + Inbox + LastSeen + Pushes> Database for T {}

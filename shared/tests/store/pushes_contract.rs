@@ -12,7 +12,7 @@ use moim_shared::quiet::{QuietHours, Zone};
 use moim_shared::store::cursors::{Delivered, Read};
 use moim_shared::store::devices::{Device, Platform};
 use moim_shared::store::pushes::{
-    DuePush, End, Ended, Kind, NewPush, News, PushRecord, Round, Target, Unwanted,
+    DuePush, End, Ended, Kind, NewPush, News, PushRecord, Round, State, Target, Unwanted,
 };
 
 use crate::make::{Database, EPOCH, all, at, nameless, room, user};
@@ -314,16 +314,21 @@ pub async fn what_was_told_of_a_message_is_known_until_it_is_forgotten(store: &d
     let pushes = due(store).await;
     assert_eq!(places(&pushes), [("message", "ann", "phone", 3)]);
     end(store, &pushes, End::Failed("too long".into())).await;
-    let of = async |seq| store.pushes_of(&room("r"), at(seq)).await.unwrap();
+    let of = async |seq| store.pushes_of(&room("r"), at(seq), None, None).await.unwrap();
     for seq in 1..=3 {
         let known = of(seq).await;
-        let short = |it: &PushRecord| (it.user.to_string(), it.state.clone(), it.reason.clone());
+        let short = |it: &PushRecord| (it.user.to_string(), it.state, it.reason.clone());
         let known: Vec<_> = known.iter().map(short).collect();
-        let expected = [("ann", "failed", "too long"), ("bob", "suppressed", "quiet_hours")];
-        let expected = expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), Some(c.to_owned())));
+        let expected =
+            [("ann", State::Failed, "too long"), ("bob", State::Suppressed, "quiet_hours")];
+        let expected = expected.map(|(a, b, c)| (a.to_owned(), b, Some(c.to_owned())));
         assert_eq!(known, expected);
     }
     assert_eq!(of(4).await, []);
+    let (ann, bob) = (user("ann"), user("bob"));
+    let part = store.pushes_of(&room("r"), at(3), Some(&ann), Some(&bob)).await.unwrap();
+    assert!(part.iter().all(|it| it.user == bob) && part.len() == 1, "{part:?}");
+    assert_eq!(store.pushes_of(&room("r"), at(3), Some(&bob), None).await.unwrap(), []);
     let ended = of(3).await[0].ended_at.unwrap();
     assert_eq!(store.pushes_forget(ended + 60_000, 1).await.unwrap(), 1, "in parts");
     assert_eq!(store.pushes_forget(0, 10).await.unwrap(), 0);

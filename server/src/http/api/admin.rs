@@ -22,7 +22,7 @@ pub(super) fn routes(table: &mut Table) {
 }
 
 /// Somebody who may do what operators do.
-struct Operator;
+pub(super) struct Operator;
 
 impl FromRequest for Operator {
     type Error = Problem;

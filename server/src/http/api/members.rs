@@ -1,11 +1,14 @@
 //! `/api/v1/rooms/{room}/members`: who is in a room, coming and going.
 
+use std::collections::HashMap;
+
 use actix_web::{HttpResponse, web};
-use futures_util::future::join_all;
 use moim_shared::ids::{RoomId, UserId};
 use moim_shared::membership::{Change, Denied};
-use moim_shared::store::Access;
+use moim_shared::position::Position;
+use moim_shared::presence::Status;
 use moim_shared::store::rooms::Reader;
+use moim_shared::store::{Access, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -98,8 +101,7 @@ async fn list(
     let members = api.rooms.members_list(&path.room, paging.after.as_ref(), limit + 1).await?;
     let members = page(members, limit, |reader| reader.member.user.to_string());
     let next = members.next;
-    let views = members.items.into_iter().map(|reader| view(&api, reader));
-    Ok(Json(Members { members: join_all(views).await, next }))
+    Ok(Json(Members { members: views(&api, &path.room, members.items).await?, next }))
 }
 
 /// What is to be otherwise. What is left out stays; for somebody new: a plain member.
@@ -159,16 +161,39 @@ async fn kick(
 /// The row as it is now; it may have gone in between.
 async fn show(api: &Api, room: &RoomId, user: &UserId) -> Result<Json<MemberView>, Problem> {
     let reader = api.rooms.member_get(room, user).await?.ok_or(Denied::NoMember)?;
-    Ok(Json(view(api, reader).await))
+    let view = views(api, room, vec![reader]).await?.pop();
+    Ok(Json(view.ok_or(Denied::NoMember)?))
 }
 
-async fn view(api: &Api, reader: Reader) -> MemberView {
-    let here = match api.sessions.presence.sessions(&reader.member.user).await {
-        Ok(sessions) => !sessions.is_empty(),
-        Err(error) => {
-            tracing::debug!(%error, "nobody knows who is connected");
-            false
-        }
-    };
-    MemberView::new(reader, here)
+/// The rows, with how those people are there: asked for all of them together.
+async fn views(api: &Api, room: &RoomId, readers: Vec<Reader>) -> Result<Vec<MemberView>, Problem> {
+    let users: Vec<UserId> = readers.iter().map(|reader| reader.member.user.clone()).collect();
+    let sessions = &api.sessions;
+    let found = sessions.presence.sessions_of(&users).await.unwrap_or_else(|error| {
+        tracing::debug!(%error, "nobody knows who is connected");
+        vec![Vec::new(); users.len()]
+    });
+    let statuses: Vec<Status> = found.iter().map(|entries| Status::of(entries)).collect();
+    let offline = users.iter().zip(&statuses).filter(|(_, status)| **status == Status::Offline);
+    let offline: Vec<UserId> = offline.map(|(user, _)| user.clone()).collect();
+    let seen = sessions.seen.of(&offline).await?;
+    let given = furthest(api, room, &users).await?;
+    let views = readers.into_iter().zip(statuses).map(|(reader, status)| {
+        let last_seen = seen.get(&reader.member.user).copied();
+        let delivered = given.get(&reader.member.user).copied().unwrap_or_default();
+        MemberView::new(reader, delivered, status, last_seen)
+    });
+    Ok(views.collect())
+}
+
+/// How far the devices of these were given messages.
+type Given = HashMap<UserId, Position>;
+
+async fn furthest(api: &Api, room: &RoomId, users: &[UserId]) -> Result<Given, StoreError> {
+    let mut furthest = Given::new();
+    for given in api.sessions.cursors.delivered_of(room, users).await? {
+        let stands = furthest.entry(given.user).or_default();
+        *stands = given.position.max(*stands);
+    }
+    Ok(furthest)
 }

@@ -1,16 +1,21 @@
-//! `/api/v1/me/rooms`: one's own rooms, and how far one has read them.
+//! `/api/v1/me/rooms`: one's own rooms, and how far one has read and was given them.
+
+use std::slice;
 
 use actix_web::web;
+use moim_shared::ids::{InstallationId, RoomId, UserId};
 use moim_shared::position::Position;
+use moim_shared::store::StoreError;
 use moim_shared::store::rooms::OwnRoom;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::doors::enter;
-use super::rooms::InRoom;
+use super::rooms::{InRoom, there};
 use super::views::{RoleName, RoomView};
 use super::{Api, Input, Json, Path, Query, RoomPaging, Table, Who, page, schema};
 use crate::http::Problem;
+use crate::refusal::{Code, Refusal};
 
 pub(super) fn routes(table: &mut Table) {
     table.tag("me");
@@ -73,30 +78,104 @@ async fn list(
     Ok(Json(OwnRooms { rooms: rooms.items.into_iter().map(Own::from).collect(), next }))
 }
 
-/// How far somebody has read.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Cursor {
-    #[schema(schema_with = schema::position)]
-    position: Position,
+/// How far you have read, how far one of your devices was given messages, or both.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is only described; `Moving` reads it")]
+enum CursorMove {
+    Read(ReadMove),
+    Delivered(DeliveredMove),
 }
 
-impl Input for Cursor {}
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "see `CursorMove`")]
+struct ReadMove {
+    #[schema(schema_with = schema::position)]
+    position: Position,
+    #[schema(required = false, schema_with = schema::position)]
+    delivered: Option<Position>,
+    /// The device on which you did.
+    #[schema(required = false, schema_with = schema::installation)]
+    installation: Option<InstallationId>,
+}
 
-/// Say how far you have read
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "see `CursorMove`")]
+struct DeliveredMove {
+    #[schema(schema_with = schema::position)]
+    delivered: Position,
+    /// Whose it is; without it: of those devices that do not name themselves.
+    #[schema(required = false, schema_with = schema::installation)]
+    installation: Option<InstallationId>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Moving {
+    #[serde(default, deserialize_with = "there")]
+    position: Option<Position>,
+    #[serde(default, deserialize_with = "there")]
+    delivered: Option<Position>,
+    #[serde(default, deserialize_with = "there")]
+    installation: Option<InstallationId>,
+}
+
+impl Input for Moving {}
+
+/// The cursors that stand.
+#[derive(Debug, Serialize, ToSchema)]
+struct Cursor {
+    /// How far you have read; `0-0`: nothing.
+    #[schema(schema_with = schema::position)]
+    position: Position,
+    /// How far the device was given messages, if you said that it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, schema_with = schema::position)]
+    delivered: Option<Position>,
+}
+
+/// Say how far you have read, or a device was given messages
 ///
-/// A cursor only moves forward, and not past the room's end.
+/// Cursors only move forward, and not past the room's end. `delivered` is for what came to a device
+/// otherwise than through STOMP, in a push or a page of history; what its session was given is known.
 #[utoipa::path(put, path = "/api/v1/me/rooms/{room}/cursor", operation_id = "moveCursor",
-    params(InRoom), request_body = Cursor,
-    responses((status = 200, body = Cursor, description = "The cursor that stands now.")))]
+    params(InRoom), request_body = CursorMove,
+    responses((status = 200, body = Cursor, description = "The cursors that stand now.")))]
 async fn move_cursor(
     who: Who,
     Path(path): Path<InRoom>,
-    Json(cursor): Json<Cursor>,
+    Json(moving): Json<Moving>,
     api: web::Data<Api>,
 ) -> Result<Json<Cursor>, Problem> {
+    let Moving { position, delivered, installation } = moving;
+    if position.is_none() && delivered.is_none() {
+        return Err(Refusal::new(Code::BadRequest, "say `position` or `delivered`").into());
+    }
     enter(&api, &path.room, &who).await?;
     let cursors = &api.sessions.cursors;
-    let position = cursors.read_up_to(&path.room, &who.0, None, cursor.position).await?;
-    Ok(Json(Cursor { position }))
+    if let Some(delivered) = delivered {
+        cursors.delivered_up_to(&path.room, &who.0, installation.clone(), delivered).await?;
+    }
+    // Nothing is before the start, so this one only tells where the cursor stands.
+    let position = position.unwrap_or(Position::ZERO);
+    let position = cursors.read_up_to(&path.room, &who.0, installation.clone(), position).await?;
+    let delivered = match delivered {
+        Some(_) => Some(stands(&api, &path.room, &who.0.user, installation.as_ref()).await?),
+        None => None,
+    };
+    Ok(Json(Cursor { position, delivered }))
+}
+
+/// How far a device of `user` was given messages.
+async fn stands(
+    api: &Api,
+    room: &RoomId,
+    user: &UserId,
+    installation: Option<&InstallationId>,
+) -> Result<Position, StoreError> {
+    let given = api.sessions.cursors.delivered_of(room, slice::from_ref(user)).await?;
+    let own = given.into_iter().find(|given| given.device.as_ref() == installation);
+    Ok(own.map_or(Position::ZERO, |given| given.position))
 }

@@ -189,6 +189,12 @@ pub fn position() -> Object {
     text().pattern(Some(pattern)).examples([json!("1767225600000-41")]).build()
 }
 
+/// A message's id.
+pub fn message_id() -> Object {
+    let pattern = "^[A-Za-z0-9._~-]{1,64}/[0-9]{1,18}-[0-9]{1,18}$";
+    text().pattern(Some(pattern)).examples([json!("lobby/1767225600000-41")]).build()
+}
+
 /// A position in a room, or none.
 pub fn position_or_null() -> Object {
     let mut position = position();

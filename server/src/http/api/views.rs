@@ -3,6 +3,7 @@
 use moim_shared::ids::{RoomId, UserId};
 use moim_shared::membership::{Member, Role};
 use moim_shared::position::Position;
+use moim_shared::presence::Status;
 use moim_shared::store::rooms::{self, RoomInfo};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -94,16 +95,65 @@ pub struct MemberView {
     /// How far it has read; `0-0`: nothing.
     #[schema(schema_with = schema::position)]
     read: Position,
+    /// How far it was given messages, on the device that has most of them; `0-0`: nothing.
+    #[schema(schema_with = schema::position)]
+    delivered: Position,
     /// It is connected now.
     here: bool,
+    presence: PresenceName,
+    /// When it was last there, if it is offline and that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, schema_with = schema::time)]
+    last_seen: Option<u64>,
+}
+
+/// How somebody is there, with whatever it uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = Presence)]
+pub enum PresenceName {
+    /// A session of it is active.
+    Online,
+    /// It has sessions, and said with all of them that it is away.
+    Away,
+    /// It has no session.
+    Offline,
 }
 
 impl MemberView {
     /// The view of a row.
-    pub fn new(reader: rooms::Reader, here: bool) -> Self {
+    pub fn new(
+        reader: rooms::Reader,
+        delivered: Position,
+        status: Status,
+        last_seen: Option<u64>,
+    ) -> Self {
         let Member { user, name, role, joined_at, muted_until, banned } = reader.member;
         let (role, read) = (role.into(), reader.read);
-        Self { user, name, role, joined_at, muted_until, banned, read, here }
+        let (here, presence) = (status != Status::Offline, status.into());
+        Self {
+            user,
+            name,
+            role,
+            joined_at,
+            muted_until,
+            banned,
+            read,
+            delivered,
+            here,
+            presence,
+            last_seen,
+        }
+    }
+}
+
+impl From<Status> for PresenceName {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Online => Self::Online,
+            Status::Away => Self::Away,
+            Status::Offline => Self::Offline,
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Subscriber {
     at: Position,
     /// It is being brought up to the room.
     replaying: bool,
+    /// Its session was away when that was last looked at.
+    away: bool,
 }
 
 /// Somebody whose subscription is over.
@@ -61,6 +63,11 @@ impl Subscriber {
         self.subscription.is_ended() || self.outbox.is_closing()
     }
 
+    /// Whether its session was away when that was last looked at.
+    pub const fn was_away(&self) -> bool {
+        self.away
+    }
+
     pub fn into_gone(self) -> Gone {
         Gone { who: self.who, outbox: self.outbox, subscription: self.subscription }
     }
@@ -92,8 +99,9 @@ impl State {
     pub(super) fn add_subscriber(&mut self, key: u64, survivor: Survivor, replaying: bool) {
         let Survivor { who, outbox, subscription, at } = survivor;
         let at = at.unwrap_or(self.at);
-        self.life.came(&who);
-        self.subscribers.push(Subscriber { key, who, subscription, outbox, at, replaying });
+        let away = outbox.is_away();
+        self.life.people.came(&who, away);
+        self.subscribers.push(Subscriber { key, who, subscription, outbox, at, replaying, away });
     }
 
     pub(super) fn has_live_subscribers(&self) -> bool {
@@ -169,7 +177,7 @@ impl State {
         self.filling = None;
         for subscriber in self.subscribers.extract_if(.., |subscriber| !subscriber.replaying) {
             subscriber.outbox.close(CloseReason::COME_BACK);
-            self.life.left(&subscriber.who.user);
+            self.life.people.left(&subscriber.who.user, subscriber.away);
         }
         self.open = false;
         vec![Effect::Open { wait: self.backoff.wait() }]
@@ -178,7 +186,7 @@ impl State {
     fn fan_out(&mut self, envelopes: &[Arc<Envelope>], upto: Position) {
         let mut messages = with_tails(envelopes);
         let mut delivered = 0;
-        let life = &mut self.life;
+        let people = &mut self.life.people;
         self.subscribers.retain_mut(|subscriber| {
             if subscriber.replaying {
                 return true;
@@ -190,7 +198,7 @@ impl State {
                     true
                 }
                 Err(Closed) => {
-                    life.left(&subscriber.who.user);
+                    people.left(&subscriber.who.user, subscriber.away);
                     false
                 }
             }
@@ -221,7 +229,7 @@ impl State {
         };
         let Ok(given) = given else {
             let gone = self.subscribers.swap_remove(index);
-            self.life.left(&gone.who.user);
+            self.life.people.left(&gone.who.user, gone.away);
             return Vec::new();
         };
         self.delivered += given;
@@ -235,13 +243,16 @@ impl State {
         }
     }
 
-    /// Lets go of those who left.
+    /// Lets go of those who left, and sees who turned away or back.
     pub(super) fn forget_ended(&mut self) {
-        let life = &mut self.life;
-        self.subscribers.retain(|subscriber| {
+        let people = &mut self.life.people;
+        self.subscribers.retain_mut(|subscriber| {
             let gone = subscriber.is_gone();
+            let away = subscriber.outbox.is_away();
             if gone {
-                life.left(&subscriber.who.user);
+                people.left(&subscriber.who.user, subscriber.away);
+            } else if away != std::mem::replace(&mut subscriber.away, away) {
+                people.turned(&subscriber.who.user, away);
             }
             !gone
         });

@@ -1,6 +1,6 @@
-//! Who is there, who types, and who watches that.
+//! Who watches the room: who types there, how far people have read, who is there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,13 @@ use moim_shared::position::Position;
 use moim_shared::signal::Event;
 
 use super::fanout::Gone;
+use super::people::{NAMES_MOST, People, Show, Untold};
 use super::{Effect, State};
+use crate::nodes::Known;
 use crate::outbox::{Outbox, Subscription, Tail};
 use crate::room::access::Identity;
 use crate::room::answer::Answer;
-use crate::room::event::{Person, Told, encode};
+use crate::room::event::{Told, encode};
 use crate::room::gate::Permit;
 use crate::room::join::{Join, Survivor};
 use crate::stomp::Version;
@@ -38,15 +40,12 @@ pub struct Typing {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Life {
     watchers: Vec<Watcher>,
     typing: HashMap<UserId, Keys>,
-    people: HashMap<UserId, Presence>,
-    /// How many of them are there.
-    present: usize,
-    /// Those of them who came or went since the others were last told.
-    moved: HashSet<UserId>,
+    /// Who is there.
+    pub people: People,
     /// How far people have read, and were given messages, as those who watch are to be told next.
     reads: HashMap<UserId, Position>,
     delivered: HashMap<UserId, Position>,
@@ -59,16 +58,8 @@ struct Watcher {
     who: Arc<Identity>,
     outbox: Arc<Outbox>,
     subscription: Arc<Subscription>,
-}
-
-/// Somebody who reads the room here, or did so until a moment ago.
-#[derive(Debug)]
-struct Presence {
-    name: Option<String>,
-    /// Subscriptions.
-    readers: usize,
-    /// The others were told that it is there.
-    told: bool,
+    /// It was told who is there.
+    greeted: bool,
 }
 
 /// Somebody whose keys move, or did so until a moment ago.
@@ -93,9 +84,6 @@ const TYPING_TOLD: Duration = Duration::from_secs(1);
 /// More than these at once are not told of: nobody reads so many names.
 const TYPING_MOST: usize = 100;
 
-/// People that a watcher is told of by name at once.
-const NAMES_MOST: usize = 100;
-
 impl Watcher {
     fn is_gone(&self) -> bool {
         self.subscription.is_ended() || self.outbox.is_closing()
@@ -103,34 +91,25 @@ impl Watcher {
 }
 
 impl Life {
+    /// Nobody yet.
+    pub fn new(people: People) -> Self {
+        Self {
+            watchers: Vec::new(),
+            typing: HashMap::new(),
+            people,
+            reads: HashMap::new(),
+            delivered: HashMap::new(),
+            members: false,
+        }
+    }
+
     /// Whether a tick has something to look at.
     pub fn is_moving(&self) -> bool {
-        !self.moved.is_empty()
+        self.people.is_moving()
             || !self.typing.is_empty()
             || !self.reads.is_empty()
             || !self.delivered.is_empty()
             || self.members
-    }
-
-    /// Somebody reads the room from now on.
-    pub fn came(&mut self, who: &Identity) {
-        let fresh = || Presence { name: who.name.clone(), readers: 0, told: false };
-        let presence = self.people.entry(who.user.clone()).or_insert_with(fresh);
-        presence.readers += 1;
-        if presence.readers == 1 {
-            self.present += 1;
-            self.moved.insert(who.user.clone());
-        }
-    }
-
-    /// One of its subscriptions is over.
-    pub fn left(&mut self, user: &UserId) {
-        let Some(presence) = self.people.get_mut(user) else { return };
-        presence.readers = presence.readers.saturating_sub(1);
-        if presence.readers == 0 {
-            self.present = self.present.saturating_sub(1);
-            self.moved.insert(user.clone());
-        }
     }
 
     /// Those who watch are to be told that memberships changed.
@@ -145,6 +124,9 @@ impl Life {
 
     pub fn forget_ended(&mut self) {
         self.watchers.retain(|watcher| !watcher.is_gone());
+        if self.watchers.is_empty() {
+            self.people.unwatch();
+        }
     }
 
     /// Those who watch.
@@ -155,47 +137,18 @@ impl Life {
     /// Takes out those who may not watch any more.
     pub fn evict(&mut self, out: impl Fn(&UserId) -> bool) -> impl Iterator<Item = Gone> {
         let gone = self.watchers.extract_if(.., move |watcher| out(&watcher.who.user));
-        gone.map(|Watcher { who, outbox, subscription }| Gone { who, outbox, subscription })
+        gone.map(|Watcher { who, outbox, subscription, .. }| Gone { who, outbox, subscription })
     }
 
-    pub fn into_survivors(self) -> impl Iterator<Item = Survivor> {
-        self.watchers.into_iter().map(|Watcher { who, outbox, subscription }| Survivor {
+    /// Takes out all.
+    pub fn survivors(&mut self) -> impl Iterator<Item = Survivor> {
+        self.people.forget();
+        self.watchers.drain(..).map(|Watcher { who, outbox, subscription, .. }| Survivor {
             who,
             outbox,
             subscription,
             at: None,
         })
-    }
-
-    /// Who is there, as far as there is room for them.
-    fn here(&self) -> Vec<Person> {
-        let there = self.people.iter().filter(|(_, presence)| presence.readers > 0);
-        there.take(NAMES_MOST).map(|(user, it)| (user.clone(), it.name.clone())).collect()
-    }
-
-    /// Who came and who went since the last time.
-    fn take_moved(&mut self) -> Option<Event> {
-        let (mut arrived, mut departed) = (Vec::new(), Vec::new());
-        for user in self.moved.drain() {
-            let Some(presence) = self.people.get_mut(&user) else { continue };
-            match (
-                presence.readers > 0,
-                std::mem::replace(&mut presence.told, presence.readers > 0),
-            ) {
-                (true, false) => arrived.push((user, presence.name.clone())),
-                (false, true) => {
-                    self.people.remove(&user);
-                    departed.push(user);
-                }
-                (false, false) => _ = self.people.remove(&user),
-                (true, true) => {}
-            }
-        }
-        if arrived.len() + departed.len() > NAMES_MOST {
-            return Some(Event::Crowd);
-        }
-        let nobody = arrived.is_empty() && departed.is_empty();
-        (!nobody).then_some(Event::Presence { arrived, departed })
     }
 
     /// Whether the others are to be told at once.
@@ -259,8 +212,7 @@ impl State {
     pub(super) fn on_watch(&mut self, mut join: Join) -> Vec<Effect> {
         join.accept(self.at, true);
         let (who, outbox) = (join.who.clone(), join.outbox.clone());
-        self.watch(who, outbox, join.subscription.clone());
-        Vec::new()
+        self.watch(who, outbox, join.subscription.clone())
     }
 
     pub(super) fn watch(
@@ -268,49 +220,84 @@ impl State {
         who: Arc<Identity>,
         outbox: Arc<Outbox>,
         subscription: Arc<Subscription>,
-    ) {
-        let told = Told::Here(&self.life.here(), self.life.present);
-        let tail = Arc::new(encode(&told, &self.room, subscription.version));
-        if outbox.deliver(&subscription, std::iter::once(&tail)).is_ok() {
-            self.life.watchers.push(Watcher { who, outbox, subscription });
+    ) -> Vec<Effect> {
+        self.life.watchers.push(Watcher { who, outbox, subscription, greeted: false });
+        let question = self.life.people.watch();
+        self.greet(None);
+        question.map(Effect::Signal).into_iter().collect()
+    }
+
+    /// Tells those who began to watch who is there, once that is known.
+    fn greet(&mut self, now: Option<Instant>) {
+        if self.life.people.is_known(now) && self.life.watchers.iter().any(|it| !it.greeted) {
+            if self.life.watchers.iter().all(|it| !it.greeted) {
+                self.life.people.show_from_now();
+            }
+            self.tell_here(|watcher| !watcher.greeted);
+            self.life.watchers.iter_mut().for_each(|watcher| watcher.greeted = true);
         }
     }
 
     /// Something happened; it may have been on another node.
     pub fn on_event(&mut self, event: &Event) -> Vec<Effect> {
+        let watched = !self.life.watchers.is_empty();
         match event {
-            Event::Crowd => self.tell_here(),
+            Event::Here(_) | Event::Presence(_) | Event::WhoIsHere { .. } => {
+                self.life.people.hear(event);
+                self.greet(None);
+            }
             // Gathered: of somebody who scrolls, the last one counts.
-            Event::Read { user, position } if !self.life.watchers.is_empty() => {
+            Event::Read { user, position } if watched => {
                 self.life.reads.insert(user.clone(), *position);
             }
-            Event::Delivered { users } if !self.life.watchers.is_empty() => {
+            Event::Delivered { users } if watched => {
                 for (user, position) in users {
                     let stands = self.life.delivered.entry(user.clone()).or_default();
                     *stands = (*stands).max(*position);
                 }
             }
             Event::Read { .. } | Event::Delivered { .. } => {}
-            event => self.tell(&Told::Event(event)),
+            Event::Typing { user, name, typing } => {
+                self.tell(&Told::Typing(user, name.as_deref(), *typing));
+            }
+            Event::Changed => self.tell(&Told::Changed),
         }
         Vec::new()
     }
 
     /// Events were missed: those who watch start over.
     pub fn on_events_missed(&mut self) -> Vec<Effect> {
-        self.tell_here();
+        self.life.people.missed();
         Vec::new()
     }
 
-    fn tell_here(&mut self) {
-        let (here, count) = (self.life.here(), self.life.present);
-        self.tell(&Told::Here(&here, count));
+    /// Other nodes live than before.
+    pub fn on_nodes(&mut self, known: &Arc<Known>) -> Vec<Effect> {
+        self.life.people.nodes(known);
+        Vec::new()
+    }
+
+    /// An event of this room did not get out.
+    pub fn on_untold(&mut self, what: Untold, now: Instant) {
+        self.life.people.untold(what, now);
+    }
+
+    fn tell_here(&mut self, to: impl Fn(&Watcher) -> bool) {
+        let (here, count) = self.life.people.all();
+        self.tell_to(&Told::Here(&here, count), to);
     }
 
     pub(super) fn tell(&mut self, told: &Told<'_>) {
+        self.tell_to(told, |_| true);
+    }
+
+    fn tell_to(&mut self, told: &Told<'_>, to: impl Fn(&Watcher) -> bool) {
         let room = &self.room;
         let mut tails: [Option<Arc<Tail>>; Version::ALL.len()] = [const { None }; 3];
         self.life.watchers.retain(|watcher| {
+            if !to(watcher) {
+                return true;
+            }
             let version = watcher.subscription.version;
             let tail =
                 tails[version.index()].get_or_insert_with(|| Arc::new(encode(told, room, version)));
@@ -338,7 +325,13 @@ impl State {
             }
             !keys.is_over(now)
         });
-        effects.extend(self.life.take_moved().map(Effect::Signal));
+        effects.extend(self.life.people.tick(now).into_iter().map(Effect::Signal));
+        match self.life.people.show(now) {
+            Some(Show::Moves(moves)) => self.tell_to(&Told::Moves(&moves), |it| it.greeted),
+            Some(Show::All) => self.tell_here(|it| it.greeted),
+            None => {}
+        }
+        self.greet(Some(now));
         for (user, position) in some(&mut self.life.reads) {
             self.tell(&Told::Read(&user, position));
         }

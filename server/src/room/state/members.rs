@@ -166,7 +166,7 @@ impl State {
         }
         let mut gone: Vec<Gone> = Vec::new();
         for reader in self.subscribers.extract_if(.., |it| out(&it.who().user)) {
-            self.life.left(&reader.who().user);
+            self.life.people.put_out(&reader.who().user, reader.was_away());
             gone.push(reader.into_gone());
         }
         gone.extend(self.life.evict(out));

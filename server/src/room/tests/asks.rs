@@ -26,7 +26,7 @@ fn a_senders_order_is_kept_while_its_access_is_found_out() {
 
 #[test]
 fn a_senders_order_is_kept_while_the_room_opens() {
-    let mut state = State::new(room(), BOUNDS, Vec::new());
+    let mut state = State::new(room(), BOUNDS, place(), Vec::new());
     let mina = Client::new("mina");
     for name in ["a", "b"] {
         assert!(mina.send(&mut state, name).is_empty());

@@ -85,7 +85,7 @@ fn what_the_room_was_not_told_of_is_found_by_reading() {
 
 #[test]
 fn what_is_published_before_the_room_is_open_is_not_lost() {
-    let mut state = State::new(room(), BOUNDS, Vec::new());
+    let mut state = State::new(room(), BOUNDS, place(), Vec::new());
     let mut mina = Client::new("mina");
     let (join, _) = mina.join(Start::Live, Some("join"));
     assert!(state.on_ask(Ask::Join(join)).is_empty());
@@ -287,7 +287,7 @@ fn a_room_born_again_goes_on_where_each_subscriber_stood() {
     assert!(!state.is_idle(), "a page is being read");
     assert!(state.on_replayed(1, Ok(page(3, 4))).is_empty());
     assert!(state.is_idle());
-    let mut state = State::new(room(), BOUNDS, survivors);
+    let mut state = State::new(room(), BOUNDS, place(), survivors);
     assert!(!state.is_idle());
     let effects = state.on_opened(Ok(head(at(8))));
     assert_eq!(effects.len(), 3);

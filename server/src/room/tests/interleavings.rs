@@ -56,7 +56,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let state = State::new(room(), BOUNDS, Vec::new());
+        let state = State::new(room(), BOUNDS, place(), Vec::new());
         let asked = state.start().into_iter().map(Asked::Effect).collect();
         Self { state, log: Vec::new(), next: at(0), asked, clients: Vec::new() }
     }
@@ -77,7 +77,7 @@ impl World {
             }
             Event::Die => {
                 let survivors = self.state.survivors();
-                self.state = State::new(room(), BOUNDS, survivors);
+                self.state = State::new(room(), BOUNDS, place(), survivors);
                 self.asked.clear();
                 let effects = self.state.start();
                 self.ask(effects);

@@ -1,4 +1,4 @@
-//! Who is there, who types, and what those are told who watch.
+//! Who types, and what those are told who watch.
 
 use moim_shared::signal::Event;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::room::answer::Answer;
 use crate::room::state::Typing;
 
 /// Watches the room as a member.
-fn watch(client: &mut Client, state: &mut State) -> Value {
+pub(super) fn watch(client: &mut Client, state: &mut State) -> Value {
     let (join, _) = client.join(Start::Live, Some("watch"));
     let effects = state.on_ask(Ask::Watch(join));
     assert!(client.let_in(state, effects).is_empty());
@@ -21,7 +21,7 @@ fn json_of(frame: Frame) -> Value {
     serde_json::from_slice(&frame.body).unwrap()
 }
 
-fn told(client: &mut Client) -> Vec<Value> {
+pub(super) fn told(client: &mut Client) -> Vec<Value> {
     client.reader.frames().into_iter().map(json_of).collect()
 }
 
@@ -53,38 +53,6 @@ fn signalled(state: &mut State, effects: Vec<Effect>) -> usize {
 fn tick(state: &mut State, now: Instant) -> usize {
     let effects = state.on_tick(now);
     signalled(state, effects)
-}
-
-#[test]
-fn a_watcher_is_told_who_is_there_and_then_who_comes_and_goes() {
-    let mut state = opened(at(0));
-    let now = Instant::now();
-    let mina = Client::live("mina", &mut state);
-    assert_eq!(tick(&mut state, now), 1);
-    let mut watcher = Client::new("jun");
-    let here = watch(&mut watcher, &mut state);
-    assert_eq!(here, json!({ "type": "here", "users": [{ "user": "mina" }], "count": 1 }));
-    let _sora = Client::live("sora", &mut state);
-    mina.outbox.finish();
-    state.on_left();
-    assert_eq!(tick(&mut state, now), 1);
-    let arrived = json!({
-        "type": "presence", "arrived": [{ "user": "sora" }], "departed": [{ "user": "mina" }],
-    });
-    assert_eq!(told(&mut watcher), [arrived]);
-    assert_eq!(tick(&mut state, now), 0, "nothing moved since");
-}
-
-#[test]
-fn who_goes_and_comes_back_between_two_looks_is_not_told_of() {
-    let mut state = opened(at(0));
-    let now = Instant::now();
-    let mina = Client::live("mina", &mut state);
-    tick(&mut state, now);
-    let _again = Client::live("mina", &mut state);
-    mina.outbox.finish();
-    state.on_left();
-    assert_eq!(tick(&mut state, now), 0);
 }
 
 #[test]
@@ -144,7 +112,7 @@ fn watchers_outlive_the_room_and_keep_it_awake() {
     watch(&mut watcher, &mut state);
     assert!(!state.is_idle());
     let survivors = state.survivors();
-    let mut state = State::new(room(), BOUNDS, survivors);
+    let mut state = State::new(room(), BOUNDS, place(), survivors);
     state.on_opened(Ok(head(at(0))));
     assert_eq!(told(&mut watcher)[0]["type"], "here", "it starts over");
     let read = Event::Read { user: watcher.who.user.clone(), position: at(0) };
@@ -190,17 +158,4 @@ fn keys_that_go_on_and_off_are_told_no_more_often() {
     assert_eq!(tick(&mut state, after(7_000)), 1);
     assert_eq!(tick(&mut state, after(9_000)), 0);
     assert!(!state.holds_something());
-}
-
-#[test]
-fn of_a_crowd_the_number_is_told_and_some_names() {
-    let mut state = opened(at(0));
-    let mut watcher = Client::new("jun");
-    watch(&mut watcher, &mut state);
-    let crowd: Vec<Client> = (0..150).map(|n| Client::live(&format!("u{n}"), &mut state)).collect();
-    assert_eq!(tick(&mut state, Instant::now()), 1);
-    let told = told(&mut watcher);
-    let [here] = &told[..] else { panic!("{told:?}") };
-    assert_eq!((&here["type"], &here["count"]), (&json!("here"), &json!(crowd.len())));
-    assert_eq!(here["users"].as_array().unwrap().len(), 100);
 }

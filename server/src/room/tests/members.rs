@@ -117,7 +117,7 @@ fn who_was_put_out_as_the_room_died_does_not_survive_it() {
     let mut state = opened(at(3));
     let mut eve = Client::live("eve", &mut state);
     let survivors = state.survivors();
-    let mut state = State::new(room(), BOUNDS, survivors);
+    let mut state = State::new(room(), BOUNDS, place(), survivors);
     let users = rechecked(&state.on_opened(Ok(head(at(3)))));
     assert_eq!(users, [eve.who.user.clone()]);
     state.on_rechecked(users, 0, Ok(vec![Access::None]));
@@ -126,7 +126,7 @@ fn who_was_put_out_as_the_room_died_does_not_survive_it() {
 
 #[test]
 fn a_change_that_was_told_before_the_room_was_open_counts() {
-    let mut state = State::new(room(), BOUNDS, Vec::new());
+    let mut state = State::new(room(), BOUNDS, place(), Vec::new());
     let mina = Client::new("mina");
     assert!(state.on_members_changed(&changed(4, &[&mina])).is_empty());
     assert!(state.on_opened(Ok(head(at(3)))).is_empty(), "nobody is known yet");

@@ -8,7 +8,6 @@ use actix::AsyncContext;
 use actix_web_actors::ws::WebsocketContext;
 use moim_shared::clock::now_ms;
 use moim_shared::ids::{InstallationId, UserId};
-use moim_shared::presence;
 
 use super::super::connect::{self, Credentials, Rejected, Upgrade};
 use super::Session;
@@ -129,11 +128,10 @@ impl Session {
         self.context.reaper.watch(&self.outbox);
         self.context.metrics.sessions.inc();
         self.context.registry.enter(&who.user, who.proof.clone(), self.outbox.clone());
-        self.device.clone_from(&device);
         if device.is_some() {
             self.outbox.ask_for_proof();
         }
-        self.arrive(&who.user, device);
+        self.device = device;
         // A session that closes has nobody to tell.
         let _ = self.outbox.frame(Command::Connected, |frame| {
             frame
@@ -150,25 +148,6 @@ impl Session {
             self.outbox.close(CloseReason::REVOKED);
         }
         self.who = Some(who.into());
-    }
-
-    fn arrive(&self, user: &UserId, device: Option<InstallationId>) {
-        let context = self.context.clone();
-        let user = user.clone();
-        let entry = presence::Entry {
-            node: context.node.clone(),
-            session: self.outbox.session(),
-            device: device.clone(),
-        };
-        actix::spawn(async move {
-            if let Err(error) = context.presence.arrived(&user, entry).await {
-                tracing::warn!(%error, "presence was not told of an arrival");
-            }
-            if let Some(device) = device
-                && let Err(error) = context.devices.device_seen(&user, &device, now_ms()).await
-            {
-                tracing::debug!(%error, "it was not noted that a device was seen");
-            }
-        });
+        self.arrive();
     }
 }

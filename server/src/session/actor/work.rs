@@ -45,7 +45,7 @@ pub(super) enum Work {
 }
 
 /// What became of a try.
-enum Tried {
+pub(super) enum Tried {
     Done,
     /// It could not be taken yet: again after this long.
     Later(Duration, Box<Work>),
@@ -66,8 +66,8 @@ fn unheard(error: &BrokerError) -> Refusal {
 
 /// A SEND on its way.
 pub(super) struct Sending {
-    draft: Draft,
-    commit: Option<Arc<Commit>>,
+    pub(super) draft: Draft,
+    pub(super) commit: Option<Arc<Commit>>,
     deadline: Instant,
     /// It was counted against the rate.
     counted: bool,
@@ -266,7 +266,10 @@ impl Session {
             Target::Delivered(room) => {
                 return self.move_cursor(room.clone(), who, sending, late, true);
             }
-            Target::Presence => return self.be_there(*sending),
+            Target::Presence => {
+                self.be_there(*sending);
+                return Tried::Done;
+            }
             Target::Typing(room) => return self.type_in(room.clone(), who, *sending),
             Target::Room(room) => room.clone(),
         };
@@ -366,29 +369,6 @@ impl Session {
         Tried::Done
     }
 
-    /// Whether its user sees what comes in.
-    fn be_there(&mut self, sending: Sending) -> Tried {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "lowercase")]
-        enum State {
-            Active,
-            Away,
-        }
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct There {
-            state: State,
-        }
-        let Ok(There { state }) = serde_json::from_slice(&sending.draft.body) else {
-            let refusal =
-                Refusal::new(Code::BadRequest, r#"the body is {"state":"active"|"away"}"#);
-            return self.refuse_send(&sending, &refusal);
-        };
-        self.away = matches!(state, State::Away);
-        Answer::new(self.outbox.clone(), sending.draft.receipt, sending.commit).done();
-        Tried::Done
-    }
-
     fn type_in(&mut self, room: RoomId, who: Arc<Identity>, sending: Sending) -> Tried {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -411,7 +391,7 @@ impl Session {
         self.try_one(Work::Ask(room, typing, deadline))
     }
 
-    fn refuse_send(&self, sending: &Sending, refusal: &Refusal) -> Tried {
+    pub(super) fn refuse_send(&self, sending: &Sending, refusal: &Refusal) -> Tried {
         self.context.metrics.refused(refusal.code);
         self.outbox.refuse(sending.draft.receipt.as_deref(), refusal);
         if let Some(commit) = &sending.commit {

@@ -3,16 +3,19 @@
 //! A letter and a line of text, then what it is about. Signals are protocol buffers, as in
 //! [`crate::wire`]: **field numbers are for ever**.
 
+mod people;
+
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use prost::Message;
 
+use self::people::{WireHere, WireNode, WirePerson, WirePresence, node};
 use crate::broker::MembersChanged;
 use crate::envelope::Envelope;
 use crate::ids::{RoomId, UserId};
 use crate::position::Position;
-use crate::signal::{Event, Flash, Signal, Topic};
+use crate::signal::{Event, Flash, Person, Signal, Topic};
 use crate::store::accounts::{Revocation, Subject};
 use crate::wire;
 
@@ -148,7 +151,7 @@ struct WireOwn {
 struct WireEvent {
     #[prost(string, tag = "1")]
     room: String,
-    #[prost(oneof = "What", tags = "2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "What", tags = "2, 3, 4, 5, 6, 7, 8")]
     what: Option<What>,
 }
 
@@ -159,25 +162,19 @@ enum What {
     #[prost(message, tag = "3")]
     Read(WireRead),
     #[prost(message, tag = "4")]
-    Crowd(Nothing),
+    Here(WireHere),
     #[prost(message, tag = "5")]
     Changed(Nothing),
     #[prost(message, tag = "6")]
     Presence(WirePresence),
     #[prost(message, tag = "7")]
     Delivered(WireDelivered),
+    #[prost(message, tag = "8")]
+    WhoIsHere(WireNode),
 }
 
 #[derive(Clone, PartialEq, Message)]
 struct Nothing {}
-
-#[derive(Clone, PartialEq, Message)]
-struct WirePerson {
-    #[prost(string, tag = "1")]
-    user: String,
-    #[prost(string, optional, tag = "2")]
-    name: Option<String>,
-}
 
 #[derive(Clone, PartialEq, Message)]
 struct WireTyping {
@@ -201,14 +198,6 @@ struct WireRead {
 struct WireDelivered {
     #[prost(message, repeated, tag = "1")]
     users: Vec<WireRead>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct WirePresence {
-    #[prost(message, repeated, tag = "1")]
-    arrived: Vec<WirePerson>,
-    #[prost(string, repeated, tag = "2")]
-    departed: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -252,16 +241,6 @@ enum Whose {
     Token(String),
 }
 
-impl WirePerson {
-    fn of((user, name): &(UserId, Option<String>)) -> Self {
-        Self { user: user.to_string(), name: name.clone() }
-    }
-
-    fn person(self) -> Result<(UserId, Option<String>), Unreadable> {
-        Ok((user(&self.user)?, self.name))
-    }
-}
-
 fn user(text: &str) -> Result<UserId, Unreadable> {
     UserId::parse(text).map_err(unreadable)
 }
@@ -284,19 +263,17 @@ impl WireEvent {
     fn of(room: &RoomId, event: &Event) -> Self {
         let what = match event {
             Event::Typing { user, name, typing } => What::Typing(WireTyping {
-                who: Some(WirePerson::of(&(user.clone(), name.clone()))),
+                who: Some(WirePerson::called(user, name.as_deref())),
                 typing: *typing,
             }),
             Event::Read { user, position } => What::Read(WireRead::of(user, *position)),
             Event::Delivered { users } => What::Delivered(WireDelivered {
                 users: users.iter().map(|(user, at)| WireRead::of(user, *at)).collect(),
             }),
-            Event::Crowd => What::Crowd(Nothing {}),
+            Event::Here(here) => What::Here(WireHere::of(here.as_ref())),
             Event::Changed => What::Changed(Nothing {}),
-            Event::Presence { arrived, departed } => What::Presence(WirePresence {
-                arrived: arrived.iter().map(WirePerson::of).collect(),
-                departed: departed.iter().map(ToString::to_string).collect(),
-            }),
+            Event::Presence(moves) => What::Presence(WirePresence::of(moves)),
+            Event::WhoIsHere { node } => What::WhoIsHere(WireNode { node: node.to_string() }),
         };
         Self { room: room.to_string(), what: Some(what) }
     }
@@ -304,7 +281,7 @@ impl WireEvent {
     fn event(self) -> Result<Signal, Unreadable> {
         let event = match part(self.what)? {
             What::Typing(WireTyping { who, typing }) => {
-                let (user, name) = part(who)?.person()?;
+                let Person { user, name, .. } = part(who)?.person()?;
                 Event::Typing { user, name, typing }
             }
             What::Read(read) => {
@@ -314,12 +291,10 @@ impl WireEvent {
             What::Delivered(WireDelivered { users }) => Event::Delivered {
                 users: users.iter().map(WireRead::read).collect::<Result<_, _>>()?,
             },
-            What::Crowd(_) => Event::Crowd,
+            What::Here(here) => Event::Here(here.here()?),
             What::Changed(_) => Event::Changed,
-            What::Presence(WirePresence { arrived, departed }) => Event::Presence {
-                arrived: arrived.into_iter().map(WirePerson::person).collect::<Result<_, _>>()?,
-                departed: departed.iter().map(|it| user(it)).collect::<Result<_, _>>()?,
-            },
+            What::Presence(presence) => Event::Presence(presence.moves()?),
+            What::WhoIsHere(asks) => Event::WhoIsHere { node: part(node(&asks.node)?)? },
         };
         Ok(Signal::Event(RoomId::parse(&self.room).map_err(unreadable)?, event))
     }
@@ -330,7 +305,7 @@ impl WireFlash {
         Self {
             topic: topic.to_string(),
             user: user.map(ToString::to_string).unwrap_or_default(),
-            sender: Some(WirePerson::of(&(flash.sender.clone(), flash.sender_name.clone()))),
+            sender: Some(WirePerson::called(&flash.sender, flash.sender_name.as_deref())),
             sent_at: flash.sent_at,
             content_type: flash.content_type.clone(),
             binary: flash.binary,
@@ -348,7 +323,7 @@ impl WireFlash {
     }
 
     fn flash(self) -> Result<Arc<Flash>, Unreadable> {
-        let (sender, sender_name) = part(self.sender)?.person()?;
+        let Person { user: sender, name: sender_name, .. } = part(self.sender)?.person()?;
         let mut headers = Vec::with_capacity(self.headers.len() / 2);
         let mut texts = self.headers.into_iter();
         while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
@@ -414,6 +389,8 @@ impl WireSignal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::NodeId;
+    use crate::signal::{Here, Moves};
 
     fn flash() -> Arc<Flash> {
         Arc::new(Flash {
@@ -432,15 +409,24 @@ mod tests {
         let room = RoomId::parse("lobby").unwrap();
         let mina = UserId::parse("mina").unwrap();
         let topic = Topic::parse("chat.general").unwrap();
+        let (joon, node) = (UserId::parse("joon").unwrap(), NodeId::parse("one").unwrap());
+        let person = Person { user: mina.clone(), name: Some("Mina".into()), away: true };
         let events = [
             Event::Typing { user: mina.clone(), name: None, typing: true },
             Event::Read { user: mina.clone(), position: Position::new(7, 1) },
-            Event::Crowd,
+            Event::Here(None),
+            Event::Here(Some(Here { node: node.clone(), people: vec![person.clone()], count: 7 })),
             Event::Changed,
-            Event::Presence {
-                arrived: vec![(mina.clone(), Some("Mina".into()))],
-                departed: vec![UserId::parse("joon").unwrap()],
-            },
+            Event::Presence(Moves {
+                node: Some(node.clone()),
+                arrived: vec![person],
+                departed: vec![(joon.clone(), Some(7)), (mina.clone(), None)],
+                away: vec![mina.clone()],
+                back: vec![joon],
+                count: 2,
+            }),
+            Event::Presence(Moves::default()),
+            Event::WhoIsHere { node },
         ];
         let subjects =
             [Subject::User(mina.clone()), Subject::Login("l".into()), Subject::Token("t".into())];

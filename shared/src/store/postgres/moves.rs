@@ -1,4 +1,4 @@
-//! Cursors that move, all with one statement. In order, so that two who move the same ones do not
+//! Cursors and times that move, all with one statement. In order, so that two who move the same ones do not
 //! wait for each other in a circle.
 
 use std::collections::HashMap;
@@ -12,6 +12,7 @@ use super::rows::row::{position, signed};
 use super::turns::NOW;
 use crate::position::Position;
 use crate::store::cursors::{Delivered, Moved, Read};
+use crate::store::last_seen::Seen;
 
 const READS: &str = "WITH given AS (SELECT * FROM UNNEST($1, $2, $3, $4) \
      AS given (room, user_id, epoch, seq)), moved AS (INSERT INTO cursors AS stands \
@@ -135,6 +136,22 @@ pub fn move_delivered(conn: &mut Conn, all: &[Delivered]) -> QueryResult<Vec<boo
         moved.iter().map(|key| (&*key.room, &*key.user_id, &*key.device)).collect();
     let keys = rooms.iter().zip(users).zip(devices);
     Ok(keys.map(|((room, user), device)| moved.contains(&(*room, user, device))).collect())
+}
+
+const LAST_SEEN: &str = "INSERT INTO last_seen AS stands SELECT given.* \
+     FROM UNNEST($1, $2) AS given (user_id, at) LEFT JOIN accounts USING (user_id) \
+     WHERE accounts.user_id IS NULL OR password_hash IS NOT NULL ORDER BY user_id \
+     ON CONFLICT (user_id) DO UPDATE SET at = excluded.at WHERE excluded.at > stands.at";
+
+/// Those who were seen.
+pub fn move_last_seen(conn: &mut Conn, all: &[Seen]) -> QueryResult<()> {
+    let users: Vec<&str> = all.iter().map(|one| one.user.as_str()).collect();
+    let times: Vec<i64> = all.iter().map(|one| signed(one.at)).collect();
+    diesel::sql_query(LAST_SEEN)
+        .bind::<Array<Text>, _>(&users)
+        .bind::<Array<BigInt>, _>(&times)
+        .execute(conn)
+        .map(drop)
 }
 
 fn places(positions: impl Iterator<Item = Position>) -> (Vec<i64>, Vec<i64>) {

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::Conn;
 use super::row::{signed, unsigned};
-use super::{logins, revocations};
+use super::{last_seen, logins, revocations};
 use crate::ids::UserId;
 use crate::store::accounts::{Account, Revocation};
 use crate::store::rooms::Made;
@@ -68,7 +68,7 @@ pub fn set_password(
     Ok(changed > 0)
 }
 
-/// The row stays, so that the name stays taken.
+/// The row stays, so that the name stays taken, and so that nobody notes any more when it was seen.
 pub fn delete(conn: &mut Conn, user: &UserId, revocation: &Revocation) -> QueryResult<bool> {
     let there = accounts::table.find(user.as_str()).filter(accounts::password_hash.is_not_null());
     let changed = diesel::update(there)
@@ -76,6 +76,7 @@ pub fn delete(conn: &mut Conn, user: &UserId, revocation: &Revocation) -> QueryR
         .execute(conn)?;
     if changed > 0 {
         logins::end_all(conn, user)?;
+        last_seen::forget(conn, user)?;
         revocations::put(conn, revocation)?;
     }
     Ok(changed > 0)

@@ -69,9 +69,13 @@ impl Pushes for Adapter {
         &'a self,
         room: &'a RoomId,
         position: Position,
+        after: Option<&'a UserId>,
+        upto: Option<&'a UserId>,
     ) -> BoxFuture<'a, Result<Vec<PushRecord>, StoreError>> {
-        let room = room.clone();
-        Box::pin(self.read(move |conn| pushes::of(conn, &room, position)))
+        let (room, after, upto) = (room.clone(), after.cloned(), upto.cloned());
+        Box::pin(
+            self.read(move |conn| pushes::of(conn, &room, position, after.as_ref(), upto.as_ref())),
+        )
     }
 
     fn pushes_forget(&self, before: u64, most: usize) -> BoxFuture<'_, Result<usize, StoreError>> {

@@ -14,16 +14,12 @@ use crate::ids::{InstallationId, RoomId, UserId};
 use crate::position::Position;
 use crate::push_token::PushToken;
 use crate::store::pushes::{
-    BADGE_MOST, DuePush, End, Ended, Kind, NewPush, PREVIEW_BYTES, PushRecord, Said,
+    BADGE_MOST, DuePush, End, Ended, Kind, NewPush, PREVIEW_BYTES, PushRecord, Said, State,
 };
 use crate::store::schema::pushes;
 
-/// `pushes.state`.
-const WAITING: &str = "waiting";
-const CALLING: &str = "calling";
-const SENT: &str = "sent";
-const FAILED: &str = "failed";
-const SUPPRESSED: &str = "suppressed";
+const WAITING: &str = State::Waiting.as_str();
+const CALLING: &str = State::Calling.as_str();
 
 /// Takes out what waits for the devices that something new of the room is kept for.
 pub fn take_waiting<'a>(
@@ -89,7 +85,7 @@ pub fn add(conn: &mut Conn, room: &RoomId, push: &NewPush, from: Position) -> Qu
         .bind::<BigInt, _>(signed(push.position.seq))
         .bind::<BigInt, _>(signed(from.epoch))
         .bind::<BigInt, _>(signed(from.seq))
-        .bind::<Text, _>(if reason.is_some() { SUPPRESSED } else { WAITING })
+        .bind::<Text, _>(if reason.is_some() { State::Suppressed.as_str() } else { WAITING })
         .bind::<Nullable<Text>, _>(reason)
         .execute(conn)
         .map(drop)
@@ -236,13 +232,13 @@ pub fn done(conn: &mut Conn, ended: &[Ended]) -> QueryResult<()> {
     );
     for Ended { id, lease, end } in ended {
         let (state, reason, after) = match end {
-            End::Sent => (SENT, None, None),
-            End::Again { after, why } => (WAITING, Some(why.as_str()), Some(ms(*after))),
-            End::Failed(why) => (FAILED, Some(why.as_str()), None),
-            End::Unwanted(why) => (SUPPRESSED, Some(why.as_str()), None),
+            End::Sent => (State::Sent, None, None),
+            End::Again { after, why } => (State::Waiting, Some(why.as_str()), Some(ms(*after))),
+            End::Failed(why) => (State::Failed, Some(why.as_str()), None),
+            End::Unwanted(why) => (State::Suppressed, Some(why.as_str()), None),
         };
         diesel::sql_query(&note)
-            .bind::<Text, _>(state)
+            .bind::<Text, _>(state.as_str())
             .bind::<Nullable<Text>, _>(reason)
             .bind::<Nullable<BigInt>, _>(after)
             .bind::<BigInt, _>(*id)
@@ -324,7 +320,7 @@ pub fn cancel(
 const OF: &str = "SELECT user_id, device, epoch, seq, state, reason, attempts, created_at, \
      ended_at, cancelled FROM pushes WHERE room = $1 AND kind = 'message' \
      AND (epoch, seq) >= ($2, $3) AND (from_epoch, from_seq) <= ($2, $3) \
-     ORDER BY user_id, device, epoch, seq";
+     AND user_id > $4 AND user_id <= $5";
 
 #[derive(QueryableByName)]
 struct RecordRow {
@@ -351,18 +347,28 @@ struct RecordRow {
 }
 
 /// What was told of the message at `at`.
-pub fn of(conn: &mut Conn, room: &RoomId, at: Position) -> QueryResult<Vec<PushRecord>> {
+pub fn of(
+    conn: &mut Conn,
+    room: &RoomId,
+    at: Position,
+    after: Option<&UserId>,
+    upto: Option<&UserId>,
+) -> QueryResult<Vec<PushRecord>> {
+    // Behind every id of a user, which is printable ASCII.
+    let last = upto.map_or("\x7f", UserId::as_str);
     let rows: Vec<RecordRow> = diesel::sql_query(OF)
         .bind::<Text, _>(room.as_str())
         .bind::<BigInt, _>(signed(at.epoch))
         .bind::<BigInt, _>(signed(at.seq))
+        .bind::<Text, _>(after.map_or("", UserId::as_str))
+        .bind::<Text, _>(last)
         .load(conn)?;
     let record = |row: RecordRow| {
         QueryResult::Ok(PushRecord {
             user: UserId::parse(&row.user_id).map_err(unreadable)?,
             device: InstallationId::parse(&row.device).map_err(unreadable)?,
             position: position((row.epoch, row.seq)),
-            state: row.state,
+            state: State::named(&row.state).ok_or_else(|| unreadable("a state that is none"))?,
             reason: row.reason,
             attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
             created_at: unsigned(row.created_at),
@@ -370,7 +376,11 @@ pub fn of(conn: &mut Conn, room: &RoomId, at: Position) -> QueryResult<Vec<PushR
             cancelled: row.cancelled,
         })
     };
-    rows.into_iter().map(record).collect()
+    let mut records = rows.into_iter().map(record).collect::<QueryResult<Vec<_>>>()?;
+    records.sort_unstable_by(|one, other| {
+        (&one.user, &one.device, one.position).cmp(&(&other.user, &other.device, other.position))
+    });
+    Ok(records)
 }
 
 /// Forgets old ones.

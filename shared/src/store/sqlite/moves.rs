@@ -1,6 +1,7 @@
-//! Cursors that move, one after the other: the one writer waits for nobody.
+//! Cursors and times that move, one after the other: the one writer waits for nobody.
 
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
 use diesel::upsert::excluded;
 
 use super::Conn;
@@ -12,7 +13,8 @@ use crate::clock::now_ms;
 use crate::ids::{RoomId, UserId};
 use crate::position::Position;
 use crate::store::cursors::{Delivered, Moved, Read};
-use crate::store::schema::{cursors, delivered};
+use crate::store::last_seen::Seen;
+use crate::store::schema::{accounts, cursors, delivered};
 
 /// As both databases keep it.
 fn kept(at: Position) -> Position {
@@ -99,4 +101,26 @@ fn move_one(conn: &mut Conn, one: &Delivered) -> QueryResult<bool> {
         ))
         .execute(conn)?;
     Ok(true)
+}
+
+const LAST_SEEN: &str = "INSERT INTO last_seen (user_id, at) VALUES ($1, $2) \
+     ON CONFLICT (user_id) DO UPDATE SET at = excluded.at WHERE excluded.at > last_seen.at";
+
+/// Those who were seen.
+pub fn move_last_seen(conn: &mut Conn, all: &[Seen]) -> QueryResult<()> {
+    for one in all {
+        let deleted: Option<bool> = accounts::table
+            .find(one.user.as_str())
+            .select(accounts::password_hash.is_null())
+            .first(conn)
+            .optional()?;
+        if deleted == Some(true) {
+            continue;
+        }
+        diesel::sql_query(LAST_SEEN)
+            .bind::<Text, _>(one.user.as_str())
+            .bind::<BigInt, _>(signed(one.at))
+            .execute(conn)?;
+    }
+    Ok(())
 }

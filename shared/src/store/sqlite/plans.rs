@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 
 use super::file::Database;
 use super::rows::{
-    accounts, cursors, devices, inbox, logins, members, purge, pushes, revocations, rooms, rounds,
+    accounts, cursors, devices, inbox, last_seen, logins, members, purge, pushes, revocations,
+    rooms, rounds,
 };
 use super::write::Writer;
 use super::{heads, moves};
@@ -24,6 +25,7 @@ use crate::store::cursors::{Delivered, Read};
 use crate::store::devices::{Device, Platform};
 use crate::store::heads::Head;
 use crate::store::inbox::Token;
+use crate::store::last_seen::Seen;
 use crate::store::pushes::{DuePush, End, Ended, NewPush};
 use crate::store::rooms::{NewRoom, RoomChange, Visibility};
 
@@ -62,6 +64,9 @@ fn everything(writer: &mut Writer) -> QueryResult<()> {
     let given = Delivered { room, user, device: None, position };
     moves::move_delivered(&mut writer.conn, &[given])?;
     cursors::delivered_of(&mut writer.conn, &id, std::slice::from_ref(&bob))?;
+    let seen = Seen { user: bob.clone(), at: 1 };
+    moves::move_last_seen(&mut writer.conn, &[seen])?;
+    last_seen::of(&mut writer.conn, std::slice::from_ref(&bob))?;
     cursors::rooms_of(&mut writer.conn, &bob, None, 10)?;
     of_inboxes(writer, &id, &bob)?;
     of_pushes(writer, &id, &bob)?;
@@ -147,7 +152,7 @@ fn of_pushes(writer: &mut Writer, room: &RoomId, user: &UserId) -> QueryResult<(
     assert_eq!(due.len(), 1);
     pushes::catch_up(&mut writer.conn, lease, 9)?;
     pushes::cancel(&mut writer.conn, room.as_str(), user.as_str(), (9, 9), "")?;
-    pushes::of(&mut writer.conn, room, at)?;
+    pushes::of(&mut writer.conn, room, at, None, Some(user))?;
     pushes::forget(&mut writer.conn, 1, 9).map(drop)
 }
 

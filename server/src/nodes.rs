@@ -1,0 +1,105 @@
+//! Which nodes live: says that this one does, and looks who else says so.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moim_shared::ids::NodeId;
+use moim_shared::presence::Presence;
+use parking_lot::RwLock;
+
+use crate::hub::Hub;
+
+/// Nodes that are remembered to have died.
+const DEAD_MOST: usize = 1_000;
+
+/// What is known of the runs of nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Those who live, this one too; none before that was asked.
+    pub live: HashSet<NodeId>,
+    /// Those who lived once and do not any more.
+    pub dead: HashSet<NodeId>,
+    /// How often some came back of whom this was thought.
+    pub returned: u64,
+}
+
+impl Known {
+    /// With those who live now; `None`: they are the same.
+    fn next(&self, live: Vec<NodeId>) -> Option<Self> {
+        let live: HashSet<NodeId> = live.into_iter().collect();
+        if live == self.live {
+            return None;
+        }
+        let died = self.live.difference(&live).cloned();
+        let mut dead = self.dead.clone();
+        if dead.len() >= DEAD_MOST {
+            dead.clear();
+        }
+        let before = dead.len();
+        dead.retain(|node| !live.contains(node));
+        let returned = self.returned + u64::from(dead.len() < before);
+        dead.extend(died);
+        Some(Self { live, dead, returned })
+    }
+}
+
+/// See the module.
+pub struct Nodes {
+    presence: Arc<dyn Presence>,
+    run: NodeId,
+    lease: Duration,
+    known: RwLock<Arc<Known>>,
+}
+
+impl Nodes {
+    /// `run` is this one; `lease` is what `presence` was made with.
+    pub fn new(presence: Arc<dyn Presence>, run: NodeId, lease: Duration) -> Self {
+        Self { presence, run, lease, known: RwLock::default() }
+    }
+
+    /// What is known now.
+    pub fn known(&self) -> Arc<Known> {
+        self.known.read().clone()
+    }
+
+    /// Says and looks several times in a lease, and tells the rooms of `hub` what is new, until it is
+    /// dropped.
+    pub async fn keep_up(self: Arc<Self>, hub: Arc<Hub>) {
+        loop {
+            if let Err(error) = self.presence.renew(&self.run).await {
+                tracing::warn!(%error, "presence was not told that this node lives");
+            }
+            match self.presence.nodes().await {
+                Ok(live) => {
+                    let known = self.known().next(live);
+                    if let Some(known) = known {
+                        *self.known.write() = Arc::new(known);
+                        hub.nodes_changed();
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "nobody knows which nodes live"),
+            }
+            tokio::time::sleep(self.lease / 4).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nodes(names: &[&str]) -> Vec<NodeId> {
+        names.iter().map(|name| NodeId::parse(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn who_died_is_known_until_it_comes_back() {
+        let first = Known::default().next(nodes(&["a", "b"])).unwrap();
+        assert!(first.dead.is_empty() && first.next(nodes(&["b", "a"])).is_none());
+        let second = first.next(nodes(&["a", "c"])).unwrap();
+        assert_eq!((&second.dead, second.returned), (&nodes(&["b"]).into_iter().collect(), 0));
+        let third = second.next(nodes(&["a", "b"])).unwrap();
+        assert_eq!((&third.dead, third.returned), (&nodes(&["c"]).into_iter().collect(), 1));
+    }
+}
