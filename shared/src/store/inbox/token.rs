@@ -10,7 +10,7 @@ use crate::position::{BadPosition, Position};
 
 /// Everything before `ms` is known (by the database's clock). `n` is 0, or on the way through a
 /// long list of changes up to where that was told: in front, the time of the last one, and in the
-/// last [`TIE`] bits, which one of those with that time.
+/// last 17 bits, which one of those with that time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Token {
     ms: u64,
