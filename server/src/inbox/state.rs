@@ -11,6 +11,7 @@ use moim_shared::store::inbox::{MARGIN, Token};
 
 use super::ROOMS_MOST;
 use super::enter::Enter;
+use super::hints::{Hints, Pair};
 use super::reader::{Reader, Recipient};
 use crate::outbox::Subscription;
 
@@ -29,10 +30,8 @@ pub(super) struct State {
     rooms: HashMap<RoomId, HashSet<UserId>>,
     readers: HashMap<u64, Reader>,
     next: u64,
-    /// Rooms that changed for everybody in them.
-    changed: HashSet<RoomId>,
-    /// And for some; of those of whom there are more, see [`HINTS`].
-    hints: HashSet<(UserId, RoomId)>,
+    /// What changed.
+    hints: Hints,
     /// When readers are looked at.
     looks: BTreeSet<(Instant, u64)>,
     /// Who wants to read.
@@ -123,7 +122,7 @@ impl State {
     pub fn room_changed(&mut self, room: &RoomId) -> bool {
         let concerns = self.rooms.contains_key(room);
         if concerns {
-            self.changed.insert(room.clone());
+            self.hints.room(room.clone());
         }
         concerns
     }
@@ -131,59 +130,42 @@ impl State {
     /// What the user has of the room changed; whether that concerns anybody.
     pub fn own_changed(&mut self, user: UserId, room: RoomId, now: Instant) -> bool {
         let concerns = self.people.contains_key(&user);
-        if concerns {
-            self.hint(user, room, now);
+        if concerns && !self.hints.own(&user, room, HINTS) {
+            self.look_at_user(&user, now);
         }
         concerns
     }
 
-    fn hint(&mut self, user: UserId, room: RoomId, now: Instant) {
-        let hint = (user, room);
-        if self.hints.len() < HINTS || self.hints.contains(&hint) {
-            self.hints.insert(hint);
-        } else {
-            self.look_at_user(&hint.0, now);
-        }
-    }
-
-    /// Those who are about to read are told how it is when they do.
-    fn hint_readers(&mut self, room: &RoomId, now: Instant) {
-        let reads =
-            |user: &&UserId| self.people.get(*user).is_some_and(|it| !it.readers.is_empty());
-        let concerned = self.rooms.get(room).into_iter().flatten().filter(reads);
-        let concerned: Vec<UserId> = concerned.cloned().collect();
-        for user in concerned {
-            self.hint(user, room.clone(), now);
-        }
-    }
-
     /// Whether there are hints.
     pub fn has_hints(&self) -> bool {
-        !(self.hints.is_empty() && self.changed.is_empty())
+        !self.hints.is_empty()
     }
 
-    /// Some hints, taken out.
-    pub fn take_hints(&mut self, most: usize, now: Instant) -> Vec<(UserId, RoomId)> {
-        while self.hints.len() < most
-            && let Some(room) = self.changed.iter().next().cloned()
-        {
-            self.changed.remove(&room);
-            self.hint_readers(&room, now);
-        }
-        let mut left = most;
-        let some = self.hints.extract_if(|_| {
-            let taken = left > 0;
-            left = left.saturating_sub(1);
-            taken
-        });
-        let mut some: Vec<_> = some.collect();
+    /// The hints that there are now are to be followed.
+    pub fn begin_round(&mut self) {
+        self.hints.begin();
+    }
+
+    /// Whether some of those that there were then are left.
+    pub fn is_in_round(&self) -> bool {
+        self.hints.is_in_round()
+    }
+
+    /// Some hints of the round, taken out, each once. Those who are about to read are told how it
+    /// is when they do.
+    pub fn take_hints(&mut self, most: usize) -> Vec<Pair> {
+        let Self { people, rooms, hints, .. } = self;
+        let reads = |user: &&UserId| people.get(*user).is_some_and(|it| !it.readers.is_empty());
+        let concerned =
+            |room: &RoomId| rooms.get(room).into_iter().flatten().filter(reads).cloned().collect();
+        let mut some = hints.page(most, concerned);
         // Who was interested may have gone.
-        some.retain(|(user, _)| self.people.contains_key(user));
+        some.retain(|(user, _)| people.contains_key(user));
         some
     }
 
     /// They could not be followed.
-    pub fn give_back(&mut self, hints: Vec<(UserId, RoomId)>, now: Instant) {
+    pub fn give_back(&mut self, hints: Vec<Pair>, now: Instant) {
         for (user, room) in hints {
             self.own_changed(user, room, now);
         }
@@ -322,7 +304,7 @@ impl State {
     /// The channel is heard. What was said before is looked for; whether it is still wanted.
     pub fn now_heard(&mut self, channel: Channel, now: Instant) -> bool {
         match &channel {
-            Channel::Inbox(room) => self.hint_readers(room, now),
+            Channel::Inbox(room) => _ = self.room_changed(room),
             Channel::User(user) => self.look_at_user(user, now),
             Channel::Room(_) | Channel::Topic(_) | Channel::Nodes => {}
         }

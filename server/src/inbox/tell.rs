@@ -27,8 +27,7 @@ impl Inboxes {
         loop {
             self.let_in().await;
             let mut told = Ok(());
-            if Instant::now() >= next_hints && self.state.lock().has_hints() {
-                next_hints = Instant::now() + TICK;
+            if self.has_turn(&mut next_hints) {
                 told = self.follow_hints().await;
             }
             let told = match told {
@@ -49,7 +48,7 @@ impl Inboxes {
             }
             let until = {
                 let state = self.state.lock();
-                if state.has_entering() {
+                if state.has_entering() || state.is_in_round() {
                     continue;
                 }
                 let hints = state.has_hints().then_some(next_hints);
@@ -62,6 +61,17 @@ impl Inboxes {
                 None => self.work.notified().await,
             }
         }
+    }
+
+    /// Whether there are hints to be followed: those that there are at a tick, a page at a time. In
+    /// between it is gone on with everything else.
+    fn has_turn(&self, next_hints: &mut Instant) -> bool {
+        let mut state = self.state.lock();
+        if !state.is_in_round() && state.has_hints() && Instant::now() >= *next_hints {
+            *next_hints = Instant::now() + TICK;
+            state.begin_round();
+        }
+        state.is_in_round()
     }
 
     /// Those who want to read do, with the beginning of what changed before.
@@ -99,7 +109,7 @@ impl Inboxes {
 
     /// Asks how it is where something changed, and tells it.
     async fn follow_hints(&self) -> Result<(), StoreError> {
-        let hints = self.state.lock().take_hints(PAIRS, Instant::now());
+        let hints = self.state.lock().take_hints(PAIRS);
         if hints.is_empty() {
             return Ok(());
         }
