@@ -40,6 +40,8 @@ pub(super) struct State {
     turned: HashSet<Channel>,
     /// Those that are heard.
     heard: HashSet<Channel>,
+    /// Those that could not be heard, and how many times one could not by then.
+    unheard: HashMap<Channel, u64>,
     /// How often one could not be heard.
     pub troubles: u64,
 }
@@ -271,10 +273,18 @@ impl State {
         reader.covered = covered;
         // What is older is not seen again.
         reader.told.retain(|_, (at, _)| *at >= covered.ms());
-        let again = if more { now } else { now + LOOK.mul_f64(spread(number)) };
+        match more {
+            true => self.look_at(number, now),
+            false => self.look_later(number, now),
+        }
+    }
+
+    /// Looks at the reader when there is a reason to, or after the time for that.
+    pub fn look_later(&mut self, number: u64, now: Instant) {
+        let Some(reader) = self.readers.get_mut(&number) else { return };
         self.looks.remove(&(reader.look_at, number));
-        reader.look_at = again;
-        self.looks.insert((again, number));
+        reader.look_at = now + LOOK.mul_f64(spread(number));
+        self.looks.insert((reader.look_at, number));
     }
 
     /// Channels that became wanted and unwanted since it was asked, up to so many.
@@ -289,8 +299,21 @@ impl State {
         let (begin, end): (Vec<_>, Vec<_>) =
             some.into_iter().partition(|channel| self.is_wanted(channel));
         let begin = begin.into_iter().filter(|channel| !self.heard.contains(channel)).collect();
+        for channel in &end {
+            self.unheard.remove(channel);
+        }
         let end = end.into_iter().filter(|channel| self.heard.remove(channel)).collect();
         (begin, end)
+    }
+
+    /// Whether there are more of these.
+    pub fn has_turned(&self) -> bool {
+        !self.turned.is_empty()
+    }
+
+    /// Those that could not be heard are tried again.
+    pub fn try_again(&mut self) {
+        self.turned.extend(self.unheard.keys().cloned());
     }
 
     fn is_wanted(&self, channel: &Channel) -> bool {
@@ -308,6 +331,7 @@ impl State {
             Channel::User(user) => self.look_at_user(user, now),
             Channel::Room(_) | Channel::Topic(_) | Channel::Nodes => {}
         }
+        self.unheard.remove(&channel);
         let wanted = self.is_wanted(&channel);
         if wanted {
             self.heard.insert(channel);
@@ -315,17 +339,25 @@ impl State {
         wanted
     }
 
-    /// The channel could not be heard; again later.
+    /// The channel could not be heard.
     pub fn not_heard(&mut self, channel: Channel) {
         self.troubles += 1;
-        self.turned.insert(channel);
+        self.unheard.insert(channel, self.troubles);
     }
 
-    /// Whether everything is heard that the user wants.
-    pub fn hears_all(&self, user: &UserId) -> bool {
-        let Some(person) = self.people.get(user) else { return false };
-        let heard = |room: &RoomId| self.heard.contains(&Channel::Inbox(room.clone()));
-        self.heard.contains(&Channel::User(user.clone())) && person.rooms.iter().all(heard)
+    /// Whether everything is heard that the user wants: `Some(false)` when some of it could not be
+    /// since there were so many `troubles`, `None` when it is not known yet.
+    pub fn hears_all(&self, user: &UserId, troubles: u64) -> Option<bool> {
+        let person = self.people.get(user)?;
+        let rooms = person.rooms.iter().map(|room| Channel::Inbox(room.clone()));
+        let mut all = true;
+        for channel in rooms.chain([Channel::User(user.clone())]) {
+            if self.unheard.get(&channel).is_some_and(|at| *at > troubles) {
+                return Some(false);
+            }
+            all &= self.heard.contains(&channel);
+        }
+        all.then_some(true)
     }
 }
 

@@ -64,10 +64,12 @@ fn a_channel_is_wanted_from_the_first_whom_it_concerns_to_the_last() {
     let (mut state, now) = (State::default(), Instant::now());
     reads(&mut state, "ann", "r", now);
     reads(&mut state, "bob", "r", now);
-    assert!(!state.hears_all(&user("ann")));
+    assert_eq!(state.hears_all(&user("ann"), 0), None);
     let (begin, end) = turned(&mut state);
     assert_eq!((begin.len(), end.len()), (3, 0), "two users and a room");
-    assert!(state.hears_all(&user("ann")) && state.hears_all(&user("bob")));
+    for id in ["ann", "bob"] {
+        assert_eq!(state.hears_all(&user(id), 0), Some(true));
+    }
     state.rise(&user("ann"));
     assert_eq!(turned(&mut state), (vec![], vec![Channel::User(user("ann"))]));
     assert!(state.room_changed(&room("r")));
@@ -78,6 +80,34 @@ fn a_channel_is_wanted_from_the_first_whom_it_concerns_to_the_last() {
     reads(&mut state, "ann", "r", now);
     state.rise(&user("ann"));
     assert_eq!(turned(&mut state), (vec![], vec![]));
+}
+
+#[test]
+fn a_channel_that_cannot_be_heard_is_the_trouble_of_those_who_want_it() {
+    let (mut state, now) = (State::default(), Instant::now());
+    reads(&mut state, "ann", "r", now);
+    reads(&mut state, "bob", "s", now);
+    let (broken, before) = (Channel::Inbox(room("s")), state.troubles);
+    for channel in state.turned(100).0 {
+        match channel == broken {
+            true => state.not_heard(channel),
+            false => assert!(state.now_heard(channel, now)),
+        }
+    }
+    assert_eq!(state.hears_all(&user("ann"), before), Some(true));
+    assert_eq!(state.hears_all(&user("bob"), before), Some(false));
+    // Who comes later waits for the next try.
+    assert_eq!(state.hears_all(&user("bob"), state.troubles), None);
+    assert_eq!(state.turned(100), (vec![], vec![]));
+    state.try_again();
+    assert_eq!(turned(&mut state), (vec![broken.clone()], vec![]));
+    assert_eq!(state.hears_all(&user("bob"), before), Some(true));
+    // What nobody wants any more is not tried.
+    state.not_heard(broken);
+    state.rise(&user("bob"));
+    assert_eq!(turned(&mut state).0, []);
+    state.try_again();
+    assert!(!state.has_turned());
 }
 
 #[test]
