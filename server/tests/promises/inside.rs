@@ -37,6 +37,7 @@ use moim_shared::presence::memory::MemoryPresence;
 use moim_shared::queue::Queue;
 use moim_shared::queue::memory::MemoryQueue;
 use moim_shared::signal::{Channel, Signal};
+use moim_shared::store::inbox::{Changes, Entry, Inbox, Token};
 use moim_shared::store::sqlite::SqliteStore;
 use moim_shared::store::{
     Access, Epoch, Expired, HistoryPage, KnownName, Store, StoreError, Stored,
@@ -307,12 +308,63 @@ impl Store for SlowStore {
     }
 }
 
+/// What is wrong with inboxes in the database.
+pub struct InboxFaults {
+    /// Permits for `inbox_rooms`; many, until a test takes them.
+    pub rooms: Arc<Semaphore>,
+    /// Nobody knows any more what changed since some time, as when the clock jumped.
+    pub forgets: AtomicBool,
+}
+
+struct FaultyInbox {
+    store: Arc<SqliteStore>,
+    faults: Arc<InboxFaults>,
+}
+
+impl Inbox for FaultyInbox {
+    fn inbox_rooms<'a>(
+        &'a self,
+        user: &'a UserId,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<RoomId>, StoreError>> {
+        Box::pin(async move {
+            let _may = self.faults.rooms.acquire().await;
+            self.store.inbox_rooms(user, limit).await
+        })
+    }
+
+    fn inbox_changes<'a>(
+        &'a self,
+        user: &'a UserId,
+        since: Option<Token>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Changes, StoreError>> {
+        Box::pin(async move {
+            let mut changes = self.store.inbox_changes(user, since, limit).await?;
+            changes.recovered &= !self.faults.forgets.load(Ordering::SeqCst);
+            Ok(changes)
+        })
+    }
+
+    fn inbox_entries(
+        &self,
+        pairs: Vec<(UserId, RoomId)>,
+    ) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        self.store.inbox_entries(pairs)
+    }
+
+    fn inbox_forget(&self, before: u64, most: usize) -> BoxFuture<'_, Result<usize, StoreError>> {
+        self.store.inbox_forget(before, most)
+    }
+}
+
 /// See the module. Ends with its owner.
 pub struct Node {
     address: SocketAddr,
     pub panics: Arc<Panics>,
     /// Permits for `before_last`; many, until a test takes them.
     pub before_last: Arc<Semaphore>,
+    pub inbox: Arc<InboxFaults>,
     pub lost: Arc<Loss>,
     pub relay: Arc<Relay>,
     end: Option<oneshot::Sender<()>>,
@@ -323,6 +375,10 @@ impl Node {
     pub fn start(limits: Limits) -> Self {
         let panics = Arc::new(Panics::default());
         let before_last = Arc::new(Semaphore::new(1_000));
+        let inbox = Arc::new(InboxFaults {
+            rooms: Arc::new(Semaphore::new(1_000)),
+            forgets: AtomicBool::new(false),
+        });
         let lost = Arc::new(Loss {
             percent: AtomicU32::new(0),
             chance: Mutex::new(StdRng::seed_from_u64(0)),
@@ -332,13 +388,23 @@ impl Node {
         let (end, ends) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();
         let relay = Arc::new(Relay::default());
-        let node = (panics.clone(), before_last.clone(), lost.clone(), relay.clone());
+        let faults = (before_last.clone(), inbox.clone());
+        let node = (panics.clone(), faults, lost.clone(), relay.clone());
         let thread = std::thread::spawn(move || {
             let serving = serve(limits, node, move |address| tell.send(address).unwrap(), ends);
             actix_rt::System::new().block_on(serving);
         });
         let address = told.recv().unwrap();
-        Self { address, panics, before_last, lost, relay, end: Some(end), thread: Some(thread) }
+        Self {
+            address,
+            panics,
+            before_last,
+            inbox,
+            lost,
+            relay,
+            end: Some(end),
+            thread: Some(thread),
+        }
     }
 
     pub async fn connect(&self, user: &str) -> Client {
@@ -356,11 +422,11 @@ impl Drop for Node {
     }
 }
 
-type Parts = (Arc<Panics>, Arc<Semaphore>, Arc<Loss>, Arc<Relay>);
+type Parts = (Arc<Panics>, (Arc<Semaphore>, Arc<InboxFaults>), Arc<Loss>, Arc<Relay>);
 
 async fn serve(
     limits: Limits,
-    (panics, before_last, lost, relay): Parts,
+    (panics, (before_last, faults), lost, relay): Parts,
     listens: impl FnOnce(SocketAddr),
     ends: oneshot::Receiver<()>,
 ) {
@@ -410,8 +476,8 @@ async fn serve(
     let topics = Arc::new(Topics::default());
     let registry = Arc::new(Registry::default());
     let outbox_bytes = limits.outbox_bytes.get();
-    let inboxes =
-        Inboxes::new(broker.clone(), database.clone(), http::api::change_json, outbox_bytes);
+    let kept = Arc::new(FaultyInbox { store: database.clone(), faults });
+    let inboxes = Inboxes::new(broker.clone(), kept, http::api::change_json, outbox_bytes);
     actix_rt::spawn(inboxes.clone().keep_listening());
     actix_rt::spawn(inboxes.clone().keep_telling());
     relay.connect(&hub, topics.clone(), registry.clone(), Arc::default(), &inboxes);
