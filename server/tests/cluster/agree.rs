@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use moim_shared::position::Position;
 use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::IndexedMutRandom;
 use serde_json::{Value, json};
 
 use crate::rig::Cluster;
