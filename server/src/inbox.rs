@@ -12,6 +12,7 @@
 
 mod channels;
 mod enter;
+mod hints;
 mod reader;
 mod show;
 mod state;

@@ -246,10 +246,13 @@ impl Outbox {
         self.wait_for_proof(subscription);
     }
 
-    /// The same of a room whose end an inbox told.
+    /// The same of a room whose end an inbox told. Those that acknowledge say so themselves: of
+    /// them nobody would ask for it.
     pub fn told(&self, subscription: &Subscription, room: &RoomId, upto: Position) {
-        subscription.told(room, upto);
-        self.wait_for_proof(subscription);
+        if subscription.ack == AckMode::Auto {
+            subscription.told(room, upto);
+            self.wait_for_proof(subscription);
+        }
     }
 
     fn wait_for_proof(&self, subscription: &Subscription) {

@@ -149,6 +149,7 @@ both_keep!(
     whoever_goes_on_hears_the_last_changes_again,
     a_token_nobody_can_go_on_from_brings_all_rooms,
     removals_are_told_until_they_are_forgotten_and_who_comes_back_is_new,
+    who_never_was_a_member_is_not_told_of_a_ban,
     many_are_asked_about_at_once_and_answered_in_their_order,
 );
 

@@ -11,6 +11,7 @@ use moim_shared::store::inbox::{MARGIN, Token};
 
 use super::ROOMS_MOST;
 use super::enter::Enter;
+use super::hints::{Hints, Pair};
 use super::reader::{Reader, Recipient};
 use crate::outbox::Subscription;
 
@@ -29,10 +30,8 @@ pub(super) struct State {
     rooms: HashMap<RoomId, HashSet<UserId>>,
     readers: HashMap<u64, Reader>,
     next: u64,
-    /// Rooms that changed for everybody in them.
-    changed: HashSet<RoomId>,
-    /// And for some; of those of whom there are more, see [`HINTS`].
-    hints: HashSet<(UserId, RoomId)>,
+    /// What changed.
+    hints: Hints,
     /// When readers are looked at.
     looks: BTreeSet<(Instant, u64)>,
     /// Who wants to read.
@@ -41,6 +40,8 @@ pub(super) struct State {
     turned: HashSet<Channel>,
     /// Those that are heard.
     heard: HashSet<Channel>,
+    /// Those that could not be heard, and how many times one could not by then.
+    unheard: HashMap<Channel, u64>,
     /// How often one could not be heard.
     pub troubles: u64,
 }
@@ -123,7 +124,7 @@ impl State {
     pub fn room_changed(&mut self, room: &RoomId) -> bool {
         let concerns = self.rooms.contains_key(room);
         if concerns {
-            self.changed.insert(room.clone());
+            self.hints.room(room.clone());
         }
         concerns
     }
@@ -131,59 +132,42 @@ impl State {
     /// What the user has of the room changed; whether that concerns anybody.
     pub fn own_changed(&mut self, user: UserId, room: RoomId, now: Instant) -> bool {
         let concerns = self.people.contains_key(&user);
-        if concerns {
-            self.hint(user, room, now);
+        if concerns && !self.hints.own(&user, room, HINTS) {
+            self.look_at_user(&user, now);
         }
         concerns
     }
 
-    fn hint(&mut self, user: UserId, room: RoomId, now: Instant) {
-        let hint = (user, room);
-        if self.hints.len() < HINTS || self.hints.contains(&hint) {
-            self.hints.insert(hint);
-        } else {
-            self.look_at_user(&hint.0, now);
-        }
-    }
-
-    /// Those who are about to read are told how it is when they do.
-    fn hint_readers(&mut self, room: &RoomId, now: Instant) {
-        let reads =
-            |user: &&UserId| self.people.get(*user).is_some_and(|it| !it.readers.is_empty());
-        let concerned = self.rooms.get(room).into_iter().flatten().filter(reads);
-        let concerned: Vec<UserId> = concerned.cloned().collect();
-        for user in concerned {
-            self.hint(user, room.clone(), now);
-        }
-    }
-
     /// Whether there are hints.
     pub fn has_hints(&self) -> bool {
-        !(self.hints.is_empty() && self.changed.is_empty())
+        !self.hints.is_empty()
     }
 
-    /// Some hints, taken out.
-    pub fn take_hints(&mut self, most: usize, now: Instant) -> Vec<(UserId, RoomId)> {
-        while self.hints.len() < most
-            && let Some(room) = self.changed.iter().next().cloned()
-        {
-            self.changed.remove(&room);
-            self.hint_readers(&room, now);
-        }
-        let mut left = most;
-        let some = self.hints.extract_if(|_| {
-            let taken = left > 0;
-            left = left.saturating_sub(1);
-            taken
-        });
-        let mut some: Vec<_> = some.collect();
+    /// The hints that there are now are to be followed.
+    pub fn begin_round(&mut self) {
+        self.hints.begin();
+    }
+
+    /// Whether some of those that there were then are left.
+    pub fn is_in_round(&self) -> bool {
+        self.hints.is_in_round()
+    }
+
+    /// Some hints of the round, taken out, each once. Those who are about to read are told how it
+    /// is when they do.
+    pub fn take_hints(&mut self, most: usize) -> Vec<Pair> {
+        let Self { people, rooms, hints, .. } = self;
+        let reads = |user: &&UserId| people.get(*user).is_some_and(|it| !it.readers.is_empty());
+        let concerned =
+            |room: &RoomId| rooms.get(room).into_iter().flatten().filter(reads).cloned().collect();
+        let mut some = hints.page(most, concerned);
         // Who was interested may have gone.
-        some.retain(|(user, _)| self.people.contains_key(user));
+        some.retain(|(user, _)| people.contains_key(user));
         some
     }
 
     /// They could not be followed.
-    pub fn give_back(&mut self, hints: Vec<(UserId, RoomId)>, now: Instant) {
+    pub fn give_back(&mut self, hints: Vec<Pair>, now: Instant) {
         for (user, room) in hints {
             self.own_changed(user, room, now);
         }
@@ -289,10 +273,18 @@ impl State {
         reader.covered = covered;
         // What is older is not seen again.
         reader.told.retain(|_, (at, _)| *at >= covered.ms());
-        let again = if more { now } else { now + LOOK.mul_f64(spread(number)) };
+        match more {
+            true => self.look_at(number, now),
+            false => self.look_later(number, now),
+        }
+    }
+
+    /// Looks at the reader when there is a reason to, or after the time for that.
+    pub fn look_later(&mut self, number: u64, now: Instant) {
+        let Some(reader) = self.readers.get_mut(&number) else { return };
         self.looks.remove(&(reader.look_at, number));
-        reader.look_at = again;
-        self.looks.insert((again, number));
+        reader.look_at = now + LOOK.mul_f64(spread(number));
+        self.looks.insert((reader.look_at, number));
     }
 
     /// Channels that became wanted and unwanted since it was asked, up to so many.
@@ -307,8 +299,21 @@ impl State {
         let (begin, end): (Vec<_>, Vec<_>) =
             some.into_iter().partition(|channel| self.is_wanted(channel));
         let begin = begin.into_iter().filter(|channel| !self.heard.contains(channel)).collect();
+        for channel in &end {
+            self.unheard.remove(channel);
+        }
         let end = end.into_iter().filter(|channel| self.heard.remove(channel)).collect();
         (begin, end)
+    }
+
+    /// Whether there are more of these.
+    pub fn has_turned(&self) -> bool {
+        !self.turned.is_empty()
+    }
+
+    /// Those that could not be heard are tried again.
+    pub fn try_again(&mut self) {
+        self.turned.extend(self.unheard.keys().cloned());
     }
 
     fn is_wanted(&self, channel: &Channel) -> bool {
@@ -322,10 +327,11 @@ impl State {
     /// The channel is heard. What was said before is looked for; whether it is still wanted.
     pub fn now_heard(&mut self, channel: Channel, now: Instant) -> bool {
         match &channel {
-            Channel::Inbox(room) => self.hint_readers(room, now),
+            Channel::Inbox(room) => _ = self.room_changed(room),
             Channel::User(user) => self.look_at_user(user, now),
             Channel::Room(_) | Channel::Topic(_) | Channel::Nodes => {}
         }
+        self.unheard.remove(&channel);
         let wanted = self.is_wanted(&channel);
         if wanted {
             self.heard.insert(channel);
@@ -333,17 +339,25 @@ impl State {
         wanted
     }
 
-    /// The channel could not be heard; again later.
+    /// The channel could not be heard.
     pub fn not_heard(&mut self, channel: Channel) {
         self.troubles += 1;
-        self.turned.insert(channel);
+        self.unheard.insert(channel, self.troubles);
     }
 
-    /// Whether everything is heard that the user wants.
-    pub fn hears_all(&self, user: &UserId) -> bool {
-        let Some(person) = self.people.get(user) else { return false };
-        let heard = |room: &RoomId| self.heard.contains(&Channel::Inbox(room.clone()));
-        self.heard.contains(&Channel::User(user.clone())) && person.rooms.iter().all(heard)
+    /// Whether everything is heard that the user wants: `Some(false)` when some of it could not be
+    /// since there were so many `troubles`, `None` when it is not known yet.
+    pub fn hears_all(&self, user: &UserId, troubles: u64) -> Option<bool> {
+        let person = self.people.get(user)?;
+        let rooms = person.rooms.iter().map(|room| Channel::Inbox(room.clone()));
+        let mut all = true;
+        for channel in rooms.chain([Channel::User(user.clone())]) {
+            if self.unheard.get(&channel).is_some_and(|at| *at > troubles) {
+                return Some(false);
+            }
+            all &= self.heard.contains(&channel);
+        }
+        all.then_some(true)
     }
 }
 

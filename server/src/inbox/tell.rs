@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use moim_shared::backoff::Backoff;
+use moim_shared::ids::UserId;
 use moim_shared::store::StoreError;
 use moim_shared::store::inbox::{Changes, Token};
 use tokio::time::{sleep, timeout_at};
@@ -14,7 +15,7 @@ use super::show::{Shown, To};
 use super::state::SOON;
 use super::{ENTERS, Inboxes, PAGE, PAIRS, TICK};
 
-/// Looks before hints are followed again.
+/// Looks side by side, before hints are followed again.
 const LOOKS: usize = 8;
 /// How long a look waits for a reader that has much to read.
 const LATER: Duration = Duration::from_millis(500);
@@ -27,8 +28,7 @@ impl Inboxes {
         loop {
             self.let_in().await;
             let mut told = Ok(());
-            if Instant::now() >= next_hints && self.state.lock().has_hints() {
-                next_hints = Instant::now() + TICK;
+            if self.has_turn(&mut next_hints) {
                 told = self.follow_hints().await;
             }
             let told = match told {
@@ -49,7 +49,7 @@ impl Inboxes {
             }
             let until = {
                 let state = self.state.lock();
-                if state.has_entering() {
+                if state.has_entering() || state.is_in_round() {
                     continue;
                 }
                 let hints = state.has_hints().then_some(next_hints);
@@ -62,6 +62,17 @@ impl Inboxes {
                 None => self.work.notified().await,
             }
         }
+    }
+
+    /// Whether there are hints to be followed: those that there are at a tick, a page at a time. In
+    /// between it is gone on with everything else.
+    fn has_turn(&self, next_hints: &mut Instant) -> bool {
+        let mut state = self.state.lock();
+        if !state.is_in_round() && state.has_hints() && Instant::now() >= *next_hints {
+            *next_hints = Instant::now() + TICK;
+            state.begin_round();
+        }
+        state.is_in_round()
     }
 
     /// Those who want to read do, with the beginning of what changed before.
@@ -99,15 +110,21 @@ impl Inboxes {
 
     /// Asks how it is where something changed, and tells it.
     async fn follow_hints(&self) -> Result<(), StoreError> {
-        let hints = self.state.lock().take_hints(PAIRS, Instant::now());
+        let hints = self.state.lock().take_hints(PAIRS);
         if hints.is_empty() {
             return Ok(());
         }
         let entries = match self.kept.inbox_entries(hints.clone()).await {
             Ok(entries) => entries,
-            Err(error) => {
+            Err(error) if error.retryable() => {
                 self.state.lock().give_back(hints, Instant::now());
                 return Err(error);
+            }
+            Err(error) => {
+                // Tried again it would stand in front of everybody else's for ever.
+                let hints = hints.len();
+                tracing::error!(%error, hints, "what changed is not told before the next look");
+                return Ok(());
             }
         };
         for entry in entries {
@@ -144,24 +161,53 @@ impl Inboxes {
         untold
     }
 
-    /// Looks at some of those who are to be looked at.
+    /// Looks at some of those who are to be looked at, side by side, since each is another one.
     async fn look(&self) -> Result<(), StoreError> {
-        for _ in 0..LOOKS {
-            let now = Instant::now();
-            let due = {
-                let mut state = self.state.lock();
-                let Some(number) = state.due(now, now + LATER) else { return Ok(()) };
-                let Some(reader) = state.reader(number) else { continue };
-                if reader.to.outbox.bytes() >= self.waiting_most {
-                    continue;
+        let looks = self.take_due().into_iter().map(|(number, user, covered)| async move {
+            let changes = self.kept.inbox_changes(&user, Some(covered), PAGE).await;
+            (number, user, changes)
+        });
+        let mut looked = Ok(());
+        for (number, user, changes) in join_all(looks).await {
+            match changes {
+                Ok(changes) if changes.recovered => self.tell_changes(number, changes, false),
+                Ok(_) => self.let_resume(number),
+                Err(error) if error.retryable() => looked = Err(error),
+                Err(error) => {
+                    tracing::error!(user.id = %user, %error, "an inbox cannot be looked at");
+                    self.state.lock().look_later(number, Instant::now());
                 }
-                (number, reader.to.user.clone(), reader.covered)
-            };
-            let (number, user, covered) = due;
-            let changes = self.kept.inbox_changes(&user, Some(covered), PAGE).await?;
-            self.tell_changes(number, changes, false);
+            }
         }
-        Ok(())
+        looked
+    }
+
+    /// Different readers that are to be looked at, and how far their looks came.
+    fn take_due(&self) -> Vec<(u64, UserId, Token)> {
+        let now = Instant::now();
+        let mut due = Vec::with_capacity(LOOKS);
+        let mut state = self.state.lock();
+        while due.len() < LOOKS
+            && let Some(number) = state.due(now, now + LATER)
+        {
+            if let Some(reader) = state.reader(number)
+                && reader.to.outbox.bytes() < self.waiting_most
+            {
+                due.push((number, reader.to.user.clone(), reader.covered));
+            }
+        }
+        due
+    }
+
+    /// Nobody knows any more what the reader was not told, as when the database's clock jumped, and
+    /// rooms that it has no more are in no list: it comes back, and hears that it missed some.
+    fn let_resume(&self, number: u64) {
+        let to = self.state.lock().reader(number).map(|it| (it.to.user.clone(), it.to.to()));
+        if let Some((user, (outbox, subscription))) = to {
+            tracing::warn!(user.id = %user, "an inbox cannot be gone on with; its client resumes");
+            outbox.overflow();
+            self.leave(&user, &subscription);
+        }
     }
 
     /// Tells a reader what a look found that it was not told; with `quietly` only notes it.

@@ -8,6 +8,8 @@ use moim_shared::position::Position;
 use moim_shared::signal::Channel;
 use moim_shared::store::inbox::Token;
 
+use super::PAIRS;
+use super::hints::Pair;
 use super::reader::Recipient;
 use super::state::{HINTS, SOON, State};
 use crate::outbox::tests::BOUNDS;
@@ -42,6 +44,12 @@ fn reads(state: &mut State, id: &str, its: &str, now: Instant) -> u64 {
     state.add_reader(recipient(id), COVERED, now + SOON)
 }
 
+/// Some of the hints that there are now.
+fn hints(state: &mut State, most: usize) -> Vec<Pair> {
+    state.begin_round();
+    state.take_hints(most)
+}
+
 /// Channels that were begun and ended since it was asked, all heard.
 fn turned(state: &mut State) -> (Vec<Channel>, Vec<Channel>) {
     let (begin, end) = state.turned(100);
@@ -56,10 +64,12 @@ fn a_channel_is_wanted_from_the_first_whom_it_concerns_to_the_last() {
     let (mut state, now) = (State::default(), Instant::now());
     reads(&mut state, "ann", "r", now);
     reads(&mut state, "bob", "r", now);
-    assert!(!state.hears_all(&user("ann")));
+    assert_eq!(state.hears_all(&user("ann"), 0), None);
     let (begin, end) = turned(&mut state);
     assert_eq!((begin.len(), end.len()), (3, 0), "two users and a room");
-    assert!(state.hears_all(&user("ann")) && state.hears_all(&user("bob")));
+    for id in ["ann", "bob"] {
+        assert_eq!(state.hears_all(&user(id), 0), Some(true));
+    }
     state.rise(&user("ann"));
     assert_eq!(turned(&mut state), (vec![], vec![Channel::User(user("ann"))]));
     assert!(state.room_changed(&room("r")));
@@ -73,6 +83,34 @@ fn a_channel_is_wanted_from_the_first_whom_it_concerns_to_the_last() {
 }
 
 #[test]
+fn a_channel_that_cannot_be_heard_is_the_trouble_of_those_who_want_it() {
+    let (mut state, now) = (State::default(), Instant::now());
+    reads(&mut state, "ann", "r", now);
+    reads(&mut state, "bob", "s", now);
+    let (broken, before) = (Channel::Inbox(room("s")), state.troubles);
+    for channel in state.turned(100).0 {
+        match channel == broken {
+            true => state.not_heard(channel),
+            false => assert!(state.now_heard(channel, now)),
+        }
+    }
+    assert_eq!(state.hears_all(&user("ann"), before), Some(true));
+    assert_eq!(state.hears_all(&user("bob"), before), Some(false));
+    // Who comes later waits for the next try.
+    assert_eq!(state.hears_all(&user("bob"), state.troubles), None);
+    assert_eq!(state.turned(100), (vec![], vec![]));
+    state.try_again();
+    assert_eq!(turned(&mut state), (vec![broken.clone()], vec![]));
+    assert_eq!(state.hears_all(&user("bob"), before), Some(true));
+    // What nobody wants any more is not tried.
+    state.not_heard(broken);
+    state.rise(&user("bob"));
+    assert_eq!(turned(&mut state).0, []);
+    state.try_again();
+    assert!(!state.has_turned());
+}
+
+#[test]
 fn what_changes_in_a_room_concerns_those_in_it_who_read() {
     let (mut state, now) = (State::default(), Instant::now());
     reads(&mut state, "ann", "r", now);
@@ -80,20 +118,20 @@ fn what_changes_in_a_room_concerns_those_in_it_who_read() {
     state.sit(&user("eve"));
     state.has_room(&user("eve"), &room("r"));
     turned(&mut state);
-    state.take_hints(100, now);
+    hints(&mut state, 100);
     for _ in 0..3 {
         state.room_changed(&room("r"));
     }
     assert!(!state.own_changed(user("nobody"), room("r"), now));
     assert!(state.own_changed(user("bob"), room("t"), now));
-    let mut hints = state.take_hints(100, now);
-    hints.sort();
-    assert_eq!(hints, [(user("ann"), room("r")), (user("bob"), room("t"))]);
+    let mut found = hints(&mut state, 100);
+    found.sort();
+    assert_eq!(found, [(user("ann"), room("r")), (user("bob"), room("t"))]);
     assert!(!state.has_hints());
     // They could not be followed, and one has gone meanwhile.
     state.rise(&user("bob"));
-    state.give_back(hints, now);
-    assert_eq!(state.take_hints(100, now), [(user("ann"), room("r"))]);
+    state.give_back(found, now);
+    assert_eq!(hints(&mut state, 100), [(user("ann"), room("r"))]);
 }
 
 #[test]
@@ -106,7 +144,50 @@ fn more_hints_than_are_kept_become_a_look() {
     assert_eq!(state.due(now, now + SOON), None);
     state.own_changed(user("ann"), room("one-more"), now);
     assert_eq!(state.due(now, now + SOON), Some(ann));
-    assert_eq!(state.take_hints(HINTS * 2, now).len(), HINTS);
+    assert_eq!(hints(&mut state, HINTS * 2).len(), HINTS);
+}
+
+#[test]
+fn nobody_waits_longer_for_others_that_are_hinted_at_all_the_time() {
+    let (mut state, now) = (State::default(), Instant::now());
+    let people: Vec<String> = (0..PAIRS * 3).map(|n| format!("u{n}")).collect();
+    for id in &people {
+        reads(&mut state, id, "crowd", now);
+    }
+    reads(&mut state, "ann", "quiet", now);
+    let loud: Vec<RoomId> = (0..10).map(|n| room(&format!("loud{n}"))).collect();
+    for id in &loud {
+        state.has_room(&user("ann"), id);
+    }
+    let mark = |state: &mut State| {
+        state.room_changed(&room("crowd"));
+        for id in &loud {
+            state.room_changed(id);
+            state.own_changed(user("u0"), id.clone(), now);
+        }
+    };
+    mark(&mut state);
+    state.room_changed(&room("quiet"));
+    state.own_changed(user("u1"), room("own"), now);
+    state.own_changed(user("u1"), room("crowd"), now);
+    // Marked again after each page, and all is told in one round nevertheless.
+    state.begin_round();
+    let mut pages = Vec::new();
+    while state.is_in_round() {
+        pages.push(state.take_hints(PAIRS));
+        mark(&mut state);
+        assert!(pages.len() < 10, "it never ends");
+    }
+    assert!(pages.iter().all(|page| page.len() <= PAIRS));
+    for page in &pages {
+        let different: std::collections::HashSet<&Pair> = page.iter().collect();
+        assert_eq!(different.len(), page.len(), "a pair stands in a page twice");
+    }
+    let told: std::collections::HashSet<Pair> = pages.into_iter().flatten().collect();
+    assert_eq!(told.len(), people.len() + 10 + 10 + 1 + 1);
+    assert!(told.contains(&(user("ann"), room("quiet"))));
+    assert!(told.contains(&(user("u1"), room("own"))));
+    assert!(state.has_hints(), "what was marked meanwhile comes next");
 }
 
 #[test]

@@ -28,7 +28,7 @@ use moim_shared::signal::Channel;
 use moim_shared::store::devices::Devices;
 
 use self::there::Told;
-use self::work::{HOLD_MOST, Sending, Work};
+use self::work::{HOLD_MOST, Inbox, Sending, Work};
 use super::bucket::Bucket;
 use super::connect::Upgrade;
 use super::destination::{Destinations, Source};
@@ -133,6 +133,8 @@ pub struct Session {
     waiting: bool,
     /// Bounds the cursors that are being moved; most sessions move none at a time.
     moves: Option<Arc<Gate>>,
+    /// Bounds the SUBSCRIBEs to its inbox that are being carried out.
+    entering: Option<Arc<Gate>>,
 }
 
 /// The actor, as the connection polls it: it never writes, and ends when there is nothing more to
@@ -162,6 +164,7 @@ where
         work: VecDeque::new(),
         waiting: false,
         moves: None,
+        entering: None,
         outbox,
         context,
     };
@@ -266,7 +269,8 @@ impl Session {
                 _ = self.do_or_hold(Work::Queue(queue, subscription, receipt), ctx);
             }
             Action::Inbox { subscription, since, receipt } => {
-                _ = self.do_or_hold(Work::Inbox(since, subscription, receipt), ctx);
+                let inbox = Inbox { since, subscription, receipt };
+                _ = self.do_or_hold(Work::Inbox(inbox), ctx);
             }
             Action::Errors { subscription, receipt } => {
                 self.outbox.tell_errors(Some(subscription));

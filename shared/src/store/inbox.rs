@@ -110,7 +110,7 @@ pub trait Inbox: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'a, Result<Changes, StoreError>>;
 
-    /// How these are, in their order.
+    /// How these are, in their order, without those that this program cannot read.
     fn inbox_entries(
         &self,
         pairs: Vec<(UserId, RoomId)>,

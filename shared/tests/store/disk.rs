@@ -8,6 +8,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use moim_shared::position::Position;
+use moim_shared::store::inbox::{Inbox, Token};
 use moim_shared::store::sqlite::SqliteStore;
 use moim_shared::store::{Access, Store, StoreError, Stored};
 
@@ -74,6 +75,32 @@ async fn a_ban_stands_above_a_grant() {
     stranger(&file_in(&dir)).batch_execute("UPDATE members SET banned = TRUE").unwrap();
     assert_eq!(store.access(&r, &mina).await.unwrap(), Access::Banned);
     assert_eq!(store.admit(&r, &mina, None).await.unwrap(), Access::Banned);
+}
+
+#[tokio::test]
+async fn what_an_inbox_cannot_read_keeps_nothing_else_from_it() {
+    let (dir, store) = fresh();
+    let mina = user("mina");
+    for id in ["a", "b", "c"] {
+        store.admit(&room(id), &mina, None).await.unwrap();
+    }
+    let newer = "UPDATE members SET role = 'emperor' WHERE room = 'b'";
+    stranger(&file_in(&dir)).batch_execute(newer).unwrap();
+    let pairs = ["a", "b", "c"].map(|id| (mina.clone(), room(id))).into();
+    let entries = store.inbox_entries(pairs).await.unwrap();
+    let rooms: Vec<&str> = entries.iter().map(|entry| entry.room.as_str()).collect();
+    assert_eq!(rooms, ["a", "c"]);
+    let (mut since, mut found) = (Token::ZERO, Vec::new());
+    loop {
+        let page = store.inbox_changes(&mina, Some(since), 1).await.unwrap();
+        found.extend(page.entries.into_iter().map(|(entry, _)| entry.room.to_string()));
+        since = page.next;
+        if !page.more {
+            break;
+        }
+    }
+    found.sort_unstable();
+    assert_eq!(found, ["a", "c"]);
 }
 
 #[test]

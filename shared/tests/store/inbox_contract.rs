@@ -198,6 +198,24 @@ pub async fn removals_are_told_until_they_are_forgotten_and_who_comes_back_is_ne
     assert_eq!(entry(store, "ann", &id).await.standing.unwrap().own.room.id, id);
 }
 
+pub async fn who_never_was_a_member_is_not_told_of_a_ban(store: &dyn Database) {
+    let id = made(store, "r", "ann", Visibility::Private).await;
+    change(store, &id, "ann", "eve", BAN).await.unwrap();
+    assert_eq!(entry(store, "eve", &id).await.at, 0);
+    assert_eq!(rooms(&changes(store, "eve", None, 10).await), [""; 0]);
+    // Nor what comes after it.
+    change(store, &id, "ann", "eve", BAN).await.unwrap();
+    let again = made(store, "again", "ann", Visibility::Private).await;
+    change(store, &again, "ann", "eve", BAN).await.unwrap();
+    store.room_delete(&id, &user("ann")).await.unwrap().unwrap();
+    assert_eq!(rooms(&changes(store, "eve", None, 10).await), [""; 0]);
+    let pardon = Change::Put { role: None, muted_until: None, banned: Some(false) };
+    change(store, &again, "ann", "eve", pardon).await.unwrap();
+    assert!(standing(store, "eve", &again).await.began_at > 0);
+    change(store, &again, "ann", "eve", BAN).await.unwrap();
+    assert_eq!(rooms(&changes(store, "eve", None, 10).await), ["again"], "it was hers");
+}
+
 pub async fn many_are_asked_about_at_once_and_answered_in_their_order(store: &dyn Database) {
     let (a, b) = (made(store, "a", "ann", Visibility::Public).await, room("nowhere"));
     with(store, &a, "ann", "bob", Role::Member).await;

@@ -262,6 +262,13 @@ pub async fn changes_are_kept_until_they_were_told(store: &dyn Database) {
     assert_eq!(store.members_untold(None, 2).await.unwrap(), all[..2]);
     store.members_told(all.iter().map(|change| change.id).collect()).await.unwrap();
     assert_eq!(untold(None).await, []);
+
+    // Who becomes the owner when the last one goes.
+    let passed = made(store, "t", "ann", Visibility::Public).await;
+    change(store, &passed, "dan", "dan", join()).await.unwrap();
+    store.member_vanish(&user("ann")).await.unwrap();
+    let whose: Vec<_> = untold(Some(&passed)).await.into_iter().map(|it| it.user).collect();
+    assert_eq!(whose, ["dan", "ann", "dan"].map(|id| Some(user(id))));
 }
 
 /// As many as there are, in one call.

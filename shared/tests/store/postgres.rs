@@ -8,6 +8,7 @@ use futures_util::future::{join, join_all};
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::RoomId;
 use moim_shared::position::Position;
+use moim_shared::store::inbox::Inbox;
 use moim_shared::store::postgres::{Options, PostgresStore, migrate};
 use moim_shared::store::{Access, Store, StoreError, Stored};
 
@@ -243,6 +244,29 @@ async fn a_row_that_cannot_be_stored_is_refused_alone() {
     }
     let places = places(&store, &room("r")).await;
     assert_eq!(places, [0].into_iter().chain(6..30).map(at).collect::<Vec<_>>());
+}
+
+/// In a rolling upgrade.
+#[tokio::test]
+async fn a_cursor_that_an_older_program_moves_is_a_change_for_its_inbox() {
+    let (database, store) = fresh_postgres().await;
+    let (r, mina) = (room("r"), user("mina"));
+    store.admit(&r, &mina, None).await.unwrap();
+    let older = database.client().await;
+    let pair = || vec![(mina.clone(), r.clone())];
+    let mut last = store.inbox_entries(pair()).await.unwrap()[0].at;
+    for seq in 1..3 {
+        // The database's clock goes on.
+        older.batch_execute("SELECT pg_sleep(0.002)").await.unwrap();
+        let moves = format!(
+            "INSERT INTO cursors (room, user_id, epoch, seq) VALUES ('r', 'mina', 1, {seq}) \
+             ON CONFLICT (room, user_id) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq"
+        );
+        older.batch_execute(&moves).await.unwrap();
+        let now = store.inbox_entries(pair()).await.unwrap()[0].at;
+        assert!(now > last, "move {seq}");
+        last = now;
+    }
 }
 
 #[tokio::test]

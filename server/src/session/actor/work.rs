@@ -11,7 +11,7 @@ use futures_util::future::LocalBoxFuture;
 use moim_shared::backoff::Backoff;
 use moim_shared::broker::BrokerError;
 use moim_shared::clock::now_ms;
-use moim_shared::ids::{OriginId, RoomId, UserId};
+use moim_shared::ids::{OriginId, RoomId};
 use moim_shared::position::Position;
 use moim_shared::signal::{Channel, Flash, Signal, Topic};
 use serde::Deserialize;
@@ -38,10 +38,18 @@ pub(super) enum Work {
     Listen(Topic, Arc<Subscription>, Option<Box<str>>),
     /// To read a queue of the user from now on.
     Queue(Topic, Arc<Subscription>, Option<Box<str>>),
-    /// To read the user's inbox from now on, after a position.
-    Inbox(Option<Position>, Arc<Subscription>, Option<Box<str>>),
+    /// To read the user's inbox from now on.
+    Inbox(Inbox),
     /// An ACK, to be confirmed as a part of a COMMIT, whose own RECEIPT comes behind it.
     Acked(Option<Acked>, Option<Box<str>>, Arc<Commit>),
+}
+
+/// A SUBSCRIBE to the user's inbox.
+pub(super) struct Inbox {
+    /// After what; `None`: what comes.
+    pub(super) since: Option<Position>,
+    pub(super) subscription: Arc<Subscription>,
+    pub(super) receipt: Option<Box<str>>,
 }
 
 /// What became of a try.
@@ -85,6 +93,9 @@ const HOLD: Duration = Duration::from_millis(5);
 /// Cursors of one session that are being moved.
 const MOVES: usize = 16;
 
+/// SUBSCRIBEs of one session to its inbox that are being carried out.
+const ENTERING: usize = 4;
+
 /// The longest wait between two tries: each also says that the client is not silent, and the
 /// shortest heart-beat ends a session after 250 ms.
 pub(super) const HOLD_MOST: Duration = Duration::from_millis(100);
@@ -127,7 +138,7 @@ impl Session {
     }
 
     fn try_one(&mut self, work: Work) -> Tried {
-        if matches!(work, Work::Listen(..) | Work::Queue(..) | Work::Inbox(..))
+        if matches!(work, Work::Listen(..) | Work::Queue(..))
             && let Err(wait) = self.bucket.take(Instant::now())
         {
             return Tried::later(wait, work);
@@ -160,16 +171,7 @@ impl Session {
                 registry.subscribe(&user, queue, &self.outbox, subscription.clone());
                 self.listen(Channel::User(user), subscription, receipt)
             }
-            Work::Inbox(since, subscription, receipt) => {
-                let Some(who) = &self.who else { return Tried::Done };
-                if who.anonymous {
-                    subscription.end();
-                    let answer = Answer::new(self.outbox.clone(), receipt, None);
-                    answer.refuse(&Refusal::not_a_member());
-                    return Tried::Done;
-                }
-                self.read_inbox(who.user.clone(), since, subscription, receipt)
-            }
+            Work::Inbox(inbox) => self.read_inbox(inbox),
             Work::Ask(room, mut ask, deadline) => {
                 // Without one the hub is going away with the process, and the session with it.
                 let Some(handle) = self.context.hub.room(&room) else { return Tried::Done };
@@ -213,24 +215,42 @@ impl Session {
     }
 
     /// The inbox is read from when the RECEIPT says so, which comes with it.
-    fn read_inbox(
-        &self,
-        user: UserId,
-        since: Option<Position>,
-        subscription: Arc<Subscription>,
-        receipt: Option<Box<str>>,
-    ) -> Tried {
+    fn read_inbox(&mut self, work: Inbox) -> Tried {
+        let Some(who) = self.who.clone() else { return Tried::Done };
+        let entering = self.entering.get_or_insert_with(|| Arc::new(Gate::new(ENTERING)));
+        let Some(place) = entering.enter(1) else {
+            // Each of those in there has its time.
+            return Tried::later(HOLD, Work::Inbox(work));
+        };
+        if let Err(wait) = self.bucket.take(Instant::now()) {
+            return Tried::later(wait, Work::Inbox(work));
+        }
+        let Inbox { since, subscription, receipt } = work;
+        if who.anonymous {
+            subscription.end();
+            let answer = Answer::new(self.outbox.clone(), receipt, None);
+            answer.refuse(&Refusal::not_a_member());
+            return Tried::Done;
+        }
         let (context, outbox) = (self.context.clone(), self.outbox.clone());
-        Tried::Under(Box::pin(async move {
-            let asked = receipt.clone();
+        // Beside the session: the store may be slow, and what it sends next does not wait for that.
+        actix::spawn(async move {
+            let _place = place;
+            let (asked, user) = (receipt.clone(), who.user.clone());
             let (patience, to) = (context.limits.send_deadline, subscription.clone());
             let wish = Wish { user, outbox: outbox.clone(), subscription: to, since, receipt };
-            if let Err(refusal) = context.inboxes.enter(wish, patience).await {
+            let Err(refusal) = context.inboxes.enter(wish, patience).await else { return };
+            if !subscription.is_ended() {
                 context.metrics.refused(refusal.code);
                 subscription.end();
                 outbox.refuse(asked.as_deref(), &refusal);
+            } else if let Some(asked) = asked {
+                // An UNSUBSCRIBE overtook it: nothing is wrong. A session that closes has nobody to
+                // tell.
+                let _ = outbox.receipt(&asked);
             }
-        }))
+        });
+        Tried::Done
     }
 
     /// Work that ends in its answer, in time.

@@ -1,3 +1,5 @@
+DROP TRIGGER cursors_moved ON cursors;
+DROP FUNCTION note_cursor();
 ALTER TABLE cursors DROP COLUMN moved_at;
 DROP TRIGGER rooms_changed ON rooms;
 ALTER TABLE rooms DROP COLUMN changed_at;

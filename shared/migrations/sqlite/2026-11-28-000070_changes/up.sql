@@ -14,9 +14,15 @@ CREATE TABLE own_changes (
 CREATE INDEX own_changes_gone ON own_changes (user_id, changed_at) WHERE gone;
 CREATE INDEX own_changes_age ON own_changes (changed_at) WHERE gone;
 
-INSERT INTO own_changes SELECT user_id, room, joined_at, joined_at, banned FROM members;
+INSERT INTO own_changes SELECT user_id, room, joined_at, joined_at, FALSE FROM members
+WHERE NOT banned;
 
-CREATE TRIGGER members_came AFTER INSERT ON members BEGIN
+-- A ban of somebody who has nothing of the room to lose is no change: it must not tell the room's id.
+CREATE TRIGGER members_came AFTER INSERT ON members
+WHEN NOT NEW.banned OR EXISTS (
+    SELECT 1 FROM own_changes WHERE user_id = NEW.user_id AND room = NEW.room
+)
+BEGIN
     INSERT INTO own_changes (user_id, room, changed_at, began_at, gone) VALUES (
         NEW.user_id, NEW.room,
         CAST(unixepoch('subsec') * 1000 AS INTEGER),
@@ -28,7 +34,11 @@ CREATE TRIGGER members_came AFTER INSERT ON members BEGIN
         began_at = CASE WHEN own_changes.gone THEN excluded.began_at ELSE own_changes.began_at END,
         gone = excluded.gone;
 END;
-CREATE TRIGGER members_changed AFTER UPDATE ON members BEGIN
+CREATE TRIGGER members_changed AFTER UPDATE ON members
+WHEN NOT NEW.banned OR EXISTS (
+    SELECT 1 FROM own_changes WHERE user_id = NEW.user_id AND room = NEW.room
+)
+BEGIN
     INSERT INTO own_changes (user_id, room, changed_at, began_at, gone) VALUES (
         NEW.user_id, NEW.room,
         CAST(unixepoch('subsec') * 1000 AS INTEGER),
@@ -40,7 +50,7 @@ CREATE TRIGGER members_changed AFTER UPDATE ON members BEGIN
         began_at = CASE WHEN own_changes.gone THEN excluded.began_at ELSE own_changes.began_at END,
         gone = excluded.gone;
 END;
-CREATE TRIGGER members_went AFTER DELETE ON members BEGIN
+CREATE TRIGGER members_went AFTER DELETE ON members WHEN NOT OLD.banned BEGIN
     INSERT INTO own_changes (user_id, room, changed_at, began_at, gone) VALUES (
         OLD.user_id, OLD.room,
         CAST(unixepoch('subsec') * 1000 AS INTEGER), 0, TRUE

@@ -111,7 +111,17 @@ pub fn rooms(conn: &mut Conn, user: &UserId, limit: usize) -> QueryResult<Vec<Ro
         .limit(signed(limit as u64))
         .select(members::room)
         .load(conn)?;
-    ids.iter().map(|id| RoomId::parse(id).map_err(unreadable)).collect()
+    let all = ids.iter().map(|id| RoomId::parse(id).map_err(unreadable));
+    Ok(all.filter_map(|id| readable(id, user, "a room")).collect())
+}
+
+/// Without what this program cannot read, as what a newer one wrote: one row must not keep all
+/// others from being told.
+fn readable<T>(read: QueryResult<T>, user: &UserId, what: &str) -> Option<T> {
+    read.inspect_err(|error| {
+        tracing::error!(user.id = %user, what, %error, "a row of an inbox cannot be read");
+    })
+    .ok()
 }
 
 pub fn changes(
@@ -140,7 +150,9 @@ pub fn changes(
         .load(conn)?;
     let mut places = Vec::with_capacity(rows.len());
     for Changed { room, changed_at } in rows {
-        let room = RoomId::parse(&room).map_err(unreadable)?;
+        let Some(room) = readable(RoomId::parse(&room).map_err(unreadable), user, &room) else {
+            continue;
+        };
         places.push((Token::place_of(unsigned(changed_at), &room), room));
     }
     places.retain(|(at, _)| *at > place);
@@ -159,11 +171,17 @@ pub fn changes(
     };
     let pairs: Vec<(UserId, RoomId)> =
         places.into_iter().map(|(_, room)| (user.clone(), room)).collect();
-    let entries = entries(conn, &pairs)?.into_iter().zip(tokens).collect();
+    let read = read(conn, &pairs)?.into_iter().zip(tokens);
+    let entries = read.filter_map(|(entry, token)| Some((entry?, token))).collect();
     Ok(Changes { entries, next, more, recovered })
 }
 
 pub fn entries(conn: &mut Conn, pairs: &[(UserId, RoomId)]) -> QueryResult<Vec<Entry>> {
+    Ok(read(conn, pairs)?.into_iter().flatten().collect())
+}
+
+/// `None` for those that cannot be read.
+fn read(conn: &mut Conn, pairs: &[(UserId, RoomId)]) -> QueryResult<Vec<Option<Entry>>> {
     if pairs.is_empty() {
         return Ok(Vec::new());
     }
@@ -183,12 +201,14 @@ pub fn entries(conn: &mut Conn, pairs: &[(UserId, RoomId)]) -> QueryResult<Vec<E
         let at = row.as_ref().map_or(0, |row| unsigned(row.changed_at));
         let place = rooms.get(room.as_str());
         let standing = match (row, place) {
-            (Some(row), Some(place)) => standing(row, place.clone())?.map(Box::new),
+            (Some(row), Some(place)) => {
+                readable(standing(row, place.clone()), user, room.as_str())?.map(Box::new)
+            }
             _ => None,
         };
-        Ok(Entry { user: user.clone(), room: room.clone(), at, standing })
+        Some(Entry { user: user.clone(), room: room.clone(), at, standing })
     };
-    pairs.iter().map(entry).collect()
+    Ok(pairs.iter().map(entry).collect())
 }
 
 /// `None` for who is no member.

@@ -283,6 +283,8 @@ fn pass_on(conn: &mut Conn, room: &RoomId) -> QueryResult<()> {
             .first(conn)
             .optional()?;
         if let Some(user) = next {
+            let user = UserId::parse(&user).map_err(unreadable)?;
+            changes::add(conn, room, Some(&user))?;
             diesel::update(members::table.find((room.as_str(), user.as_str())))
                 .set(members::role.eq(Role::Owner.as_str()))
                 .execute(conn)?;
