@@ -64,6 +64,11 @@ export class Presence extends EventTarget {
     return { state: presence ?? null, lastSeen };
   }
 
+  /** How many are here, as far as it is known. */
+  get count() {
+    return this.#here.size + this.#more;
+  }
+
   #arrived({ users, count }) {
     this.#known = true;
     this.#here = new Map(users.map((person) => [person.user, present(person)]));
