@@ -16,6 +16,9 @@ const PACE_MS = 1000;
 /** Members whose cursors and presence are looked up. */
 const LOOKED_UP = 200;
 const LOOK_MS = 30_000;
+/** For each who is here, the moments at which they read the members again are spread so much more. */
+const SPREAD_MS = 3;
+const SPREAD_MOST_MS = 30_000;
 
 export class Chat {
   #app;
@@ -84,18 +87,20 @@ export class Chat {
       app.receipts.take(some, { whole: some.length < LOOKED_UP });
       app.presence.take(some);
     };
-    const memberships = atMostEvery(PACE_MS, async () => {
-      await rooms.load();
+    const readAgain = () => {
       // Perhaps this was how we ceased to be one.
       if (app.signal.aborted) return;
       lookUp();
       members.load();
-    });
+    };
+    // All who are here are told at once. What it means for us, the inbox tells.
+    const spread = () => Math.min(SPREAD_MOST_MS, SPREAD_MS * app.presence.count);
+    const memberships = atMostEvery(PACE_MS, readAgain, spread);
     app.events.addEventListener('ready', lookUp);
     // The other one of a direct chat may be online without reading it, of which no event tells.
     const timer = room.direct && setInterval(() => document.hidden || lookUp(), LOOK_MS);
     app.signal.addEventListener('abort', () => clearInterval(timer));
-    for (const type of ['members', 'room']) app.events.addEventListener(type, memberships);
+    app.events.addEventListener('members', memberships);
     app.presence.addEventListener('change', () => members.show());
     const composer = new Composer({
       ...app,
@@ -109,6 +114,8 @@ export class Chat {
     const showRoom = () => {
       parts.title.textContent = titleOf(room);
       composer.mute(room.mutedUntil ?? 0);
+      // What we may do there is what our role says.
+      members.show();
     };
     rooms.addEventListener('change', showRoom, { signal: app.signal });
     showRoom();

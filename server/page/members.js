@@ -94,7 +94,7 @@ export class Members {
   }
 
   #isHere(member) {
-    return Number(this.#presence.of(member).state !== 'offline');
+    return Number(['online', 'away'].includes(this.#presence.of(member).state));
   }
 
   /** The element of a member, made anew only when something but their presence changed. */
@@ -104,7 +104,7 @@ export class Members {
     let item = this.#items.get(user);
     if (item?.version !== version) this.#items.set(user, (item = this.#makeItem(member, mine, version)));
     const { state, lastSeen } = this.#presence.of(member);
-    item.face.dataset.state = state;
+    item.face.dataset.state = state ?? '';
     const seen = state === 'offline' ? this.#room.direct && lastSeen && `last seen ${seenAt(lastSeen)}` : state;
     item.note.textContent = seen ? `${user}, ${seen}` : user;
     return item.node;

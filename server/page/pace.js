@@ -17,16 +17,20 @@ export function soon(action) {
   };
 }
 
-/** A function that runs `action` soon, but not again within `ms`; no call is forgotten. */
-export function atMostEvery(ms, action) {
+/**
+ * A function that runs `action` soon, but not again within `ms`; no call is forgotten. With `spread`, which says over
+ * how many ms all who are told the same at once do it, at some moment within them.
+ */
+export function atMostEvery(ms, action, spread = () => 0) {
   let timer = null;
   let last = 0;
   return () => {
-    const wait = Math.max(0, last + ms - Date.now());
-    timer ??= setTimeout(() => {
+    if (timer !== null) return;
+    const run = () => {
       timer = null;
       last = Date.now();
       action();
-    }, wait);
+    };
+    timer = setTimeout(run, Math.max(0, last + ms - Date.now()) + Math.random() * spread());
   };
 }

@@ -46,18 +46,27 @@ export class Presence extends EventTarget {
   /** Members as the server lists them, which is the truth of this moment. */
   take(members) {
     for (const member of members) {
-      this.#members.set(member.user, member);
-      this.#gone.delete(member.user);
+      const { presence, lastSeen } = this.#members.get(member.user) ?? {};
+      if (member.presence) this.#gone.delete(member.user);
+      // While the server does not know how they are there, it is as it was known before.
+      this.#members.set(member.user, member.presence ? member : { ...member, presence, lastSeen });
     }
     this.#showHere();
   }
 
-  /** `{ state, lastSeen }`: online, away or offline, and since when if that is known. */
-  of({ user, presence, here, lastSeen }) {
+  /** `{ state, lastSeen }`: online, away, offline or null for nobody knows, and since when if that is known. */
+  of(member) {
+    const { user } = member;
     const present = this.#here.get(user);
     if (present) return { state: present.away ? 'away' : 'online' };
     if (this.#gone.has(user)) return { state: 'offline', lastSeen: this.#gone.get(user) };
-    return { state: presence ?? (here ? 'online' : 'offline'), lastSeen };
+    const { presence, lastSeen } = member.presence ? member : (this.#members.get(user) ?? {});
+    return { state: presence ?? null, lastSeen };
+  }
+
+  /** How many are here, as far as it is known. */
+  get count() {
+    return this.#here.size + this.#more;
   }
 
   #arrived({ users, count }) {
@@ -126,6 +135,7 @@ export class Presence extends EventTarget {
   #peer({ state, lastSeen }) {
     if (state === 'online') return { state, text: 'Online' };
     if (state === 'away') return { state, text: 'Away' };
+    if (!state) return { text: '' };
     return { text: lastSeen ? `Last seen ${seenAt(lastSeen)}` : 'Offline' };
   }
 

@@ -266,7 +266,8 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     cursors.keep_last(Duration::from_secs(2)).await;
     keeping_seen.abort();
     // Those who did not go in time are gone with this process.
-    registry.users().iter().for_each(|user| seen.note(user));
+    let users = registry.users();
+    users.iter().filter(|user| !user.is_anonymous()).for_each(|user| seen.note(user));
     seen.keep_last(Duration::from_secs(2)).await;
     revocations.abort();
     for chore in chores {

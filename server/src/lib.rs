@@ -8,7 +8,7 @@
 //! [`inbox`] what changed in all rooms of a user. [`app`] is the only place that knows which adapters are behind it.
 //!
 //! **Invariant**: nothing here knows SQL, a Redis key or an AMQP name, and imports go one way:
-//! `stomp, token, refusal, shape, said, outbox ← metrics, flash ← room, topics, registry, inbox ← hub,
+//! `stomp, token, refusal, shape, said, unkept, outbox ← metrics, flash ← room, topics, registry, inbox ← hub,
 //! accounts ← session, relay, reaper ← http ← app ← main`.
 
 pub mod accounts;
@@ -32,3 +32,4 @@ pub mod shape;
 pub mod stomp;
 pub mod token;
 pub mod topics;
+pub mod unkept;

@@ -44,17 +44,18 @@ impl Registry {
         sessions.push(Present { outbox, proof, queues: Vec::new() });
     }
 
-    /// The session has ended. Whether it was the user's last one here, or the last active one.
+    /// The session has ended. Whether the user is not there since then: it was the last active one
+    /// here. Who was away was not there since it turned away.
     pub fn leave(&self, user: &UserId, session: u64) -> bool {
         let mut shard = self.shard(user).lock();
         let Some(sessions) = shard.get_mut(user) else { return false };
         let was_there = !are_away(sessions);
         sessions.retain(|present| present.outbox.session() != session);
-        let is_last = sessions.is_empty() || (was_there && are_away(sessions));
+        let was_last = was_there && are_away(sessions);
         if sessions.is_empty() {
             shard.remove(user);
         }
-        is_last
+        was_last
     }
 
     /// Whether no session that the user has here is active.
@@ -143,5 +144,31 @@ impl Registry {
 
     fn shard(&self, user: &UserId) -> &Shard {
         &self.shards[self.hasher.hash_one(user) as usize % SHARDS]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::tests::BOUNDS;
+
+    #[test]
+    fn somebody_is_gone_with_its_last_active_session_and_not_with_those_that_were_away() {
+        let registry = Registry::default();
+        let user = UserId::parse("mina").unwrap();
+        let enter = |session| {
+            let outbox = Arc::new(Outbox::new(session, BOUNDS, None));
+            registry.enter(&user, Proof::default(), outbox.clone());
+            outbox
+        };
+        let [one, _, three] = [1, 2, 3].map(enter);
+        assert!(!registry.leave(&user, 2), "two more are active");
+        one.turn_away(true);
+        assert!(registry.leave(&user, 3), "the other one is away");
+        assert!(!registry.leave(&user, 1), "it was last seen when it turned away");
+        assert!(!registry.leave(&user, three.session()), "it is gone");
+        enter(4);
+        assert!(registry.leave(&user, 4));
+        assert!(registry.users().is_empty());
     }
 }

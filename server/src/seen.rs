@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use crate::unkept::Unkept;
+
 /// People of whom it is kept together.
 const TOGETHER: usize = 2_000;
 /// How long it is gathered: of somebody who comes and goes, the last time counts.
@@ -24,22 +26,19 @@ const WAITING: usize = 200_000;
 /// See the module.
 pub struct LastSeen {
     kept: Arc<dyn Kept>,
-    waiting: Mutex<HashMap<UserId, u64>>,
+    waiting: Mutex<Unkept<UserId, u64>>,
     came: Notify,
 }
 
 impl LastSeen {
     /// What is kept in `kept`.
     pub fn new(kept: Arc<dyn Kept>) -> Self {
-        Self { kept, waiting: Mutex::default(), came: Notify::new() }
+        Self { kept, waiting: Mutex::new(Unkept::new(WAITING)), came: Notify::new() }
     }
 
     /// Somebody is not there any more. Kept soon.
     pub fn note(&self, user: &UserId) {
-        let mut waiting = self.waiting.lock();
-        if waiting.len() < WAITING || waiting.contains_key(user) {
-            put(&mut waiting, user.clone(), now_ms());
-            drop(waiting);
+        if self.waiting.lock().put(user.clone(), now_ms()) {
             self.came.notify_one();
         }
     }
@@ -48,11 +47,12 @@ impl LastSeen {
     pub async fn of(&self, users: &[UserId]) -> Result<HashMap<UserId, u64>, StoreError> {
         let mut known: HashMap<UserId, u64> = {
             let waiting = self.waiting.lock();
-            users.iter().filter_map(|user| Some((user.clone(), *waiting.get(user)?))).collect()
+            users.iter().filter_map(|user| Some((user.clone(), waiting.get(user)?))).collect()
         };
         if !users.is_empty() {
             for Seen { user, at } in self.kept.last_seen_of(users).await? {
-                put(&mut known, user, at);
+                let stands = known.entry(user).or_default();
+                *stands = at.max(*stands);
             }
         }
         Ok(known)
@@ -85,28 +85,15 @@ impl LastSeen {
 
     async fn keep_some(&self) -> Result<(), StoreError> {
         loop {
-            let some: Vec<Seen> = {
-                let mut waiting = self.waiting.lock();
-                let users: Vec<UserId> = waiting.keys().take(TOGETHER).cloned().collect();
-                let seen = users.into_iter();
-                seen.filter_map(|user| waiting.remove(&user).map(|at| Seen { user, at })).collect()
-            };
+            let some = self.waiting.lock().some(TOGETHER);
             if some.is_empty() {
                 return Ok(());
             }
-            if let Err(error) = self.kept.last_seen_move(some.clone()).await {
-                let mut waiting = self.waiting.lock();
-                some.into_iter().for_each(|Seen { user, at }| put(&mut waiting, user, at));
-                return Err(error);
-            }
+            let seen = some.iter().map(|(user, at)| Seen { user: user.clone(), at: *at });
+            self.kept.last_seen_move(seen.collect()).await?;
+            self.waiting.lock().kept(&some);
         }
     }
-}
-
-/// A time only moves forward.
-fn put(times: &mut HashMap<UserId, u64>, user: UserId, at: u64) {
-    let stands = times.entry(user).or_default();
-    *stands = (*stands).max(at);
 }
 
 #[cfg(test)]
@@ -120,12 +107,17 @@ mod tests {
     #[derive(Default)]
     struct Database {
         away: AtomicBool,
+        /// It does not answer.
+        stuck: AtomicBool,
         rows: Mutex<Vec<Seen>>,
         statements: Mutex<Vec<usize>>,
     }
 
     impl Kept for Database {
         fn last_seen_move(&self, seen: Vec<Seen>) -> BoxFuture<'_, Result<(), StoreError>> {
+            if self.stuck.load(Ordering::Relaxed) {
+                return Box::pin(std::future::pending());
+            }
             let away = self.away.load(Ordering::Relaxed);
             if !away {
                 self.statements.lock().push(seen.len());
@@ -163,13 +155,6 @@ mod tests {
         assert!(seen.of(&[user(5_001)]).await.unwrap().is_empty());
     }
 
-    #[test]
-    fn a_time_only_moves_forward() {
-        let mut times = HashMap::new();
-        [6, 7, 5].into_iter().for_each(|at| put(&mut times, user(1), at));
-        assert_eq!(times[&user(1)], 7);
-    }
-
     #[tokio::test]
     async fn what_could_not_be_kept_waits_on() {
         let database = Arc::new(Database::default());
@@ -178,6 +163,19 @@ mod tests {
         seen.note(&user(1));
         seen.keep_last(Duration::from_secs(60)).await;
         database.away.store(false, Ordering::Relaxed);
+        seen.keep_last(Duration::from_secs(60)).await;
+        assert_eq!(database.rows.lock().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_being_kept_when_the_task_was_stopped_is_kept_at_last() {
+        let database = Arc::new(Database::default());
+        let seen = LastSeen::new(database.clone());
+        database.stuck.store(true, Ordering::Relaxed);
+        seen.note(&user(1));
+        seen.keep_last(Duration::ZERO).await;
+        assert!(seen.of(&[user(1)]).await.unwrap().contains_key(&user(1)), "known meanwhile");
+        database.stuck.store(false, Ordering::Relaxed);
         seen.keep_last(Duration::from_secs(60)).await;
         assert_eq!(database.rows.lock().len(), 1);
     }

@@ -177,6 +177,11 @@ impl UserId {
         Self(format!("{}{node}-{session}", Self::ANONYMOUS).into())
     }
 
+    /// Whether it is such a name.
+    pub fn is_anonymous(&self) -> bool {
+        self.as_str().starts_with(Self::ANONYMOUS)
+    }
+
     /// What those names start with.
     pub const ANONYMOUS: &str = "~anonymous-";
 }

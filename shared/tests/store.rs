@@ -189,6 +189,8 @@ both_keep!(
 both_keep!(
     pushes_contract:
     what_is_stored_is_due_once_in_rooms_with_devices,
+    every_message_of_a_burst_has_its_grace,
+    what_waited_for_the_database_waits_for_what_was_given_of_it_too,
     before_devices_are_told_nothing_becomes_due,
     a_round_goes_on_where_its_last_page_was_kept,
     of_two_who_have_a_round_the_later_one_keeps,
@@ -198,6 +200,7 @@ both_keep!(
     what_waits_is_told_with_what_came_after,
     other_devices_that_were_told_are_told_that_it_was_read,
     what_was_read_while_it_was_sent_is_told_too,
+    what_is_shown_after_it_was_told_that_it_was_read_is_told_again,
     what_was_told_of_a_message_is_known_until_it_is_forgotten,
     of_many_who_claim_at_once_each_push_is_one_s,
 );

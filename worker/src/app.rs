@@ -97,13 +97,18 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     sweeping.abort();
     tidying.abort();
     telling.abort();
-    if let Some(notifying) = notifying {
-        notifying.end(LAST).await;
-    }
-    queue.close();
-    if !persist.ended(LAST).await {
-        tracing::warn!("a batch did not end in time; another worker takes it");
-    }
+    let persisted = async {
+        queue.close();
+        if !persist.ended(LAST).await {
+            tracing::warn!("a batch did not end in time; another worker takes it");
+        }
+    };
+    let told = async {
+        if let Some(notifying) = notifying {
+            notifying.end(LAST).await;
+        }
+    };
+    tokio::join!(persisted, told);
     queue.ended().await;
     http.stop(false).await;
     tracing::info!("stopped");

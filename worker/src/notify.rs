@@ -9,9 +9,9 @@
 //! call that was noted. So none is missing, and only a call whose outcome nobody noted comes twice,
 //! with the same data.
 //!
-//! Who is told, of what and why not is decided by pure functions: [`decide`](mod@decide) from what
-//! members have when a message is due, [`compose`](mod@compose) from what they have when it goes
-//! out, [`outcome`](mod@outcome) from what the provider said.
+//! Who is told, of what and why not is decided by pure functions: `decide` from what members have
+//! when a message is due, `compose` from what they have when it goes out, `outcome` from what the
+//! provider said.
 
 mod compose;
 mod decide;
@@ -23,18 +23,20 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::{self, FuturesUnordered};
 use moim_shared::backoff::Backoff;
 use moim_shared::clock::now_ms;
+use moim_shared::ids::{InstallationId, UserId};
+use moim_shared::push_token::PushToken;
 use moim_shared::store::StoreError;
 use moim_shared::store::devices::Devices;
-use moim_shared::store::pushes::{DuePush, End, Ended, Pushes, Round};
+use moim_shared::store::pushes::{DuePush, End, Ended, Pushes, Round, Unwanted};
 use moim_shared::task::keep_running;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use self::compose::compose;
 use self::decide::decide;
@@ -52,15 +54,19 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How often it is looked for what was read while it was sent, and how far back.
 const CATCH_UP: Duration = Duration::from_secs(5);
 const CAUGHT_UP: Duration = Duration::from_secs(300);
-/// Rounds that are taken, and worked on, at once.
-const ROUNDS: usize = 32;
-const ROUNDS_AT_ONCE: usize = 4;
+/// Rounds that are taken and worked on at once.
+const ROUNDS: usize = 4;
 /// Members of a page.
 const PAGE: usize = 500;
-/// Those who send, and the pushes that each sends at once: together what a provider is called with
-/// at once ([`crate::push::fcm::Options::concurrency`]), as one that waits for its turn ages.
-const SENDERS: usize = 4;
-const WAVE: usize = 25;
+/// Calls under way at once, as many as a provider is called with
+/// ([`crate::push::fcm::Options::concurrency`]): one that waits for its turn ages.
+const CALLS: usize = 100;
+/// Pushes that are taken, and that are noted, together; and how long those that have ended wait for
+/// others.
+const TOGETHER: usize = 25;
+const GATHERED: Duration = Duration::from_millis(100);
+/// How long it is tried to note what became of calls; others take them after that.
+const NOTED: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub struct Notify {
@@ -115,13 +121,11 @@ impl Notify {
                 keep_running(name, || run(shared.clone())).await;
             })
         };
-        let mut tasks = vec![
+        let tasks = vec![
             task("rounds of pushes", |shared| Box::pin(shared.look_for_rounds())),
             task("pushes of what was read", |shared| Box::pin(shared.look_for_late_reads())),
+            task("pushes", |shared| Box::pin(shared.send_on())),
         ];
-        for _ in 0..SENDERS {
-            tasks.push(task("pushes", |shared| Box::pin(shared.send_on())));
-        }
         Notifying { stop, tasks }
     }
 }
@@ -162,7 +166,7 @@ impl Shared {
             let rounds = self.notify.pushes.rounds_claim(LEASE, ROUNDS).await?;
             let full = rounds.len() >= ROUNDS;
             let mut done =
-                stream::iter(rounds).map(|round| self.walk(round)).buffer_unordered(ROUNDS_AT_ONCE);
+                stream::iter(rounds).map(|round| self.walk(round)).buffer_unordered(ROUNDS);
             let mut worst = Ok(());
             while let Some(walked) = done.next().await {
                 worst = worst.and(walked);
@@ -175,7 +179,7 @@ impl Shared {
     /// Looks through the members of a round.
     async fn walk(&self, mut round: Round) -> Result<(), StoreError> {
         let pushes = &self.notify.pushes;
-        loop {
+        while !*self.stop.borrow() {
             let page = pushes.round_page(&round, PAGE).await?;
             let now = now_ms();
             let decided = page.candidates.iter().flat_map(|one| decide(one, &page.news, now));
@@ -183,49 +187,97 @@ impl Shared {
             let kept = pushes.round_keep(&round, decided.collect(), next, LEASE).await?;
             match page.next {
                 Some(next) if kept => round.after = Some(next),
-                _ => return Ok(()),
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_for_late_reads(self: Arc<Self>) {
+        let look = async || Ok(self.notify.pushes.pushes_catch_up(CAUGHT_UP).await? > 0);
+        self.keep("pushes of what was read", CATCH_UP, look).await;
+    }
+
+    /// Sends what is due, many at once, and notes what became of it in small groups: one that is slow
+    /// keeps neither others from going out nor their ends from being noted.
+    async fn send_on(self: Arc<Self>) {
+        let mut stop = self.stop.clone();
+        let mut calls = FuturesUnordered::new();
+        let mut ended = Vec::new();
+        let mut next_look = Instant::now();
+        let mut next_note = None;
+        let mut backoff = Backoff::new(LOOK, Duration::from_secs(10));
+        loop {
+            let now = Instant::now();
+            let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            if ended.len() >= TOGETHER || is_due(next_note) {
+                self.note(std::mem::take(&mut ended)).await;
+                next_note = None;
+                continue;
+            }
+            let stopping = *stop.borrow();
+            if stopping && calls.is_empty() && ended.is_empty() {
+                return;
+            }
+            let takes = !stopping && calls.len() + TOGETHER <= CALLS;
+            if takes && next_look <= now {
+                let wait = match self.take(CALLS - calls.len()).await {
+                    Ok((due, wait)) => {
+                        backoff.reset();
+                        calls.extend(due.into_iter().map(|due| self.clone().send(due)));
+                        wait
+                    }
+                    Err(error) => {
+                        if backoff.tries() == 0 {
+                            tracing::warn!(%error, "pushes wait for the database");
+                        }
+                        backoff.wait()
+                    }
+                };
+                next_look = Instant::now() + wait;
+                continue;
+            }
+            let wake = [next_note, takes.then_some(next_look)].into_iter().flatten().min();
+            let wake = wake.unwrap_or_else(|| now + CALL);
+            tokio::select! {
+                Some(end) = calls.next() => {
+                    ended.push(end);
+                    next_note.get_or_insert(Instant::now() + GATHERED);
+                }
+                () = sleep_until(wake) => {}
+                // Whether it was told to stop, or nobody is left who could: it looks.
+                _ = stop.changed(), if !stopping => {}
             }
         }
     }
 
-    async fn look_for_late_reads(self: Arc<Self>) {
-        let look = async || {
-            self.notify.pushes.pushes_catch_up(CAUGHT_UP).await?;
-            Ok(false)
-        };
-        self.keep("pushes of what was read", CATCH_UP, look).await;
+    /// Takes what is due, and says when to look again.
+    async fn take(&self, most: usize) -> Result<(Vec<DuePush>, Duration), StoreError> {
+        if let Some(rest) = self.notify.push.rests() {
+            return Ok((Vec::new(), rest.min(CALL)));
+        }
+        let due = self.notify.pushes.pushes_claim(LEASE, most).await?;
+        let wait = if due.len() < most { LOOK } else { Duration::ZERO };
+        Ok((due, wait))
     }
 
-    async fn send_on(self: Arc<Self>) {
-        let wave = async || {
-            let claimed = Instant::now();
-            let due = self.notify.pushes.pushes_claim(LEASE, WAVE).await?;
-            if due.is_empty() {
-                return Ok(false);
-            }
-            let full = due.len() >= WAVE;
-            let ended = join_all(due.iter().map(|push| self.send(push))).await;
-            self.note(ended, claimed + LEASE).await?;
-            Ok(full)
-        };
-        self.keep("pushes", LOOK, wave).await;
-    }
-
-    async fn send(&self, due: &DuePush) -> Ended {
-        let end = match compose(due) {
-            Err(unwanted) => End::Unwanted(unwanted),
+    async fn send(self: Arc<Self>, due: DuePush) -> Done {
+        let now = now_ms();
+        let (end, remove) = match compose(&due, now) {
+            // An earlier call may have been taken, and what it shows is to be taken back.
+            Err(Unwanted::Read) if due.attempts > 1 => (End::Sent, false),
+            Err(unwanted) => (End::Unwanted(unwanted), false),
             Ok(notification) => {
                 let said = self.call(notification).await;
                 let trusted = self.fuse.lock().trusts(&said);
-                let Outcome { end, remove } = outcome(due, &said, trusted, now_ms());
-                if remove {
-                    self.remove_token(due).await;
-                }
-                end
+                let Outcome { end, remove } = outcome(&due, &said, trusted, now_ms());
+                (end, remove)
             }
         };
         self.notify.metrics.pushed(&end, now_ms().saturating_sub(due.created_at));
-        Ended { id: due.id, lease: due.lease, end }
+        let useless = due.token.filter(|_| remove);
+        let useless = useless.map(|token| (due.user, due.target.installation, token));
+        Done { ended: Ended { id: due.id, lease: due.lease, end }, useless }
     }
 
     async fn call(&self, notification: crate::push::Notification) -> Result<Sent, PushError> {
@@ -236,27 +288,40 @@ impl Shared {
         })
     }
 
-    async fn remove_token(&self, due: &DuePush) {
-        let Some(token) = &due.token else { return };
-        match self.notify.devices.device_token_gone(&due.user, &due.device, token).await {
-            Ok(removed) => {
-                tracing::info!(removed, "a device's token is of no use and is not kept");
-            }
-            // The next message for it finds the same.
-            Err(error) => tracing::warn!(%error, "a token that is of no use is kept still"),
-        }
-    }
-
-    /// Notes what became of a wave. Until `until` nobody else has it, and it is tried again.
-    async fn note(&self, ended: Vec<Ended>, until: Instant) -> Result<(), StoreError> {
+    /// Notes what became of some, and removes tokens of no use. What cannot be noted others take.
+    async fn note(&self, done: Vec<Done>) {
+        let until = Instant::now() + NOTED;
+        let (ended, useless): (Vec<Ended>, Vec<_>) =
+            done.into_iter().map(|done| (done.ended, done.useless)).unzip();
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         loop {
             match self.notify.pushes.pushes_done(ended.clone()).await {
                 Err(error) if error.retryable() && Instant::now() < until => {
                     sleep(backoff.wait()).await;
                 }
-                done => return done,
+                Err(error) => {
+                    tracing::warn!(%error, pushes = ended.len(),
+                        "what became of pushes is not noted; they may come twice");
+                    break;
+                }
+                Ok(()) => break,
+            }
+        }
+        for (user, installation, token) in useless.into_iter().flatten() {
+            match self.notify.devices.device_token_gone(&user, &installation, &token).await {
+                Ok(removed) => {
+                    tracing::info!(removed, "a device's token is of no use and is not kept");
+                }
+                // The next message for it finds the same.
+                Err(error) => tracing::warn!(%error, "a token that is of no use is kept still"),
             }
         }
     }
+}
+
+/// What a call came to.
+struct Done {
+    ended: Ended,
+    /// A token of no use, and whose it is.
+    useless: Option<(UserId, InstallationId, PushToken)>,
 }

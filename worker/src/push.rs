@@ -32,6 +32,11 @@ pub trait Push: Send + Sync + 'static {
     /// Hands `notification` to the provider. Many may be under way at once; beyond the adapter's
     /// bound they wait for their turn.
     fn send(&self, notification: Notification) -> BoxFuture<'_, Result<Sent, PushError>>;
+
+    /// How long the provider wants no calls, or takes none of ours: until then nothing need be tried.
+    fn rests(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// It was taken.

@@ -1,7 +1,7 @@
 //! How far members have read and their devices were given messages: kept, gathered, and told to those
 //! who watch a room.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use tokio::time::sleep;
 
 use super::access::{Identity, admit};
 use crate::refusal::Refusal;
+use crate::unkept::Unkept;
 
 /// Cursors that are moved together.
 const TOGETHER: usize = 2_000;
@@ -43,7 +44,7 @@ pub struct Cursors {
     store: Arc<dyn Store>,
     reads: Gather<Read, Result<Option<Moved>, StoreError>>,
     /// What devices were given and is not kept yet.
-    given: Mutex<HashMap<Key, Position>>,
+    given: Mutex<Unkept<Key, Position>>,
     came: Notify,
 }
 
@@ -55,7 +56,7 @@ impl Cursors {
             kept,
             store,
             reads: Gather::new(TOGETHER),
-            given: Mutex::default(),
+            given: Mutex::new(Unkept::new(WAITING)),
             came: Notify::new(),
         }
     }
@@ -128,15 +129,10 @@ impl Cursors {
         device: Option<&InstallationId>,
         position: Position,
     ) {
-        let mut given = self.given.lock();
         let key = (room.clone(), user.clone(), device.cloned());
-        if given.len() >= WAITING && !given.contains_key(&key) {
-            return;
+        if self.given.lock().put(key, position) {
+            self.came.notify_one();
         }
-        let stands = given.entry(key).or_default();
-        *stands = (*stands).max(position);
-        drop(given);
-        self.came.notify_one();
     }
 
     /// Keeps what devices were given, until it is dropped.
@@ -167,16 +163,7 @@ impl Cursors {
 
     async fn keep_some(&self) -> Result<(), StoreError> {
         loop {
-            let some: Vec<(Key, Position)> = {
-                let mut given = self.given.lock();
-                let mut left = TOGETHER;
-                let more = given.extract_if(|_, _| {
-                    let taken = left > 0;
-                    left = left.saturating_sub(1);
-                    taken
-                });
-                more.collect()
-            };
+            let some = self.given.lock().some(TOGETHER);
             if some.is_empty() {
                 return Ok(());
             }
@@ -186,14 +173,8 @@ impl Cursors {
                 device: device.clone(),
                 position: *position,
             });
-            if let Err(error) = self.keep(delivered.collect()).await {
-                let mut given = self.given.lock();
-                for (key, position) in some {
-                    let stands = given.entry(key).or_default();
-                    *stands = (*stands).max(position);
-                }
-                return Err(error);
-            }
+            self.keep(delivered.collect()).await?;
+            self.given.lock().kept(&some);
         }
     }
 

@@ -4,6 +4,7 @@
 mod asks;
 mod batch;
 mod fanout;
+mod gathered;
 mod life;
 mod members;
 mod people;

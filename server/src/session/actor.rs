@@ -417,8 +417,8 @@ impl Drop for Session {
         }
         self.context.metrics.ended(&self.outbox);
         let Some(who) = self.who.take() else { return };
-        let is_last = self.context.registry.leave(&who.user, self.outbox.session());
-        if is_last && !who.anonymous {
+        let was_there = self.context.registry.leave(&who.user, self.outbox.session());
+        if was_there && !who.anonymous {
             self.context.seen.note(&who.user);
         }
         self.context.metrics.sessions.dec();

@@ -72,12 +72,14 @@ async fn a_member_is_online_away_or_offline_with_when_it_was_last_there() {
     }
     let away = is("away").await;
     assert_eq!((&away["here"], away.get("lastSeen")), (&json!(true), None));
+    let turned = now_ms();
     phone.close().await;
     laptop.close().await;
     let offline = is("offline").await;
     assert_eq!(offline["here"], false);
     let ago = now_ms() - offline["lastSeen"].as_u64().unwrap();
     assert!(ago < 60_000, "{ago} ms ago");
+    assert!(offline["lastSeen"].as_u64().unwrap() <= turned, "when it turned away");
 }
 
 /// Waits until something is so that nobody tells of.

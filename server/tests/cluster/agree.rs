@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use moim_shared::position::Position;
 use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::IndexedMutRandom;
 use serde_json::{Value, json};
+use tokio::time::timeout_at;
 
 use crate::rig::Cluster;
 use crate::seed::{chance, seeds};
@@ -67,12 +68,11 @@ impl Device {
     async fn agrees(&mut self, expected: &Standing) {
         let end = Instant::now() + SOON;
         while self.seen != *expected {
-            let left = end.saturating_duration_since(Instant::now());
-            let frame = match self.client.as_mut().unwrap().event_within(left).await {
-                Event::Frame(frame) if frame.command == "MESSAGE" => frame,
-                Event::Beat => continue,
-                other => panic!("{other:?}"),
+            let next = self.client.as_mut().unwrap().next_frame_within(SOON * 2);
+            let Ok(frame) = timeout_at(end.into(), next).await else {
+                panic!("{} has seen {:?}, and there is {expected:?}", self.name, self.seen);
             };
+            assert_eq!(frame.command, "MESSAGE");
             self.since = frame.at("position").to_owned();
             let told = frame.json();
             self.seen.insert(room_of(&told), standing(&told));
@@ -219,9 +219,6 @@ impl Story {
     /// Both devices, and every node by both of its answers, say the same.
     async fn all_agree(&mut self) {
         let expected = self.expected();
-        for device in &mut self.devices {
-            device.agrees(&expected).await;
-        }
         for node in 0..SERVERS {
             for (path, list) in [("/me/rooms", "rooms"), ("/me/changes?since=0-0", "changes")] {
                 let what = format!("{path} of node {node}");
@@ -235,6 +232,9 @@ impl Story {
                 })
                 .await;
             }
+        }
+        for device in &mut self.devices {
+            device.agrees(&expected).await;
         }
     }
 }

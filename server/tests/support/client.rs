@@ -243,10 +243,15 @@ impl Client {
 
     /// The next frame, whatever it is.
     pub async fn next_frame(&mut self) -> Frame {
+        self.next_frame_within(DEADLINE).await
+    }
+
+    /// The same, for which longer may be waited.
+    pub async fn next_frame_within(&mut self, within: Duration) -> Frame {
         if let Some(frame) = self.aside.pop_front() {
             return frame;
         }
-        self.incoming(DEADLINE).await
+        self.incoming(within).await
     }
 
     /// The next frame, which has to be one of this command.

@@ -190,6 +190,13 @@ impl Inner {
                 feed.members_changed(&room, changed);
             }
             (Ok(Told::Signal(signal)), _) => feed.signalled(signal),
+            // No log has signals: there is nothing to be read again.
+            (Ok(Told::Unknown), room) => {
+                tracing::debug!(
+                    room.id = room.map(tracing::field::display),
+                    "a signal of a newer program is ignored"
+                );
+            }
             (Ok(_), _) => {}
             // The log is the truth: what this was is found there.
             (Err(error), Some(room)) => {

@@ -44,6 +44,11 @@ pub(super) fn heads<'a>(
     heads
 }
 
+/// A message that is stored so much later than it was sent, in ms, had to wait.
+const LATE: u64 = 10_000;
+/// What devices were given of it has been kept by then, in ms.
+const LATE_GRACE: i64 = 20_000;
+
 /// How long after a message devices are told of it; until it is set they are not.
 #[derive(Debug)]
 pub(super) struct Grace(AtomicI64);
@@ -60,6 +65,14 @@ impl Grace {
     /// In ms.
     pub(super) fn get(&self) -> Option<i64> {
         Some(self.0.load(Ordering::Relaxed)).filter(|grace| *grace >= 0)
+    }
+
+    /// The same for these at `now`, in ms since 1970. When they had to wait for the database, so had
+    /// what devices were given of them, and that comes after them.
+    pub(super) fn of(&self, envelopes: &[Arc<Envelope>], now: u64) -> Option<i64> {
+        let late = |one: &Arc<Envelope>| now.saturating_sub(one.sent_at) > LATE;
+        let more = if envelopes.iter().any(late) { LATE_GRACE } else { 0 };
+        Some(self.get()?.saturating_add(more))
     }
 }
 

@@ -40,6 +40,7 @@ use self::session::OnThisThread;
 use super::heads::{self as touched, Grace};
 use super::lane::{Inbox, Lane, Reply};
 use super::{StoreError, Stored};
+use crate::clock::now_ms;
 use crate::envelope::Envelope;
 use crate::ids::RoomId;
 
@@ -160,7 +161,7 @@ impl PostgresStore {
     }
 
     async fn insert_rows(&self, envelopes: Vec<Arc<Envelope>>) -> Result<Vec<Stored>, StoreError> {
-        let grace = self.grace.get();
+        let grace = self.grace.of(&envelopes, now_ms());
         call(&self.inserts, move |link| {
             link.transact(INSERT, |conn| {
                 let stored = insert::insert(conn, &envelopes)?;

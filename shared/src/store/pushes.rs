@@ -105,7 +105,7 @@ pub enum Unwanted {
     NotAMember,
     /// The device has no token any more.
     NoDevice,
-    /// The message is gone.
+    /// The message is gone, or too old to be told of.
     Gone,
 }
 
@@ -195,8 +195,8 @@ pub struct DuePush {
     pub direct: bool,
     /// Whose device.
     pub user: UserId,
-    /// Which one.
-    pub device: InstallationId,
+    /// Which one, and what it wants to hear.
+    pub target: Target,
     /// Its token, while it has one.
     pub token: Option<PushToken>,
     /// Its language.
@@ -351,8 +351,8 @@ pub trait Pushes: Send + Sync + 'static {
     /// Notes what became of pushes; nothing of those that somebody else has by now.
     fn pushes_done(&self, ended: Vec<Ended>) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Has devices told of what was read while it was sent to them: of what was sent within `span`.
-    /// Says how many. Everything else is told when the cursor moves
+    /// Has devices told of what was read while it was sent to them: of what was sent within `span`, a
+    /// part each time. Says how many it looked at; 0 at the end. Everything else is told when the cursor moves
     /// ([`super::cursors::Cursors::read_move`]).
     fn pushes_catch_up(&self, span: Duration) -> BoxFuture<'_, Result<usize, StoreError>>;
 

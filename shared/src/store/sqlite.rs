@@ -30,6 +30,7 @@ use self::write::{Command, Task, Writer};
 use super::heads::{self as touched, Grace};
 use super::lane::{Inbox, Lane, Reply};
 use super::{StoreError, Stored};
+use crate::clock::now_ms;
 use crate::envelope::Envelope;
 use crate::ids::RoomId;
 
@@ -129,7 +130,7 @@ impl SqliteStore {
 
     async fn insert_rows(&self, envelopes: Vec<Arc<Envelope>>) -> Result<Vec<Stored>, StoreError> {
         let bytes = envelopes.iter().map(|envelope| envelope.weight()).sum();
-        let grace = self.grace.get();
+        let grace = self.grace.of(&envelopes, now_ms());
         self.write_by((envelopes.len(), bytes), move |writer| {
             let stored: QueryResult<Vec<Stored>> =
                 envelopes.iter().map(|envelope| writer.insert(envelope)).collect();

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use moim_shared::clock::now_ms;
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::InstallationId;
 use moim_shared::position::Position;
@@ -15,7 +16,7 @@ use moim_shared::store::pushes::{
     DuePush, End, Ended, Kind, NewPush, News, PushRecord, Round, State, Target, Unwanted,
 };
 
-use crate::make::{Database, EPOCH, all, at, nameless, room, user};
+use crate::make::{Database, EPOCH, all, at, room, user};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -55,6 +56,11 @@ async fn say(store: &dyn Database, envelopes: impl IntoIterator<Item = Envelope>
     store.insert(all(envelopes)).await.unwrap();
 }
 
+/// A message of Mina's in room `r`, of now: an old one would have had to wait for the database.
+fn nameless(seq: u64, body: &str) -> Envelope {
+    Envelope { sent_at: now_ms(), ..crate::make::nameless(seq, body) }
+}
+
 async fn claim(store: &dyn Database) -> Vec<Round> {
     store.rounds_claim(LONG, 10).await.unwrap()
 }
@@ -82,7 +88,9 @@ async fn end(store: &dyn Database, due: &[DuePush], end: End) {
 fn places(due: &[DuePush]) -> Vec<(&str, &str, &str, u64)> {
     let mut all: Vec<_> = due
         .iter()
-        .map(|it| (it.kind.as_str(), it.user.as_str(), it.device.as_str(), it.position.seq))
+        .map(|it| {
+            (it.kind.as_str(), it.user.as_str(), it.target.installation.as_str(), it.position.seq)
+        })
         .collect();
     all.sort_unstable();
     all
@@ -103,6 +111,24 @@ pub async fn what_is_stored_is_due_once_in_rooms_with_devices(store: &dyn Databa
     assert_eq!((next[0].from, next[0].upto), (at(5), at(5)));
     say(store, [nameless(5, "z")]).await;
     assert_eq!(claim(store).await, [], "it was there already");
+}
+
+pub async fn every_message_of_a_burst_has_its_grace(store: &dyn Database) {
+    members(store, &["ann"]).await;
+    say(store, [nameless(1, "x")]).await;
+    store.tell_devices(LONG);
+    say(store, [nameless(2, "x")]).await;
+    assert_eq!(claim(store).await, [], "the first one is due, and waits for the second");
+    store.tell_devices(Duration::ZERO);
+    say(store, [nameless(3, "x")]).await;
+    let due = claim(store).await;
+    assert_eq!((due.len(), due[0].from), (1, at(3)), "what came after that does not wait");
+}
+
+pub async fn what_waited_for_the_database_waits_for_what_was_given_of_it_too(store: &dyn Database) {
+    members(store, &["ann"]).await;
+    say(store, [crate::make::nameless(1, "of long ago")]).await;
+    assert_eq!(claim(store).await, []);
 }
 
 pub async fn before_devices_are_told_nothing_becomes_due(store: &dyn Database) {
@@ -261,12 +287,21 @@ pub async fn what_waits_is_told_with_what_came_after(store: &dyn Database) {
     assert_eq!(places(&pushes), expected);
     let anns = pushes.iter().find(|it| it.user == user("ann")).unwrap();
     assert_eq!(anns.from, at(1));
+    assert_eq!(anns.attempts, 1);
+    let later = End::Again { after: Duration::ZERO, why: "unsure".into() };
+    end(store, &pushes, later).await;
+    say(store, [nameless(4, "x")]).await;
+    keep(store, vec![push("ann", "phone", 4)]).await;
+    let pushes = due(store).await;
+    let expected = [("message", "ann", "phone", 4), ("message", "bob", "phone", 1)];
+    assert_eq!(places(&pushes), expected);
+    assert!(pushes.iter().all(|it| it.attempts == 2), "it may have been seen already");
     // What is on its way is not called back.
-    say(store, [nameless(3, "x")]).await;
-    keep(store, vec![push("ann", "phone", 3)]).await;
+    say(store, [nameless(5, "x")]).await;
+    keep(store, vec![push("ann", "phone", 5)]).await;
     end(store, &pushes, End::Sent).await;
     let next = due(store).await;
-    assert_eq!((places(&next), next[0].from), (vec![("message", "ann", "phone", 3)], at(3)));
+    assert_eq!((places(&next), next[0].from), (vec![("message", "ann", "phone", 5)], at(5)));
 }
 
 pub async fn other_devices_that_were_told_are_told_that_it_was_read(store: &dyn Database) {
@@ -304,6 +339,25 @@ pub async fn what_was_read_while_it_was_sent_is_told_too(store: &dyn Database) {
     assert_eq!(store.pushes_catch_up(LONG).await.unwrap(), 1);
     assert_eq!(places(&due(store).await), [("read", "ann", "phone", 1)]);
     assert_eq!(store.pushes_catch_up(LONG).await.unwrap(), 0);
+}
+
+pub async fn what_is_shown_after_it_was_told_that_it_was_read_is_told_again(store: &dyn Database) {
+    members(store, &["ann"]).await;
+    say(store, [nameless(1, "x")]).await;
+    keep(store, vec![push("ann", "phone", 1)]).await;
+    let first = due(store).await;
+    end(store, &first, End::Sent).await;
+    say(store, [nameless(2, "x")]).await;
+    keep(store, vec![push("ann", "phone", 2)]).await;
+    let under_way = due(store).await;
+    let read = Read { room: room("r"), user: user("ann"), position: at(5), device: None };
+    store.read_move(vec![read]).await.unwrap();
+    let told = due(store).await;
+    assert_eq!(places(&told), [("read", "ann", "phone", 5)]);
+    end(store, &told, End::Sent).await;
+    end(store, &under_way, End::Sent).await;
+    assert_eq!(store.pushes_catch_up(LONG).await.unwrap(), 1);
+    assert_eq!(places(&due(store).await), [("read", "ann", "phone", 5)]);
 }
 
 pub async fn what_was_told_of_a_message_is_known_until_it_is_forgotten(store: &dyn Database) {

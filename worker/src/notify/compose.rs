@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use moim_shared::store::pushes::{DuePush, Kind, Said, Unwanted};
 
+use super::decide::unwanted;
 use super::words::words;
 use crate::push::{Collapse, Notification, Urgency};
 
@@ -19,22 +20,26 @@ const NAME_BYTES: usize = 160;
 /// How long it waits for a device that is away. Whoever comes back later asks for what changed.
 const TTL: Duration = Duration::from_secs(7 * 86_400);
 
-/// The notification of `due`, or why it is not wanted any more.
-pub(super) fn compose(due: &DuePush) -> Result<Notification, Unwanted> {
+/// Whoever comes back after so long asks for what changed; in ms.
+const AGE_MOST: u64 = 24 * 3_600_000;
+
+/// The notification of `due` at `now`, in ms since 1970, or why it is not wanted any more.
+pub(super) fn compose(due: &DuePush, now: u64) -> Result<Notification, Unwanted> {
     let token = due.token.clone().ok_or(Unwanted::NoDevice)?;
     let mut data = Data(BTreeMap::new());
     data.set("v", VERSION);
     data.set("type", due.kind.as_str());
     data.set("user", due.user.as_str());
-    data.set("installation", due.device.as_str());
+    data.set("installation", due.target.installation.as_str());
     data.set("room", due.room.as_str());
     data.set("position", &due.position.to_string());
-    data.set("unread", &due.unread.to_string());
+    // What is unread of a room is for its members to know.
+    data.set("unread", &if due.is_member { due.unread } else { 0 }.to_string());
     data.set("badge", &due.badge.to_string());
     let (urgency, collapse) = match due.kind {
         Kind::Read => (Urgency::Normal, Some(Collapse::Sync)),
         Kind::Message => {
-            let said = wanted(due)?;
+            let said = wanted(due, now)?;
             data.message(due, said);
             (Urgency::High, None)
         }
@@ -42,7 +47,7 @@ pub(super) fn compose(due: &DuePush) -> Result<Notification, Unwanted> {
     Ok(Notification { token, data: data.0, urgency, ttl: TTL, collapse })
 }
 
-fn wanted(due: &DuePush) -> Result<&Said, Unwanted> {
+fn wanted(due: &DuePush, now: u64) -> Result<&Said, Unwanted> {
     if !due.is_member {
         return Err(Unwanted::NotAMember);
     }
@@ -52,7 +57,11 @@ fn wanted(due: &DuePush) -> Result<&Said, Unwanted> {
     if due.position <= due.delivered {
         return Err(Unwanted::Delivered);
     }
-    due.said.as_ref().ok_or(Unwanted::Gone)
+    if let Some(why) = unwanted(&due.target, now) {
+        return Err(why);
+    }
+    let recent = |said: &&Said| now.saturating_sub(said.sent_at) < AGE_MOST;
+    due.said.as_ref().filter(recent).ok_or(Unwanted::Gone)
 }
 
 struct Data(BTreeMap<String, String>);
@@ -114,9 +123,13 @@ pub(super) mod tests {
     use moim_shared::ids::{InstallationId, RoomId, UserId};
     use moim_shared::position::Position;
     use moim_shared::push_token::PushToken;
+    use moim_shared::store::pushes::Target;
 
     use super::*;
+    use crate::notify::decide::tests::target;
     use crate::push::DATA_MAX;
+
+    const NOW: u64 = 1_000;
 
     /// `joon` said "hello" in `lobby`, and `mina` is to be told.
     pub(in crate::notify) fn due() -> DuePush {
@@ -130,7 +143,7 @@ pub(super) mod tests {
             room_name: Some("The lobby".into()),
             direct: false,
             user: UserId::parse("mina").unwrap(),
-            device: InstallationId::parse("phone").unwrap(),
+            target: target("phone"),
             token: Some(PushToken::parse("t").unwrap()),
             locale: Some("ko".into()),
             preview: true,
@@ -153,12 +166,12 @@ pub(super) mod tests {
     }
 
     fn data(due: &DuePush) -> BTreeMap<String, String> {
-        compose(due).unwrap().data
+        compose(due, NOW).unwrap().data
     }
 
     #[test]
     fn a_message_says_what_an_app_shows_and_shows_once() {
-        let notification = compose(&due()).unwrap();
+        let notification = compose(&due(), NOW).unwrap();
         assert_eq!((notification.urgency, notification.collapse), (Urgency::High, None));
         let expected = [
             ("badge", "100"),
@@ -205,7 +218,7 @@ pub(super) mod tests {
     #[test]
     fn that_it_was_read_is_silent_and_only_the_latest_counts() {
         let read = DuePush { kind: Kind::Read, read: Position::new(5, 9), said: None, ..due() };
-        let notification = compose(&read).unwrap();
+        let notification = compose(&read, NOW).unwrap();
         assert_eq!(notification.urgency, Urgency::Normal);
         assert_eq!(notification.collapse, Some(Collapse::Sync));
         assert_eq!(notification.data["type"], "read");
@@ -213,16 +226,25 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn who_is_no_member_any_more_is_not_told_what_is_unread_there() {
+        let read = DuePush { kind: Kind::Read, is_member: false, ..due() };
+        assert_eq!(data(&read)["unread"], "0");
+    }
+
+    #[test]
     fn what_changed_until_it_goes_out_counts() {
         let at = due().position;
+        let muted = Target { muted: true, ..due().target };
+        assert_eq!(compose(&due(), NOW + AGE_MOST), Err(Unwanted::Gone), "it is of yesterday");
         for (changed, why) in [
             (DuePush { token: None, ..due() }, Unwanted::NoDevice),
             (DuePush { is_member: false, ..due() }, Unwanted::NotAMember),
             (DuePush { read: at, ..due() }, Unwanted::Read),
             (DuePush { delivered: at, ..due() }, Unwanted::Delivered),
             (DuePush { said: None, ..due() }, Unwanted::Gone),
+            (DuePush { target: muted, ..due() }, Unwanted::DeviceMuted),
         ] {
-            assert_eq!(compose(&changed), Err(why));
+            assert_eq!(compose(&changed, NOW), Err(why));
         }
     }
 
@@ -232,7 +254,7 @@ pub(super) mod tests {
         let mut most = due();
         most.room = RoomId::parse(&"r".repeat(64)).unwrap();
         most.user = UserId::parse(&"u".repeat(128)).unwrap();
-        most.device = InstallationId::parse(&"d".repeat(64)).unwrap();
+        most.target.installation = InstallationId::parse(&"d".repeat(64)).unwrap();
         most.position = Position::new(u64::MAX, u64::MAX);
         most.from = Position::new(u64::MAX - 1, u64::MAX);
         most.room_name = Some(long(500));
@@ -242,7 +264,7 @@ pub(super) mod tests {
         said.content_type = Some("c".repeat(5_000));
         // Cut within a character.
         said.body = long(1_000).into_bytes()[..2_048].to_vec();
-        let notification = compose(&most).unwrap();
+        let notification = compose(&most, NOW).unwrap();
         assert_eq!(notification.check(), Ok(()));
         assert!(notification.data_bytes() > DATA_MAX / 2, "{}", notification.data_bytes());
         assert_eq!(notification.data["body"], long(341));

@@ -19,7 +19,7 @@ pub(super) fn decide(who: &Candidate, news: &[News], now: u64) -> Vec<NewPush> {
 }
 
 /// Why nothing is to be heard there now.
-fn unwanted(target: &Target, now: u64) -> Option<Unwanted> {
+pub(super) fn unwanted(target: &Target, now: u64) -> Option<Unwanted> {
     let quiet = || {
         let hours = target.quiet_hours?;
         hours.quiet_until(target.time_zone.as_ref(), now)
@@ -34,7 +34,7 @@ fn unwanted(target: &Target, now: u64) -> Option<Unwanted> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use moim_shared::ids::{InstallationId, UserId};
     use moim_shared::position::Position;
     use moim_shared::quiet::{QuietHours, Zone};
@@ -49,7 +49,8 @@ mod tests {
         Position::new(7, seq)
     }
 
-    fn target(id: &str) -> Target {
+    /// A device that wants everything.
+    pub(in crate::notify) fn target(id: &str) -> Target {
         Target {
             installation: InstallationId::parse(id).unwrap(),
             muted: false,

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use crate::push::{Gone, PushError, Sent};
 
-/// Calls that are remembered.
-const CALLS: usize = 100;
+/// Calls that are remembered: half as many tokens are what wrong credentials can cost.
+const CALLS: usize = 20;
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -151,4 +151,8 @@ impl Push for FcmPush {
             self.deliver(message::json(&notification)).await
         })
     }
+
+    fn rests(&self) -> Option<Duration> {
+        self.pause.rest(Instant::now())
+    }
 }

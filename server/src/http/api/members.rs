@@ -169,12 +169,15 @@ async fn show(api: &Api, room: &RoomId, user: &UserId) -> Result<Json<MemberView
 async fn views(api: &Api, room: &RoomId, readers: Vec<Reader>) -> Result<Vec<MemberView>, Problem> {
     let users: Vec<UserId> = readers.iter().map(|reader| reader.member.user.clone()).collect();
     let sessions = &api.sessions;
-    let found = sessions.presence.sessions_of(&users).await.unwrap_or_else(|error| {
-        tracing::debug!(%error, "nobody knows who is connected");
-        vec![Vec::new(); users.len()]
-    });
-    let statuses: Vec<Status> = found.iter().map(|entries| Status::of(entries)).collect();
-    let offline = users.iter().zip(&statuses).filter(|(_, status)| **status == Status::Offline);
+    let statuses: Vec<Option<Status>> = match sessions.presence.sessions_of(&users).await {
+        Ok(found) => found.iter().map(|entries| Some(Status::of(entries))).collect(),
+        Err(error) => {
+            tracing::debug!(%error, "nobody knows who is connected");
+            vec![None; users.len()]
+        }
+    };
+    let offline = |status: &Option<Status>| *status == Some(Status::Offline);
+    let offline = users.iter().zip(&statuses).filter(|(_, status)| offline(status));
     let offline: Vec<UserId> = offline.map(|(user, _)| user.clone()).collect();
     let seen = sessions.seen.of(&offline).await?;
     let given = furthest(api, room, &users).await?;

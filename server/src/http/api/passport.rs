@@ -208,9 +208,11 @@ async fn look(api: &Api, at: At, paging: &UserPaging) -> Result<Json<Passport>, 
     for given in api.sessions.cursors.delivered_of(&room, &users).await? {
         devices.entry(given.user.clone()).or_default().given.push(given);
     }
-    let last = users.last();
-    for push in api.pushes.pushes_of(&room, position, paging.after.as_ref(), last).await? {
-        devices.entry(push.user.clone()).or_default().pushes.push(push);
+    if let Some(last) = users.last() {
+        let after = paging.after.as_ref();
+        for push in api.pushes.pushes_of(&room, position, after, Some(last)).await? {
+            devices.entry(push.user.clone()).or_default().pushes.push(push);
+        }
     }
     let members = readers.items.into_iter().map(|reader| {
         let of = devices.remove(&reader.member.user).unwrap_or_default();

@@ -98,9 +98,12 @@ pub struct MemberView {
     /// How far it was given messages, on the device that has most of them; `0-0`: nothing.
     #[schema(schema_with = schema::position)]
     delivered: Position,
-    /// It is connected now.
+    /// It is connected now, as far as is known.
     here: bool,
-    presence: PresenceName,
+    /// Left out while nobody knows who is connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    presence: Option<PresenceName>,
     /// When it was last there, if it is offline and that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, schema_with = schema::time)]
@@ -121,16 +124,17 @@ pub enum PresenceName {
 }
 
 impl MemberView {
-    /// The view of a row.
+    /// The view of a row; without `status` nobody knows whether it is connected.
     pub fn new(
         reader: rooms::Reader,
         delivered: Position,
-        status: Status,
+        status: Option<Status>,
         last_seen: Option<u64>,
     ) -> Self {
         let Member { user, name, role, joined_at, muted_until, banned } = reader.member;
         let (role, read) = (role.into(), reader.read);
-        let (here, presence) = (status != Status::Offline, status.into());
+        let here = status.is_some_and(|status| status != Status::Offline);
+        let presence = status.map(Into::into);
         Self {
             user,
             name,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moim_shared::ids::UserId;
-use moim_shared::position::Position;
 use moim_shared::signal::Event;
 
 use super::fanout::Gone;
-use super::people::{NAMES_MOST, People, Show, Untold};
+use super::gathered::{Gathered, is_crowd};
+use super::people::{People, Show, Untold};
 use super::{Effect, State};
 use crate::nodes::Known;
 use crate::outbox::{Outbox, Subscription, Tail};
@@ -47,8 +47,8 @@ pub struct Life {
     /// Who is there.
     pub people: People,
     /// How far people have read, and were given messages, as those who watch are to be told next.
-    reads: HashMap<UserId, Position>,
-    delivered: HashMap<UserId, Position>,
+    reads: Gathered,
+    delivered: Gathered,
     /// Memberships changed since that.
     members: bool,
 }
@@ -97,8 +97,8 @@ impl Life {
             watchers: Vec::new(),
             typing: HashMap::new(),
             people,
-            reads: HashMap::new(),
-            delivered: HashMap::new(),
+            reads: Gathered::default(),
+            delivered: Gathered::default(),
             members: false,
         }
     }
@@ -196,17 +196,6 @@ impl Keys {
     }
 }
 
-/// Takes out as many as are told of at once: of a crowd the others come with the next tick, each with
-/// its newest.
-fn some(cursors: &mut HashMap<UserId, Position>) -> Vec<(UserId, Position)> {
-    let mut left = NAMES_MOST;
-    let more = cursors.extract_if(|_, _| {
-        left = left.saturating_sub(1);
-        left > 0
-    });
-    more.collect()
-}
-
 impl State {
     /// A subscription to the room's events.
     pub(super) fn on_watch(&mut self, mut join: Join) -> Vec<Effect> {
@@ -248,12 +237,11 @@ impl State {
             }
             // Gathered: of somebody who scrolls, the last one counts.
             Event::Read { user, position } if watched => {
-                self.life.reads.insert(user.clone(), *position);
+                self.life.reads.note(user, *position);
             }
-            Event::Delivered { users } if watched => {
+            Event::Delivered { users } if watched && !is_crowd(self.life.watchers.len()) => {
                 for (user, position) in users {
-                    let stands = self.life.delivered.entry(user.clone()).or_default();
-                    *stands = (*stands).max(*position);
+                    self.life.delivered.note(user, *position);
                 }
             }
             Event::Read { .. } | Event::Delivered { .. } => {}
@@ -306,6 +294,22 @@ impl State {
         });
     }
 
+    fn tell_cursors(&mut self) {
+        let watchers = self.life.watchers.len();
+        if watchers == 0 {
+            self.life.reads.clear();
+        }
+        if watchers == 0 || is_crowd(watchers) {
+            self.life.delivered.clear();
+        }
+        for (user, position) in self.life.reads.take(watchers) {
+            self.tell(&Told::Read(&user, position));
+        }
+        for (user, position) in self.life.delivered.take(watchers) {
+            self.tell(&Told::Delivered(&user, position));
+        }
+    }
+
     pub(super) fn on_typing(&mut self, typing: Typing) -> Vec<Effect> {
         let Typing { who, typing, at, answer, .. } = typing;
         let told = self.life.keys_move(&who, typing, at);
@@ -332,12 +336,7 @@ impl State {
             None => {}
         }
         self.greet(Some(now));
-        for (user, position) in some(&mut self.life.reads) {
-            self.tell(&Told::Read(&user, position));
-        }
-        for (user, position) in some(&mut self.life.delivered) {
-            self.tell(&Told::Delivered(&user, position));
-        }
+        self.tell_cursors();
         // Each node was told by itself.
         if std::mem::take(&mut self.life.members) {
             self.tell(&Told::Members);

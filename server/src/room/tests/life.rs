@@ -159,3 +159,62 @@ fn keys_that_go_on_and_off_are_told_no_more_often() {
     assert_eq!(tick(&mut state, after(9_000)), 0);
     assert!(!state.holds_something());
 }
+
+/// Watches it as one of many; what they are told is not read.
+fn crowd(state: &mut State, count: usize) -> Vec<Client> {
+    let one = |n: usize| {
+        let mut client = Client::with(&format!("w{n}"), Grant::None, 1 << 20);
+        let (join, _) = client.join(Start::Live, None);
+        let effects = state.on_ask(Ask::Watch(join));
+        assert!(client.let_in(state, effects).is_empty());
+        client.reader.frames();
+        client
+    };
+    (0..count).map(one).collect()
+}
+
+fn cursors(frames: &[Value], kind: &str) -> Vec<String> {
+    let of = frames.iter().filter(|told| told["type"] == kind);
+    of.map(|told| told["user"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn of_many_cursors_a_tick_tells_what_fits_and_the_next_ones_the_others() {
+    let mut state = opened(at(0));
+    let mut watchers = crowd(&mut state, 500);
+    let users: Vec<UserId> = (0..50).map(|n| UserId::parse(&format!("u{n}")).unwrap()).collect();
+    for user in &users {
+        state.on_event(&Event::Read { user: user.clone(), position: at(1) });
+    }
+    let users: Vec<_> = users.into_iter().map(|user| (user, at(1))).collect();
+    state.on_event(&Event::Delivered { users });
+    let names = |from: usize| (from..50.min(from + 20)).map(|n| format!("u{n}"));
+    for from in [0, 20, 40] {
+        tick(&mut state, Instant::now());
+        let expected: Vec<String> = names(from).collect();
+        for watcher in &mut watchers {
+            let frames = told(watcher);
+            assert_eq!(cursors(&frames, "read"), expected);
+            assert_eq!(cursors(&frames, "delivered"), expected);
+        }
+    }
+    tick(&mut state, Instant::now());
+    assert!(told(&mut watchers[0]).is_empty());
+}
+
+#[test]
+fn a_crowd_is_told_who_reads_and_not_what_each_was_given() {
+    let mut state = opened(at(0));
+    let mut watchers = crowd(&mut state, 1_001);
+    let user = UserId::parse("mina").unwrap();
+    state.on_event(&Event::Read { user: user.clone(), position: at(1) });
+    state.on_event(&Event::Delivered { users: vec![(user.clone(), at(1))] });
+    tick(&mut state, Instant::now());
+    let read = json!({ "type": "read", "user": "mina", "position": at(1).to_string() });
+    assert_eq!(told(&mut watchers[0]), [read]);
+    watchers.pop().unwrap().outbox.finish();
+    state.on_tick(Instant::now());
+    state.on_event(&Event::Delivered { users: vec![(user, at(1))] });
+    tick(&mut state, Instant::now());
+    assert_eq!(cursors(&told(&mut watchers[0]), "delivered"), ["mina"], "they are few again");
+}

@@ -485,3 +485,44 @@ fn ten_thousand_who_come_and_go_are_told_of_in_a_bounded_number_of_events() {
     let (_, first) = nodes.watches("kim", 1);
     assert_eq!(first, here(&[]), "all are gone");
 }
+
+#[test]
+fn an_arrival_that_was_missed_is_noticed_with_a_departure() {
+    let mut nodes = Nodes::new(2);
+    let ann = nodes.comes("ann", 1);
+    let _bob = nodes.comes("bob", 1);
+    nodes.live(&[0, 1], &[], 0);
+    let (mut watcher, first) = nodes.watches("jun", 0);
+    assert_eq!(first, here(&["ann", "bob"]));
+    nodes.deaf = true;
+    let _cho = nodes.comes("cho", 1);
+    nodes.pass(Duration::from_secs(1));
+    nodes.deaf = false;
+    assert!(told(&mut watcher).is_empty(), "nobody heard of it");
+    nodes.goes(&ann, 1);
+    nodes.pass(GRACE + Duration::from_secs(3));
+    let last = told(&mut watcher).pop().unwrap();
+    assert_eq!(sorted(last), here(&["bob", "cho"]), "the node was asked who is there");
+}
+
+#[test]
+fn people_of_an_older_program_go_when_a_node_dies_and_not_when_one_begins() {
+    let mut nodes = Nodes::new(1);
+    nodes.live(&[0, 1], &[7], 0);
+    let mut watcher = Client::new("jun");
+    let (join, _) = watcher.join(Start::Live, None);
+    let effects = nodes.room(0).on_ask(Ask::Watch(join));
+    watcher.let_in(nodes.room(0), effects);
+    let old = Person { user: UserId::parse("old").unwrap(), name: None, away: false };
+    let arrived = Moves { arrived: vec![old], ..Moves::default() };
+    nodes.room(0).on_event(&Event::Presence(arrived));
+    nodes.pass(Duration::from_secs(5));
+    told(&mut watcher);
+    nodes.live(&[0, 1, 2], &[7], 0);
+    nodes.pass(Duration::from_secs(1));
+    assert!(told(&mut watcher).is_empty(), "one began");
+    nodes.live(&[0, 2], &[1, 7], 0);
+    nodes.pass(Duration::from_secs(1));
+    let told = told(&mut watcher);
+    assert_eq!(told[0]["departed"], json!([{ "user": "old" }]), "one died: {told:?}");
+}

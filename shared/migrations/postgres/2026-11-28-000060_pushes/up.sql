@@ -42,10 +42,13 @@ CREATE TABLE pushes (
 CREATE INDEX pushes_next ON pushes (next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX pushes_lease ON pushes (lease) WHERE lease IS NOT NULL;
 -- What devices show, as far as is known.
-CREATE INDEX pushes_shown ON pushes (room, user_id)
+CREATE INDEX pushes_shown ON pushes (room, user_id, device)
 WHERE state = 'sent' AND kind = 'message' AND NOT cancelled;
 CREATE INDEX pushes_shown_since ON pushes (ended_at)
 WHERE state = 'sent' AND kind = 'message' AND NOT cancelled;
+-- What is to be told together with what comes.
+CREATE INDEX pushes_waiting ON pushes (room, user_id)
+WHERE state = 'waiting' AND kind = 'message';
 -- What was told of a message.
 CREATE INDEX pushes_place ON pushes (room, epoch, seq);
 CREATE INDEX pushes_age ON pushes (created_at);

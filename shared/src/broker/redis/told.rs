@@ -28,6 +28,8 @@ pub(super) enum Told {
     Members(MembersChanged),
     /// A signal.
     Signal(Signal),
+    /// A signal of a kind that only newer programs know.
+    Unknown,
     /// A node's own voice.
     Canary,
 }
@@ -72,7 +74,7 @@ impl Told {
             }
             (Some("S"), _) => {
                 let wire = WireSignal::decode(bytes).map_err(unreadable)?;
-                wire.signal().map(Self::Signal)
+                Ok(wire.signal()?.map_or(Self::Unknown, Self::Signal))
             }
             (Some("C"), _) => Ok(Self::Canary),
             _ => Err(unreadable("of a kind that is not known")),
@@ -278,8 +280,10 @@ impl WireEvent {
         Self { room: room.to_string(), what: Some(what) }
     }
 
-    fn event(self) -> Result<Signal, Unreadable> {
-        let event = match part(self.what)? {
+    /// `None`: it is of a kind that is not known here.
+    fn event(self) -> Result<Option<Signal>, Unreadable> {
+        let Some(what) = self.what else { return Ok(None) };
+        let event = match what {
             What::Typing(WireTyping { who, typing }) => {
                 let Person { user, name, .. } = part(who)?.person()?;
                 Event::Typing { user, name, typing }
@@ -296,7 +300,7 @@ impl WireEvent {
             What::Presence(presence) => Event::Presence(presence.moves()?),
             What::WhoIsHere(asks) => Event::WhoIsHere { node: part(node(&asks.node)?)? },
         };
-        Ok(Signal::Event(RoomId::parse(&self.room).map_err(unreadable)?, event))
+        Ok(Some(Signal::Event(RoomId::parse(&self.room).map_err(unreadable)?, event)))
     }
 }
 
@@ -363,26 +367,27 @@ impl WireSignal {
         Self { kind: Some(kind) }
     }
 
-    fn signal(self) -> Result<Signal, Unreadable> {
-        match part(self.kind)? {
-            Kind::Event(event) => event.event(),
-            Kind::Topic(flash) => Ok(Signal::Topic(flash.topic()?, flash.flash()?)),
-            Kind::User(flash) => {
-                Ok(Signal::User(user(&flash.user)?, flash.topic()?, flash.flash()?))
-            }
+    /// `None`: it is of a kind that is not known here.
+    fn signal(self) -> Result<Option<Signal>, Unreadable> {
+        let Some(kind) = self.kind else { return Ok(None) };
+        let signal = match kind {
+            Kind::Event(event) => return event.event(),
+            Kind::Topic(flash) => Signal::Topic(flash.topic()?, flash.flash()?),
+            Kind::User(flash) => Signal::User(user(&flash.user)?, flash.topic()?, flash.flash()?),
             Kind::Revoked(WireRevocation { whose, before, until }) => {
                 let subject = match part(whose)? {
                     Whose::User(it) => Subject::User(user(&it)?),
                     Whose::Login(id) => Subject::Login(id),
                     Whose::Token(id) => Subject::Token(id),
                 };
-                Ok(Signal::Revoked(Revocation { subject, before, until }))
+                Signal::Revoked(Revocation { subject, before, until })
             }
-            Kind::Inbox(room) => Ok(Signal::Inbox(RoomId::parse(&room).map_err(unreadable)?)),
+            Kind::Inbox(room) => Signal::Inbox(RoomId::parse(&room).map_err(unreadable)?),
             Kind::Own(WireOwn { user: whose, room }) => {
-                Ok(Signal::Own(user(&whose)?, RoomId::parse(&room).map_err(unreadable)?))
+                Signal::Own(user(&whose)?, RoomId::parse(&room).map_err(unreadable)?)
             }
-        }
+        };
+        Ok(Some(signal))
     }
 }
 
@@ -414,6 +419,12 @@ mod tests {
         let events = [
             Event::Typing { user: mina.clone(), name: None, typing: true },
             Event::Read { user: mina.clone(), position: Position::new(7, 1) },
+            Event::Delivered {
+                users: vec![
+                    (mina.clone(), Position::new(7, 1)),
+                    (joon.clone(), Position::new(8, u64::MAX)),
+                ],
+            },
             Event::Here(None),
             Event::Here(Some(Here { node: node.clone(), people: vec![person.clone()], count: 7 })),
             Event::Changed,
@@ -444,6 +455,19 @@ mod tests {
             let heard = Told::read(signal(&said).into(), None).unwrap();
             assert_eq!(heard, Told::Signal(said));
         }
+    }
+
+    #[test]
+    fn what_only_a_newer_program_says_is_told_apart_from_nonsense() {
+        // Field 99 in place of a kind; and in an event of the room "r", in place of what happened.
+        let (kind, what) = (b"S\n\x9a\x06\0", b"S\n\x0a\x06\x0a\x01r\x9a\x06\0");
+        let room = RoomId::parse("r").unwrap();
+        for newer in [&kind[..], what] {
+            let heard = Told::read(Bytes::copy_from_slice(newer), Some(&room)).unwrap();
+            assert_eq!(heard, Told::Unknown);
+        }
+        // Cut off.
+        assert!(Told::read(Bytes::from_static(b"S\n\x9a\x06\x09"), Some(&room)).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use diesel::sql_types::{Array, BigInt, Bool, Text};
 
 use super::Conn;
 use super::rows::cursors::device_text;
+use super::rows::pushes::READ_AGAIN;
 use super::rows::row::{position, signed};
 use super::turns::NOW;
 use crate::position::Position;
@@ -81,7 +82,7 @@ fn cancel<'a>(
     let users: Vec<&str> = reads.iter().map(|read| read.user.as_str()).collect();
     let devices: Vec<&str> = reads.iter().map(|read| device_text(read.device.as_ref())).collect();
     let (epochs, seqs) = places(reads.iter().map(|read| read.position));
-    diesel::sql_query(CANCEL.replace("{NOW}", NOW))
+    diesel::sql_query((CANCEL.to_owned() + READ_AGAIN).replace("{NOW}", NOW))
         .bind::<Array<Text>, _>(&rooms)
         .bind::<Array<Text>, _>(&users)
         .bind::<Array<BigInt>, _>(&epochs)
@@ -98,8 +99,8 @@ const CANCEL: &str = "WITH given AS (SELECT * FROM UNNEST($1, $2, $3, $4, $5) \
      AND NOT pushes.cancelled AND (pushes.epoch, pushes.seq) <= (given.epoch, given.seq) \
      RETURNING pushes.room, pushes.user_id, pushes.device, given.epoch, given.seq, given.reader) \
      INSERT INTO pushes (room, user_id, device, kind, epoch, seq, from_epoch, from_seq, state, \
-     created_at, next_at) SELECT room, user_id, device, 'read', epoch, seq, epoch, seq, \
-     'waiting', {NOW}, {NOW} FROM shown WHERE device <> reader ON CONFLICT DO NOTHING";
+     created_at, next_at) SELECT DISTINCT room, user_id, device, 'read', epoch, seq, epoch, seq, \
+     'waiting', {NOW}, {NOW} FROM shown WHERE device <> reader ";
 
 const DELIVERED: &str = "INSERT INTO delivered AS stands SELECT given.* \
      FROM UNNEST($1, $2, $3, $4, $5) AS given (room, user_id, device, epoch, seq) \

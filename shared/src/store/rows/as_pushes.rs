@@ -22,7 +22,8 @@ impl Pushes for Adapter {
         lease: Duration,
         most: usize,
     ) -> BoxFuture<'_, Result<Vec<Round>, StoreError>> {
-        Box::pin(self.take((most, 0), move |conn| rounds::claim(conn, lease, most)))
+        let grace = self.grace.get().unwrap_or_default();
+        Box::pin(self.take((most, 0), move |conn| rounds::claim(conn, lease, most, grace)))
     }
 
     fn round_page<'a>(
@@ -54,7 +55,14 @@ impl Pushes for Adapter {
         lease: Duration,
         most: usize,
     ) -> BoxFuture<'_, Result<Vec<DuePush>, StoreError>> {
-        Box::pin(self.take((most, 0), move |conn| pushes::claim(conn, lease, most)))
+        Box::pin(async move {
+            let token = rounds::new_lease();
+            let taken = self.take((most, 0), move |conn| pushes::claim(conn, token, lease, most));
+            if taken.await? == 0 {
+                return Ok(Vec::new());
+            }
+            self.read(move |conn| pushes::due(conn, token)).await
+        })
     }
 
     fn pushes_done(&self, ended: Vec<Ended>) -> BoxFuture<'_, Result<(), StoreError>> {

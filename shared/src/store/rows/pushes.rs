@@ -1,20 +1,23 @@
 //! Pushes as rows.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text};
 
 use super::rooms::unreadable;
-use super::rounds::{Waiting, by_user, ms, new_lease};
+use super::rounds::{Waiting, by_user, ms};
 use super::row::{position, signed, unsigned};
-use super::turns::{NOT_TAKEN, NOW, UNREAD_ANYWHERE};
+use super::turns::{NOT_TAKEN, NOW, ONCE, UNREAD_ANYWHERE, add_pushes};
 use super::{Body, Conn};
 use crate::ids::{InstallationId, RoomId, UserId};
 use crate::position::Position;
 use crate::push_token::PushToken;
+use crate::quiet::{QuietHours, Zone};
 use crate::store::pushes::{
-    BADGE_MOST, DuePush, End, Ended, Kind, NewPush, PREVIEW_BYTES, PushRecord, Said, State,
+    BADGE_MOST, DuePush, End, Ended, Kind, NewPush, PREVIEW_BYTES, PushRecord, Round, Said, State,
+    Target,
 };
 use crate::store::schema::pushes;
 
@@ -27,25 +30,26 @@ pub fn take_waiting<'a>(
     room: &RoomId,
     new: &'a [NewPush],
 ) -> QueryResult<Waiting<'a>> {
-    let mut earliest = Waiting::new();
+    let mut before = Waiting::new();
     let users = by_user(new);
-    let waiting = pushes::table
+    // As it stands in the index of these.
+    let waiting = || diesel::dsl::sql::<Bool>("state = 'waiting' AND kind = 'message'");
+    type Row = (i64, String, String, (i64, i64), (i64, i64), i64);
+    let rows: Vec<Row> = pushes::table
         .filter(pushes::room.eq(room.as_str()))
         .filter(pushes::user_id.eq_any(users.keys().copied()))
-        .filter(pushes::kind.eq(Kind::Message.as_str()))
-        .filter(pushes::state.eq(WAITING));
-    type Row = (i64, String, String, (i64, i64), (i64, i64));
-    let rows: Vec<Row> = waiting
+        .filter(waiting())
         .select((
             pushes::id,
             pushes::user_id,
             pushes::device,
             (pushes::epoch, pushes::seq),
             (pushes::from_epoch, pushes::from_seq),
+            pushes::attempts,
         ))
         .load(conn)?;
     let mut gone = Vec::new();
-    for (id, user, device, at, from) in rows {
+    for (id, user, device, at, from, attempts) in rows {
         let of_user = users.get(user.as_str()).into_iter().flatten();
         let mut newer = of_user.filter(|push| {
             push.unwanted.is_none()
@@ -54,66 +58,84 @@ pub fn take_waiting<'a>(
         });
         if let Some(push) = newer.next() {
             let key = (push.user.as_str(), push.device.as_str());
-            let first = earliest.entry(key).or_insert(position(from));
-            *first = (*first).min(position(from));
+            let first = before.entry(key).or_insert((position(from), 0));
+            *first = (first.0.min(position(from)), first.1.max(attempts));
             gone.push(id);
         }
     }
     if !gone.is_empty() {
-        // Whoever has taken one meanwhile sends it, and notes that at nothing.
-        diesel::delete(pushes::table.filter(pushes::id.eq_any(gone))).execute(conn)?;
+        // One that somebody has taken meanwhile goes out by itself.
+        let gone = pushes::table.filter(pushes::id.eq_any(gone)).filter(waiting());
+        diesel::delete(gone).execute(conn)?;
     }
-    Ok(earliest)
+    Ok(before)
 }
 
-/// Keeps one; one that is there already stays as it is.
-pub fn add(conn: &mut Conn, room: &RoomId, push: &NewPush, from: Position) -> QueryResult<()> {
-    let add = format!(
-        "INSERT INTO pushes (room, user_id, device, kind, epoch, seq, from_epoch, from_seq, state, \
-         reason, created_at, ended_at, next_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {NOW}, \
-         CASE WHEN $10 IS NULL THEN NULL ELSE {NOW} END, \
-         CASE WHEN $10 IS NULL THEN {NOW} ELSE NULL END) ON CONFLICT DO NOTHING"
-    );
-    let reason = push.unwanted.map(|why| why.as_str());
-    diesel::sql_query(add)
-        .bind::<Text, _>(room.as_str())
-        .bind::<Text, _>(push.user.as_str())
-        .bind::<Text, _>(push.device.as_str())
-        .bind::<Text, _>(Kind::Message.as_str())
-        .bind::<BigInt, _>(signed(push.position.epoch))
-        .bind::<BigInt, _>(signed(push.position.seq))
-        .bind::<BigInt, _>(signed(from.epoch))
-        .bind::<BigInt, _>(signed(from.seq))
-        .bind::<Text, _>(if reason.is_some() { State::Suppressed.as_str() } else { WAITING })
-        .bind::<Nullable<Text>, _>(reason)
-        .execute(conn)
-        .map(drop)
+/// A push of a message to be kept.
+#[derive(Debug)]
+pub struct NewRow<'a> {
+    pub user: &'a str,
+    pub device: &'a str,
+    pub at: (i64, i64),
+    pub from: (i64, i64),
+    pub reason: Option<&'a str>,
+    pub attempts: i64,
 }
 
-/// Takes what is due.
-pub fn claim(conn: &mut Conn, lease: Duration, most: usize) -> QueryResult<Vec<DuePush>> {
-    let token = new_lease();
+/// Keeps those of a round; one that is there already stays as it is.
+pub fn add(
+    conn: &mut Conn,
+    round: &Round,
+    new: &[NewPush],
+    before: &Waiting<'_>,
+) -> QueryResult<()> {
+    let row = |push: &'_ NewPush| -> (Position, i64) {
+        let known = before.get(&(push.user.as_str(), push.device.as_str()));
+        known.map_or((round.from, 0), |(from, attempts)| (round.from.min(*from), *attempts))
+    };
+    let rows = new.iter().map(|push| {
+        let (from, attempts) = row(push);
+        NewRow {
+            user: push.user.as_str(),
+            device: push.device.as_str(),
+            at: (signed(push.position.epoch), signed(push.position.seq)),
+            from: (signed(from.epoch), signed(from.seq)),
+            reason: push.unwanted.map(|why| why.as_str()),
+            attempts,
+        }
+    });
+    add_pushes(conn, round.room.as_str(), &rows.collect::<Vec<_>>())
+}
+
+/// Takes what is due under this lease; how many.
+pub fn claim(conn: &mut Conn, token: i64, lease: Duration, most: usize) -> QueryResult<usize> {
     let take = format!(
         "UPDATE pushes SET lease = $1, state = '{CALLING}', attempts = attempts + 1, \
          next_at = {NOW} + $2 WHERE id IN (SELECT id FROM pushes \
          WHERE next_at IS NOT NULL AND next_at <= {NOW} ORDER BY next_at LIMIT $3 {NOT_TAKEN})"
     );
-    let taken = diesel::sql_query(take)
+    diesel::sql_query(take)
         .bind::<BigInt, _>(token)
         .bind::<BigInt, _>(ms(lease))
         .bind::<BigInt, _>(signed(most as u64))
-        .execute(conn)?;
-    if taken == 0 {
-        return Ok(Vec::new());
-    }
+        .execute(conn)
+}
+
+/// What is known of those that were taken under this lease.
+pub fn due(conn: &mut Conn, token: i64) -> QueryResult<Vec<DuePush>> {
     let look = include_str!("pushes_due.sql").replace("{UNREAD_ANYWHERE}", UNREAD_ANYWHERE);
     let rows: Vec<Row> = diesel::sql_query(look)
         .bind::<Integer, _>(i32::try_from(PREVIEW_BYTES).unwrap_or(i32::MAX))
         .bind::<BigInt, _>(i64::from(BADGE_MOST))
         .bind::<BigInt, _>(token)
         .load(conn)?;
-    rows.into_iter().map(|row| row.due(token)).collect()
+    let readable = |row: Row| {
+        let id = row.id;
+        let due = row.due(token);
+        // It holds up no others, and comes again in case another program can read it.
+        due.inspect_err(|error| tracing::error!(push.id = id, %error, "a push cannot be read")).ok()
+    };
+    Ok(rows.into_iter().filter_map(readable).collect())
 }
 
 /// A line of `pushes_due.sql`.
@@ -143,6 +165,14 @@ struct Row {
     locale: Option<String>,
     #[diesel(sql_type = Bool)]
     preview: bool,
+    #[diesel(sql_type = Bool)]
+    muted: bool,
+    #[diesel(sql_type = Bool)]
+    room_muted: bool,
+    #[diesel(sql_type = Nullable<Text>)]
+    quiet_hours: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    time_zone: Option<String>,
     #[diesel(sql_type = Bool)]
     is_member: bool,
     #[diesel(sql_type = BigInt)]
@@ -187,6 +217,7 @@ impl Row {
             _ => return Err(unreadable("a push of no kind")),
         };
         let token = self.token.as_deref().map(PushToken::parse);
+        let quiet_hours = self.quiet_hours.as_deref().map(QuietHours::parse);
         let count = |n: i64| u32::try_from(n).unwrap_or(BADGE_MOST);
         let said = self.sender.zip(self.sent_at).zip(self.body);
         let said = said.map(|((sender, sent_at), body)| Said {
@@ -207,10 +238,16 @@ impl Row {
             room_name: self.room_name,
             direct: self.direct,
             user: UserId::parse(&self.user_id).map_err(unreadable)?,
-            device: InstallationId::parse(&self.device).map_err(unreadable)?,
             token: token.transpose().map_err(unreadable)?,
             locale: self.locale,
             preview: self.preview,
+            target: Target {
+                installation: InstallationId::parse(&self.device).map_err(unreadable)?,
+                muted: self.muted,
+                room_muted: self.room_muted,
+                quiet_hours: quiet_hours.transpose().map_err(unreadable)?,
+                time_zone: self.time_zone.as_deref().and_then(|name| Zone::parse(name).ok()),
+            },
             is_member: self.is_member,
             position: position((self.epoch, self.seq)),
             from: position((self.from_epoch, self.from_seq)),
@@ -269,39 +306,46 @@ struct ReadLate {
     seq: i64,
 }
 
-/// Has devices told of what was read while it was sent to them.
+/// Has devices told of what was read while it was sent to them; how many pushes were looked at.
 pub fn catch_up(conn: &mut Conn, span: Duration, most: usize) -> QueryResult<usize> {
     let late: Vec<ReadLate> = diesel::sql_query(READ_LATE.replace("{NOW}", NOW))
         .bind::<BigInt, _>(ms(span))
         .bind::<BigInt, _>(signed(most as u64))
         .load(conn)?;
-    let mut told = 0;
-    for read in late {
-        told += cancel(conn, &read.room, &read.user_id, (read.epoch, read.seq), "")?;
+    let each: BTreeMap<(&str, &str), (i64, i64)> =
+        late.iter().map(|read| ((&*read.room, &*read.user_id), (read.epoch, read.seq))).collect();
+    for ((room, user), read) in each {
+        cancel(conn, room, user, read, "")?;
     }
-    Ok(told)
+    Ok(late.len())
 }
+
+/// What was told of a place is told again when something before it was shown after that.
+pub const READ_AGAIN: &str = "ON CONFLICT (room, user_id, device, kind, epoch, seq) DO UPDATE \
+     SET state = 'waiting', next_at = {NOW}, ended_at = NULL, lease = NULL \
+     WHERE pushes.next_at IS NULL";
 
 /// SQLite numbers its parameters as they come.
 const SHOWN: &str = "(epoch, seq) <= ($1, $2) AND room = $3 AND user_id = $4 AND state = 'sent' \
      AND kind = 'message' AND cancelled = FALSE";
 
 /// Has the member's devices that show something of the room up to there told that it was read; but
-/// not the one that it was read on. Says how many.
+/// not the one that it was read on.
 pub fn cancel(
     conn: &mut Conn,
     room: &str,
     user: &str,
     (epoch, seq): (i64, i64),
     reader: &str,
-) -> QueryResult<usize> {
+) -> QueryResult<()> {
     let tell = format!(
         "INSERT INTO pushes (room, user_id, device, kind, epoch, seq, from_epoch, from_seq, state, \
          created_at, next_at) SELECT room, user_id, device, 'read', $1, $2, $1, $2, \
          '{WAITING}', {NOW}, {NOW} FROM pushes WHERE {SHOWN} AND device <> $5 \
-         ON CONFLICT DO NOTHING"
+         {ONCE} {READ_AGAIN}",
+        READ_AGAIN = READ_AGAIN.replace("{NOW}", NOW)
     );
-    let told = diesel::sql_query(tell)
+    diesel::sql_query(tell)
         .bind::<BigInt, _>(epoch)
         .bind::<BigInt, _>(seq)
         .bind::<Text, _>(room)
@@ -313,8 +357,8 @@ pub fn cancel(
         .bind::<BigInt, _>(seq)
         .bind::<Text, _>(room)
         .bind::<Text, _>(user)
-        .execute(conn)?;
-    Ok(told)
+        .execute(conn)
+        .map(drop)
 }
 
 const OF: &str = "SELECT user_id, device, epoch, seq, state, reason, attempts, created_at, \

@@ -12,6 +12,13 @@ SELECT
     devices.token AS token,
     devices.locale AS locale,
     coalesce(devices.preview, FALSE) AS preview,
+    coalesce(devices.muted, FALSE) AS muted,
+    coalesce(
+        replace(' ' || devices.muted_rooms || ' ', ' ' || pushes.room || ' ', '')
+        <> ' ' || devices.muted_rooms || ' ', FALSE
+    ) AS room_muted,
+    devices.quiet_hours AS quiet_hours,
+    devices.time_zone AS time_zone,
     members.user_id IS NOT NULL AS is_member,
     pushes.epoch AS epoch,
     pushes.seq AS seq,

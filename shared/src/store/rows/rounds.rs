@@ -8,28 +8,34 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
 use super::rooms::unreadable;
 use super::row::{position, signed};
-use super::turns::{NOT_TAKEN, NOW};
+use super::turns::{NOT_TAKEN, NOW, reachable, take_heads};
 use super::{Conn, cursors, pushes};
 use crate::ids::{InstallationId, RoomId, UserId};
 use crate::position::Position;
 use crate::quiet::{QuietHours, Zone};
 use crate::store::pushes::{Candidate, NewPush, News, Round, RoundPage, Target};
-use crate::store::schema::{devices, members, room_heads, rounds};
+use crate::store::schema::{room_heads, rounds};
 
 /// A room that is due.
-#[derive(QueryableByName)]
-struct Due {
+#[derive(Debug, QueryableByName)]
+pub struct Due {
     #[diesel(sql_type = Text)]
-    room: String,
+    pub room: String,
     #[diesel(sql_type = BigInt)]
-    from_epoch: i64,
+    pub from_epoch: i64,
     #[diesel(sql_type = BigInt)]
-    from_seq: i64,
+    pub from_seq: i64,
     #[diesel(sql_type = BigInt)]
-    epoch: i64,
+    pub epoch: i64,
     #[diesel(sql_type = BigInt)]
-    seq: i64,
+    pub seq: i64,
+    #[diesel(sql_type = BigInt)]
+    pub stored_at: i64,
 }
+
+/// What is read of a head that is due.
+pub const DUE_HEAD: &str = "SELECT room, from_epoch, from_seq, epoch, seq, stored_at \
+     FROM room_heads WHERE due_at IS NOT NULL AND due_at <= {NOW} AND";
 
 pub fn ms(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
@@ -41,9 +47,19 @@ pub fn new_lease() -> i64 {
     i64::from_ne_bytes(rand::random::<[u8; 8]>())
 }
 
-/// Makes rounds of the rooms that are due, and takes rounds that nobody works on.
-pub fn claim(conn: &mut Conn, lease: Duration, most: usize) -> QueryResult<Vec<Round>> {
-    begin_due(conn, most)?;
+/// Rooms that become rounds with one look, and the looks of one call.
+const DUE: usize = 100;
+const LOOKS: usize = 10;
+
+/// Makes rounds of the rooms that are due, and takes rounds that nobody works on. Every message has
+/// had the `grace` (ms) by then.
+pub fn claim(conn: &mut Conn, lease: Duration, most: usize, grace: i64) -> QueryResult<Vec<Round>> {
+    // Those with nobody to be told keep no others waiting.
+    for _ in 0..LOOKS {
+        if begin_due(conn, grace)? < DUE {
+            break;
+        }
+    }
     let token = new_lease();
     let take = format!(
         "UPDATE rounds SET lease = $1, leased_until = {NOW} + $2 WHERE id IN \
@@ -83,37 +99,23 @@ pub fn claim(conn: &mut Conn, lease: Duration, most: usize) -> QueryResult<Vec<R
     rows.into_iter().map(round).collect()
 }
 
-fn begin_due(conn: &mut Conn, most: usize) -> QueryResult<()> {
-    let look = format!(
-        "SELECT room, from_epoch, from_seq, epoch, seq FROM room_heads \
-         WHERE due_at IS NOT NULL AND due_at <= {NOW} ORDER BY due_at LIMIT $1 {NOT_TAKEN}"
-    );
-    let due: Vec<Due> =
-        diesel::sql_query(look).bind::<BigInt, _>(signed(most as u64)).load(conn)?;
-    if due.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<&str> = due.iter().map(|due| due.room.as_str()).collect();
-    diesel::update(room_heads::table.filter(room_heads::room.eq_any(&names)))
-        .set((
-            room_heads::from_epoch.eq(None::<i64>),
-            room_heads::from_seq.eq(None::<i64>),
-            room_heads::due_at.eq(None::<i64>),
-        ))
-        .execute(conn)?;
-    // Most rooms of most chats have nobody to be told, and cost no more than this.
-    let reachable = members::table
-        .inner_join(devices::table.on(devices::user_id.eq(members::user_id)))
-        .filter(members::room.eq(room_heads::room))
-        .filter(members::banned.eq(false))
-        .filter(devices::token.is_not_null())
-        .select(members::room);
-    let reachable: Vec<String> = room_heads::table
-        .filter(room_heads::room.eq_any(&names))
-        .filter(diesel::dsl::exists(reachable))
+/// How many were due.
+fn begin_due(conn: &mut Conn, grace: i64) -> QueryResult<usize> {
+    let due: Vec<String> = room_heads::table
+        .filter(due_now())
+        .order(room_heads::due_at)
+        .limit(signed(DUE as u64))
         .select(room_heads::room)
         .load(conn)?;
-    for due in due.iter().filter(|due| reachable.contains(&due.room)) {
+    if due.is_empty() {
+        return Ok(0);
+    }
+    let names: Vec<&str> = due.iter().map(String::as_str).collect();
+    // Most rooms of most chats have nobody to be told. Asked before the heads are taken, for which
+    // inserts would wait.
+    let reachable = reachable(conn, &names)?;
+    let taken = take_due(conn, &names)?;
+    for due in taken.iter().filter(|due| reachable.contains(&due.room)) {
         diesel::insert_into(rounds::table)
             .values((
                 rounds::room.eq(&due.room),
@@ -122,11 +124,32 @@ fn begin_due(conn: &mut Conn, most: usize) -> QueryResult<()> {
                 rounds::upto_epoch.eq(due.epoch),
                 rounds::upto_seq.eq(due.seq),
                 rounds::after_user.eq(""),
-                rounds::leased_until.eq(0),
+                // The last of them came later than the first, for which it is due.
+                rounds::leased_until.eq(due.stored_at.saturating_add(grace)),
             ))
             .execute(conn)?;
     }
-    Ok(())
+    Ok(due.len())
+}
+
+type IsDue = diesel::expression::SqlLiteral<diesel::sql_types::Bool>;
+
+fn due_now() -> IsDue {
+    diesel::dsl::sql(&format!("due_at IS NOT NULL AND due_at <= {NOW}"))
+}
+
+/// Takes those of the rooms that are due still, and that nobody else takes.
+fn take_due(conn: &mut Conn, names: &[&str]) -> QueryResult<Vec<Due>> {
+    let taken = take_heads(conn, names)?;
+    let names: Vec<&str> = taken.iter().map(|due| due.room.as_str()).collect();
+    diesel::update(room_heads::table.filter(room_heads::room.eq_any(&names)))
+        .set((
+            room_heads::from_epoch.eq(None::<i64>),
+            room_heads::from_seq.eq(None::<i64>),
+            room_heads::due_at.eq(None::<i64>),
+        ))
+        .execute(conn)?;
+    Ok(taken)
 }
 
 /// A device of a member, with what the member has.
@@ -286,18 +309,12 @@ pub fn keep(
         return Ok(false);
     }
     let waiting = pushes::take_waiting(conn, &round.room, new)?;
-    let earliest = |push: &NewPush| {
-        let before = waiting.get(&(push.user.as_str(), push.device.as_str()));
-        before.copied().unwrap_or(round.from).min(round.from)
-    };
-    for push in new {
-        pushes::add(conn, &round.room, push, earliest(push))?;
-    }
+    pushes::add(conn, round, new, &waiting)?;
     Ok(true)
 }
 
-/// Where the first message stands that waits for a device.
-pub type Waiting<'a> = HashMap<(&'a str, &'a str), Position>;
+/// What waited for a device: where its first message stands, and how often it was tried.
+pub type Waiting<'a> = HashMap<(&'a str, &'a str), (Position, i64)>;
 
 /// The pushes of a page by their users.
 pub fn by_user(new: &[NewPush]) -> BTreeMap<&str, Vec<&NewPush>> {

@@ -132,7 +132,7 @@ fn of_pushes(writer: &mut Writer, room: &RoomId, user: &UserId) -> QueryResult<(
         heads::move_on(&mut writer.conn, &[(room.as_str(), head)].into(), Some(0))?;
     }
     for _ in 0..2 {
-        let rounds = rounds::claim(&mut writer.conn, lease, 9)?;
+        let rounds = rounds::claim(&mut writer.conn, lease, 9, 0)?;
         for round in rounds {
             let after = Some(user).filter(|_| round.after.is_some());
             rounds::page(&mut writer.conn, room, (at, at), after, 9)?;
@@ -146,7 +146,8 @@ fn of_pushes(writer: &mut Writer, room: &RoomId, user: &UserId) -> QueryResult<(
             rounds::keep(&mut writer.conn, &round, &[], None, lease)?;
         }
     }
-    let due = pushes::claim(&mut writer.conn, lease, 9)?;
+    pushes::claim(&mut writer.conn, 7, lease, 9)?;
+    let due = pushes::due(&mut writer.conn, 7)?;
     let ended = |due: &DuePush| Ended { id: due.id, lease: due.lease, end: End::Sent };
     pushes::done(&mut writer.conn, &due.iter().map(ended).collect::<Vec<_>>())?;
     assert_eq!(due.len(), 1);

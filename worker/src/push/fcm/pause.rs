@@ -28,6 +28,12 @@ impl Pause {
         is_first
     }
 
+    /// How long it lasts from `now` on, if there is one.
+    pub fn rest(&self, now: Instant) -> Option<Duration> {
+        let until = self.0.lock().as_ref()?.until;
+        Some(until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+    }
+
     /// The error while it lasts.
     pub fn check(&self, now: Instant) -> Result<(), PushError> {
         let mut held = self.0.lock();

@@ -48,7 +48,8 @@ impl People {
 
     /// Other nodes live than before.
     pub fn nodes(&mut self, known: &Arc<Known>) {
-        for node in self.others.among(&known.dead) {
+        let died = known.dead.difference(&self.known.dead).next().is_some();
+        for node in self.others.among(&known.dead, died) {
             self.forget_node(node.as_ref());
         }
         if known.returned > self.known.returned && self.watched && self.ask == Due::No {
@@ -112,6 +113,7 @@ impl People {
     fn hear_moves(&mut self, Moves { node, arrived, departed, away, back, count }: &Moves) {
         let node = node.as_ref();
         let unnamed = self.others.unnamed();
+        let were_all = !self.others.has_unnamed(node);
         arrived.iter().for_each(|person| self.put(node, person));
         departed.iter().for_each(|(user, seen)| self.take(node, user, *seen));
         for (users, away) in [(away, true), (back, false)] {
@@ -121,7 +123,7 @@ impl People {
                 self.note(user, was, None);
             }
         }
-        let fits = self.others.count(node, *count);
+        let fits = self.others.count(node, *count, were_all);
         // While an answer is on its way, nothing has to fit.
         self.odd |= !fits && self.asked == Asked::No;
         // Of a crowd only the number tells that somebody without a name came or went.

@@ -84,15 +84,15 @@ impl Others {
         }
     }
 
-    /// How many the node says they are; of an older program, who says nothing, as many as are known.
-    /// False: they should all be known by name and are not, so something was missed.
-    pub fn count(&mut self, node: Option<&NodeId>, count: usize) -> bool {
+    /// How many the node says they are, after the moves that it says with it; of an older program, who
+    /// says nothing, as many as are known. `were_all`: before them, all were known by name. False:
+    /// they should be and are not, so something was missed.
+    pub fn count(&mut self, node: Option<&NodeId>, count: usize, were_all: bool) -> bool {
         let there = self.nodes.entry(node.cloned()).or_default();
         if node.is_none() {
             there.count = there.people.len();
             return true;
         }
-        let were_all = there.unnamed() == 0;
         there.count = count;
         let known = there.people.len();
         known == count || (known < count && (known >= KNOWN || !were_all))
@@ -127,9 +127,10 @@ impl Others {
     }
 
     /// Those of whom something is known that do not live any more. Who runs an older program cannot
-    /// be told apart: with any of them.
-    pub fn among(&self, dead: &HashSet<NodeId>) -> Vec<Option<NodeId>> {
-        let is_dead = |node: &&Option<NodeId>| node.as_ref().is_none_or(|node| dead.contains(node));
+    /// be told apart: when any node has died since the last time.
+    pub fn among(&self, dead: &HashSet<NodeId>, since: bool) -> Vec<Option<NodeId>> {
+        let is_dead =
+            |node: &&Option<NodeId>| node.as_ref().map_or(since, |node| dead.contains(node));
         self.nodes.keys().filter(is_dead).cloned().collect()
     }
 
