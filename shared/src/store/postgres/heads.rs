@@ -17,13 +17,18 @@ const MOVE: &str = "INSERT INTO room_heads AS stands \
      CASE WHEN from_epoch IS NULL THEN NULL ELSE now.ms + $6 END \
      FROM UNNEST($1, $2, $3, $4, $5) AS given (room, epoch, seq, from_epoch, from_seq), \
      (SELECT (extract(EPOCH FROM clock_timestamp()) * 1000)::BIGINT AS ms) AS now ORDER BY room \
-     ON CONFLICT (room) DO UPDATE SET (epoch, seq) = (SELECT * FROM (VALUES \
-     (stands.epoch, stands.seq), (excluded.epoch, excluded.seq)) AS either (epoch, seq) \
-     ORDER BY epoch DESC, seq DESC LIMIT 1), \
+     ON CONFLICT (room) DO UPDATE SET \
+     epoch = CASE WHEN (excluded.epoch, excluded.seq) > (stands.epoch, stands.seq) \
+     THEN excluded.epoch ELSE stands.epoch END, \
+     seq = CASE WHEN (excluded.epoch, excluded.seq) > (stands.epoch, stands.seq) \
+     THEN excluded.seq ELSE stands.seq END, \
      stored_at = greatest(stands.stored_at, excluded.stored_at), \
-     (from_epoch, from_seq) = (SELECT * FROM (VALUES \
-     (stands.from_epoch, stands.from_seq), (excluded.from_epoch, excluded.from_seq)) \
-     AS either (epoch, seq) ORDER BY epoch, seq LIMIT 1), \
+     from_epoch = CASE WHEN stands.from_epoch IS NULL OR \
+     (excluded.from_epoch, excluded.from_seq) < (stands.from_epoch, stands.from_seq) \
+     THEN excluded.from_epoch ELSE stands.from_epoch END, \
+     from_seq = CASE WHEN stands.from_epoch IS NULL OR \
+     (excluded.from_epoch, excluded.from_seq) < (stands.from_epoch, stands.from_seq) \
+     THEN excluded.from_seq ELSE stands.from_seq END, \
      due_at = coalesce(stands.due_at, excluded.due_at)";
 
 /// Moves the heads; of new messages devices are told `grace` ms from now, unless they are told of
