@@ -4,21 +4,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moim_shared::backoff::Backoff;
 use moim_shared::clock::now_ms;
 use moim_shared::ids::UserId;
 use moim_shared::store::StoreError;
 use moim_shared::store::last_seen::{LastSeen as Kept, Seen};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
 
-use crate::unkept::Unkept;
+use crate::unkept::{Unkept, keep_last, keep_up};
 
 /// People of whom it is kept together.
 const TOGETHER: usize = 2_000;
 /// How long it is gathered: of somebody who comes and goes, the last time counts.
 const GATHERED: Duration = Duration::from_secs(3);
+/// What is kept, in the log.
+const WHAT: &str = "when people were last seen";
 /// More than these do not wait for the database. Of those who are not among them an older time is
 /// shown, or none.
 const WAITING: usize = 200_000;
@@ -60,27 +60,12 @@ impl LastSeen {
 
     /// Keeps what was noted, until it is dropped.
     pub async fn keep_up(self: Arc<Self>) {
-        let mut backoff = Backoff::new(GATHERED, GATHERED * 10);
-        loop {
-            self.came.notified().await;
-            sleep(GATHERED).await;
-            while let Err(error) = self.keep_some().await {
-                if backoff.tries() == 0 {
-                    tracing::warn!(%error, "when people were last seen is not kept yet, trying on");
-                }
-                sleep(backoff.wait()).await;
-            }
-            backoff.reset();
-        }
+        keep_up(&self.came, GATHERED, WHAT, || self.keep_some()).await;
     }
 
     /// Keeps all that waits, at most for `bound`: before the process ends.
     pub async fn keep_last(&self, bound: Duration) {
-        match timeout(bound, self.keep_some()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "when people were last seen was not kept"),
-            Err(_late) => tracing::warn!("when people were last seen was not kept in time"),
-        }
+        keep_last(bound, WHAT, self.keep_some()).await;
     }
 
     async fn keep_some(&self) -> Result<(), StoreError> {

@@ -1,10 +1,17 @@
-//! What waits to be kept in the database: of each key its newest value, so many keys at most. Pure.
+//! What waits to be kept in the database: of each key its newest value, so many keys at most. And how
+//! it is kept: gathered, and again until that succeeds.
 //!
 //! What is being kept goes on waiting until that has succeeded: whoever keeps it may fail, or be
 //! stopped in the middle of it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::time::Duration;
+
+use moim_shared::backoff::Backoff;
+use moim_shared::store::StoreError;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 /// See the module.
 #[derive(Debug)]
@@ -46,6 +53,37 @@ impl<K: Clone + Eq + Hash, V: Copy + Ord> Unkept<K, V> {
                 self.values.remove(key);
             }
         }
+    }
+}
+
+/// Has `keep` keep `what` came, `gathered` after the first of it, until it is dropped.
+pub async fn keep_up<F>(came: &Notify, gathered: Duration, what: &str, keep: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), StoreError>>,
+{
+    let mut backoff = Backoff::new(gathered, gathered * 10);
+    loop {
+        came.notified().await;
+        sleep(gathered).await;
+        while let Err(error) = keep().await {
+            if backoff.tries() == 0 {
+                tracing::warn!(%error, "{what} is not kept yet, trying on");
+            }
+            sleep(backoff.wait()).await;
+        }
+        backoff.reset();
+    }
+}
+
+/// Has `keep` keep `what` waits, at most for `bound`: before the process ends.
+pub async fn keep_last<F>(bound: Duration, what: &str, keep: F)
+where
+    F: Future<Output = Result<(), StoreError>>,
+{
+    match timeout(bound, keep).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "{what} was not kept"),
+        Err(_late) => tracing::warn!("{what} was not kept in time"),
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moim_shared::backoff::Backoff;
 use moim_shared::broker::Broker;
 use moim_shared::gather::Gather;
 use moim_shared::ids::{InstallationId, RoomId, UserId};
@@ -15,16 +14,17 @@ use moim_shared::store::cursors::{Cursors as Kept, Delivered, Moved, Read};
 use moim_shared::store::{Access, Store, StoreError};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::sleep;
 
 use super::access::{Identity, admit};
 use crate::refusal::Refusal;
-use crate::unkept::Unkept;
+use crate::unkept::{Unkept, keep_last, keep_up};
 
 /// Cursors that are moved together.
 const TOGETHER: usize = 2_000;
 /// How long what devices were given is gathered: of somebody who reads along, the last one counts.
 const GATHERED: Duration = Duration::from_secs(1);
+/// What is kept, in the log.
+const WHAT: &str = "what devices were given";
 /// More than these do not wait for the database. Whoever is not among them says so again with the
 /// next message.
 const WAITING: usize = 200_000;
@@ -137,28 +137,12 @@ impl Cursors {
 
     /// Keeps what devices were given, until it is dropped.
     pub async fn keep_up(self: Arc<Self>) {
-        let mut backoff = Backoff::new(GATHERED, GATHERED * 10);
-        loop {
-            self.came.notified().await;
-            sleep(GATHERED).await;
-            while let Err(error) = self.keep_some().await {
-                if backoff.tries() == 0 {
-                    tracing::warn!(%error, "what devices were given is not kept yet, trying on");
-                }
-                sleep(backoff.wait()).await;
-            }
-            backoff.reset();
-        }
+        keep_up(&self.came, GATHERED, WHAT, || self.keep_some()).await;
     }
 
     /// Keeps all that waits, at most for `bound`: before the process ends.
     pub async fn keep_last(&self, bound: Duration) {
-        match tokio::time::timeout(bound, self.keep_some()).await {
-            Ok(Ok(())) => {}
-            // Whoever has them says so again to another node.
-            Ok(Err(error)) => tracing::warn!(%error, "what devices were given was not kept"),
-            Err(_late) => tracing::warn!("what devices were given was not kept in time"),
-        }
+        keep_last(bound, WHAT, self.keep_some()).await;
     }
 
     async fn keep_some(&self) -> Result<(), StoreError> {

@@ -7,17 +7,15 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text};
 
 use super::rooms::unreadable;
-use super::rounds::{Waiting, by_user, ms};
+use super::rounds::{TargetRow, Waiting, by_user, ms};
 use super::row::{position, signed, unsigned};
 use super::turns::{NOT_TAKEN, NOW, ONCE, UNREAD_ANYWHERE, add_pushes};
 use super::{Body, Conn};
 use crate::ids::{InstallationId, RoomId, UserId};
 use crate::position::Position;
 use crate::push_token::PushToken;
-use crate::quiet::{QuietHours, Zone};
 use crate::store::pushes::{
     BADGE_MOST, DuePush, End, Ended, Kind, NewPush, PREVIEW_BYTES, PushRecord, Round, Said, State,
-    Target,
 };
 use crate::store::schema::pushes;
 
@@ -157,22 +155,14 @@ struct Row {
     direct: bool,
     #[diesel(sql_type = Text)]
     user_id: String,
-    #[diesel(sql_type = Text)]
-    device: String,
+    #[diesel(embed)]
+    target: TargetRow,
     #[diesel(sql_type = Nullable<Text>)]
     token: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     locale: Option<String>,
     #[diesel(sql_type = Bool)]
     preview: bool,
-    #[diesel(sql_type = Bool)]
-    muted: bool,
-    #[diesel(sql_type = Bool)]
-    room_muted: bool,
-    #[diesel(sql_type = Nullable<Text>)]
-    quiet_hours: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    time_zone: Option<String>,
     #[diesel(sql_type = Bool)]
     is_member: bool,
     #[diesel(sql_type = BigInt)]
@@ -217,7 +207,6 @@ impl Row {
             _ => return Err(unreadable("a push of no kind")),
         };
         let token = self.token.as_deref().map(PushToken::parse);
-        let quiet_hours = self.quiet_hours.as_deref().map(QuietHours::parse);
         let count = |n: i64| u32::try_from(n).unwrap_or(BADGE_MOST);
         let said = self.sender.zip(self.sent_at).zip(self.body);
         let said = said.map(|((sender, sent_at), body)| Said {
@@ -241,13 +230,7 @@ impl Row {
             token: token.transpose().map_err(unreadable)?,
             locale: self.locale,
             preview: self.preview,
-            target: Target {
-                installation: InstallationId::parse(&self.device).map_err(unreadable)?,
-                muted: self.muted,
-                room_muted: self.room_muted,
-                quiet_hours: quiet_hours.transpose().map_err(unreadable)?,
-                time_zone: self.time_zone.as_deref().and_then(|name| Zone::parse(name).ok()),
-            },
+            target: self.target.target()?,
             is_member: self.is_member,
             position: position((self.epoch, self.seq)),
             from: position((self.from_epoch, self.from_seq)),

@@ -8,7 +8,7 @@ SELECT
     rooms.name AS room_name,
     coalesce(rooms.direct, FALSE) AS direct,
     pushes.user_id AS user_id,
-    pushes.device AS device,
+    pushes.device AS installation,
     devices.token AS token,
     devices.locale AS locale,
     coalesce(devices.preview, FALSE) AS preview,

@@ -161,6 +161,13 @@ struct Row {
     read_epoch: i64,
     #[diesel(sql_type = BigInt)]
     read_seq: i64,
+    #[diesel(embed)]
+    target: TargetRow,
+}
+
+/// A device, and what it wants to hear.
+#[derive(QueryableByName)]
+pub struct TargetRow {
     #[diesel(sql_type = Text)]
     installation: String,
     #[diesel(sql_type = Bool)]
@@ -171,6 +178,20 @@ struct Row {
     quiet_hours: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     time_zone: Option<String>,
+}
+
+impl TargetRow {
+    pub fn target(&self) -> QueryResult<Target> {
+        let hours = self.quiet_hours.as_deref().map(QuietHours::parse);
+        Ok(Target {
+            installation: InstallationId::parse(&self.installation).map_err(unreadable)?,
+            muted: self.muted,
+            room_muted: self.room_muted,
+            quiet_hours: hours.transpose().map_err(unreadable)?,
+            // Another process may know more of them; then they are hours of UTC here.
+            time_zone: self.time_zone.as_deref().and_then(|name| Zone::parse(name).ok()),
+        })
+    }
 }
 
 /// Members first, so that a page has all devices of each. A device may have muted more rooms than a
@@ -206,7 +227,7 @@ pub fn page(
         .load(conn)?;
     let mut members: BTreeMap<&str, Candidate> = BTreeMap::new();
     for row in &rows {
-        let target = target(row)?;
+        let target = row.target.target()?;
         if let Some(known) = members.get_mut(row.user_id.as_str()) {
             known.targets.push(target);
             continue;
@@ -232,18 +253,6 @@ pub fn page(
     let more = candidates.len() >= most;
     let next = candidates.last().filter(|_| more).map(|last| last.user.clone());
     Ok(RoundPage { news, candidates, next })
-}
-
-fn target(row: &Row) -> QueryResult<Target> {
-    let hours = row.quiet_hours.as_deref().map(QuietHours::parse);
-    Ok(Target {
-        installation: InstallationId::parse(&row.installation).map_err(unreadable)?,
-        muted: row.muted,
-        room_muted: row.room_muted,
-        quiet_hours: hours.transpose().map_err(unreadable)?,
-        // Another process may know more of them; then they are hours of UTC here.
-        time_zone: row.time_zone.as_deref().and_then(|name| Zone::parse(name).ok()),
-    })
 }
 
 /// The last message, and the last one of anybody else.
