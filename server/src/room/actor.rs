@@ -25,7 +25,7 @@ use super::access::admit;
 use super::history::{History, HistoryError, Page};
 use super::join::{Start, Survivor};
 use super::recovery::is_covered;
-use super::state::{Ask, Bounds, Effect, Place, State, Untold};
+use super::state::{Ask, Bounds, Effect, Look, Place, State, Untold};
 use super::{Missed, Notice, Post};
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
@@ -37,7 +37,7 @@ pub const MAILBOX: usize = 1_024;
 /// Events that wait to be told.
 const SIGNALS: usize = 256;
 
-/// How often held asks are looked at.
+/// How often what is held is looked at, and what happened to those who watch.
 const TICK: Duration = Duration::from_millis(200);
 
 /// How long a room stays that nobody was let into.
@@ -91,7 +91,8 @@ pub struct Room {
     /// What happened and is not told yet; nobody needs what does not fit.
     signals: VecDeque<Event>,
     signalling: bool,
-    ticking: bool,
+    /// When the state is looked at next.
+    tick: Option<(Instant, SpawnHandle)>,
     /// The broker is being asked to open the room.
     opening: Option<SpawnHandle>,
     unused_since: Option<Instant>,
@@ -120,7 +121,7 @@ impl Room {
             missed,
             signals: VecDeque::new(),
             signalling: false,
-            ticking: false,
+            tick: None,
             opening: None,
             unused_since: None,
             retired: false,
@@ -271,15 +272,25 @@ impl Room {
         }
     }
 
-    /// Looks again soon, if there is something to look at.
+    /// Looks again when there is something to look at.
     fn tick_on(&mut self, ctx: &mut Context<Self>) {
-        if !self.ticking && self.state.holds_something() {
-            self.ticking = true;
-            ctx.run_later(TICK, |room, ctx| {
-                room.ticking = false;
-                room.apply(ctx, State::on_tick);
-            });
+        let Some(look) = self.state.next_look() else { return };
+        let now = Instant::now();
+        let at = match look {
+            Look::Soon => now + TICK,
+            Look::At(at) => at.max(now + TICK),
+        };
+        if let Some((before, tick)) = self.tick {
+            if before <= at {
+                return;
+            }
+            ctx.cancel_future(tick);
         }
+        let tick = ctx.run_later(at.saturating_duration_since(now), |room, ctx| {
+            room.tick = None;
+            room.apply(ctx, State::on_tick);
+        });
+        self.tick = Some((at, tick));
     }
 
     /// Runs something outside and gives its result to the state.

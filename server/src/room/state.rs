@@ -71,6 +71,15 @@ pub enum Effect {
     Replay { key: u64, after: Position, outbox: Arc<Outbox> },
 }
 
+/// When a tick has something to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// The next one has.
+    Soon,
+    /// One after that time.
+    At(Instant),
+}
+
 /// The state of a room on this node.
 pub struct State {
     room: RoomId,
@@ -239,13 +248,19 @@ impl State {
         Vec::new()
     }
 
-    /// Whether something is held that a tick must look at.
-    pub fn holds_something(&self) -> bool {
-        !self.asks.is_empty()
+    /// When a tick has something to look at.
+    pub fn next_look(&self) -> Option<Look> {
+        let soon = !self.asks.is_empty()
             || !self.pending.is_empty()
             || self.appending.is_some()
             || !self.confirming.is_empty()
-            || self.life.is_moving()
+            || self.life.is_moving();
+        if soon { Some(Look::Soon) } else { self.life.people.next_end().map(Look::At) }
+    }
+
+    /// Whether something is held that a tick must look at.
+    pub fn holds_something(&self) -> bool {
+        self.next_look().is_some()
     }
 
     /// Whether nobody needs the room.

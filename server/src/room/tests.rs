@@ -23,7 +23,7 @@ use super::access::Identity;
 use super::history::Page;
 use super::join::{Join, Start, Survivor};
 use super::post::{Commit, Post, Reply};
-use super::state::{Ask, Bounds, Effect, Place, State};
+use super::state::{Ask, Bounds, Effect, Look, Place, State};
 use crate::metrics::Metrics;
 use crate::outbox::tests::BOUNDS as OUTBOX;
 use crate::outbox::tests::reader::{Frame, Read, Reader};

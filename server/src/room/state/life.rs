@@ -103,7 +103,7 @@ impl Life {
         }
     }
 
-    /// Whether a tick has something to look at.
+    /// Whether the next tick has something to look at.
     pub fn is_moving(&self) -> bool {
         self.people.is_moving()
             || !self.typing.is_empty()

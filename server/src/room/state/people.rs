@@ -217,10 +217,14 @@ impl People {
         *self = Self::nobody(self.place.clone(), self.turn);
     }
 
-    /// Whether a tick has something to look at.
+    /// When the next grace ends.
+    pub fn next_end(&self) -> Option<Instant> {
+        self.leaving.front().map(|(until, ..)| *until)
+    }
+
+    /// Whether the next tick has something to look at.
     pub fn is_moving(&self) -> bool {
         !self.left.is_empty()
-            || !self.leaving.is_empty()
             || !self.moved.is_empty()
             || self.say_all != Due::No
             || !self.changed.is_empty()

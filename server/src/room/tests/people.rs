@@ -65,8 +65,9 @@ impl Nodes {
     fn tick(&mut self) {
         for node in 0..self.rooms.len() {
             let now = self.now;
+            let due = |look| !matches!(look, Look::At(at) if at > now);
             if let Some(room) = &mut self.rooms[node]
-                && room.holds_something()
+                && room.next_look().is_some_and(due)
             {
                 let effects = room.on_tick(now);
                 self.say(node, effects);
@@ -226,6 +227,19 @@ fn who_drops_and_is_back_within_the_grace_on_any_node_was_never_gone() {
         nodes.pass(GRACE * 2);
         assert_eq!(told(&mut watcher)[0]["departed"][0]["user"], "ann");
     }
+}
+
+#[test]
+fn a_room_has_nothing_to_look_at_before_a_grace_ends() {
+    let mut nodes = Nodes::new(1);
+    let mina = nodes.comes("mina", 0);
+    nodes.pass(Duration::from_secs(1));
+    nodes.goes(&mina, 0);
+    nodes.pass(Duration::from_millis(200));
+    let end = nodes.now + GRACE;
+    assert_eq!(nodes.room(0).next_look(), Some(Look::At(end)));
+    nodes.pass(GRACE);
+    assert_eq!(nodes.room(0).next_look(), None);
 }
 
 #[test]
