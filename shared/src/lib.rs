@@ -17,6 +17,7 @@ pub mod gather;
 pub mod health;
 pub mod ids;
 pub mod membership;
+pub mod metrics;
 pub mod position;
 pub mod presence;
 pub mod process;

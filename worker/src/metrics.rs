@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use moim_shared::metrics::Standing;
 use moim_shared::store::pushes::End;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -20,6 +21,8 @@ struct Pushed {
 /// The numbers of a worker.
 pub struct Metrics {
     registry: Registry,
+    /// What it depends on.
+    pub standing: Standing,
     rows: Counter,
     lag: Histogram,
     insert: Histogram,
@@ -36,8 +39,10 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
+        let mut registry = Registry::with_prefix("moim_worker");
         let metrics = Self {
-            registry: Registry::with_prefix("moim_worker"),
+            standing: Standing::registered(&mut registry),
+            registry,
             rows: Counter::default(),
             // 1 ms to 32 s, and 0.25 ms to 16 s.
             lag: Histogram::new(exponential_buckets(0.001, 2.0, 16)),

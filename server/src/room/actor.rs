@@ -14,6 +14,7 @@ use futures_util::future::LocalBoxFuture;
 use moim_shared::BoxFuture;
 use moim_shared::backoff::Backoff;
 use moim_shared::broker::BrokerError;
+use moim_shared::clock::now_ms;
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::RoomId;
 use moim_shared::position::Position;
@@ -154,8 +155,19 @@ impl Room {
         for effect in effects {
             self.carry_out(effect, ctx);
         }
-        self.context.metrics.delivered(self.state.take_delivered());
+        self.count();
         self.tick_on(ctx);
+    }
+
+    fn count(&mut self) {
+        let (metrics, counts) = (&self.context.metrics, self.state.counts());
+        metrics.delivered(std::mem::take(&mut counts.delivered));
+        metrics.holes.inc_by(std::mem::take(&mut counts.holes));
+        metrics.epochs.inc_by(std::mem::take(&mut counts.epochs));
+        if !counts.given.is_empty() {
+            let now = now_ms();
+            counts.given.drain(..).for_each(|sent_at| metrics.given(sent_at, now));
+        }
     }
 
     fn carry_out(&mut self, effect: Effect, ctx: &mut Context<Self>) {
@@ -202,6 +214,7 @@ impl Room {
                 self.signal_on(ctx);
             }
             Effect::Append { batch, wait } => {
+                context.metrics.placed(batch.envelopes.len());
                 let append = async move {
                     pause(wait).await;
                     context.history.broker.append(batch).await
@@ -349,6 +362,7 @@ impl Handler<Ask> for Room {
     type Result = ();
 
     fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) {
+        self.missed.taken();
         if self.retired {
             self.owner.forward(&self.id, ask);
         } else {
@@ -366,6 +380,7 @@ impl Handler<Notice> for Room {
     type Result = ();
 
     fn handle(&mut self, notice: Notice, ctx: &mut Self::Context) {
+        self.missed.taken();
         match notice {
             Notice::Published(published) => {
                 self.apply(ctx, |state, _| state.on_published(&published));

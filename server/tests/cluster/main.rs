@@ -21,6 +21,7 @@ mod agree;
 mod chat;
 mod crash;
 mod database_away;
+mod drain;
 mod ephemeral;
 mod inbox;
 mod ledger;
