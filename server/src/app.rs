@@ -27,6 +27,7 @@ use moim_shared::store::pushes::Pushes;
 use moim_shared::store::rooms::Rooms;
 use moim_shared::store::{self, Store};
 use moim_shared::task::keep_running;
+use moim_shared::trace::Traces;
 use moim_worker::notify;
 use moim_worker::purge::Purge;
 use moim_worker::runner::Running;
@@ -85,7 +86,8 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     // A name that was given has run before.
     let run = if config.node_id.is_some() { NodeId::random() } else { node.clone() };
     let nodes = Arc::new(Nodes::new(backends.presence.clone(), run.clone(), PRESENCE_LEASE));
-    let metrics = Arc::new(Metrics::new());
+    let traces = Traces::start(&config, "moim-server").map_err(StartError::Usage)?;
+    let metrics = Arc::new(Metrics::new().traced(traces));
     let health = Arc::new(Health::default());
     watch(&health, &backends);
 
@@ -305,6 +307,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     if tokio::time::timeout_at(until.into(), end).await.is_err() {
         tracing::error!("not everything ended within drain_bound; nothing acknowledged is lost");
     }
+    metrics.traces.end();
     tracing::info!("stopped");
     Ok(())
 }

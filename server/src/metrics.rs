@@ -4,7 +4,10 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use moim_shared::ids::RoomId;
 use moim_shared::metrics::Standing;
+use moim_shared::position::Position;
+use moim_shared::trace::{Step, Traces, time_of};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -42,6 +45,8 @@ pub struct Now {
 /// The numbers of a node.
 pub struct Metrics {
     registry: Registry,
+    /// The ways of single messages.
+    pub traces: Traces,
     /// Open WebSocket connections.
     pub connections: Gauge,
     /// Sessions that are connected.
@@ -72,6 +77,7 @@ impl Metrics {
         let metrics = Self {
             standing: Standing::registered(&mut registry),
             registry,
+            traces: Traces::default(),
             connections: Gauge::default(),
             sessions: Gauge::default(),
             rooms: Gauge::default(),
@@ -88,6 +94,12 @@ impl Metrics {
             dropped: Family::default(),
         };
         metrics.registered()
+    }
+
+    /// The same, with the ways of messages.
+    #[must_use]
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     fn registered(mut self) -> Self {
@@ -180,8 +192,9 @@ impl Metrics {
     }
 
     /// A message that was sent at `sent_at` (ms since 1970) is in the outboxes at `now`.
-    pub fn given(&self, sent_at: u64, now: u64) {
+    pub fn given(&self, room: &RoomId, at: Position, sent_at: u64, now: u64) {
         self.delivered.observe(now.saturating_sub(sent_at) as f64 / 1_000.0);
+        self.traces.step(Step::Deliver, room, at, time_of(sent_at), time_of(now));
     }
 
     /// So many messages were given their places.

@@ -14,6 +14,7 @@ use moim_shared::store::Store;
 use moim_shared::store::postgres::PostgresStore;
 use moim_shared::store::pushes::Pushes;
 use moim_shared::task::keep_running;
+use moim_shared::trace::Traces;
 use tokio::time::timeout;
 
 use crate::chores::Chores;
@@ -42,7 +43,8 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         store.tell_devices(config.push_grace.get());
     }
     let broker = Arc::new(RedisBroker::deaf(links.clone(), store.clone(), services.broker));
-    let metrics = Arc::new(Metrics::default());
+    let traces = Traces::start(&config, "moim-worker").map_err(StartError::Usage)?;
+    let metrics = Arc::new(Metrics::default().traced(traces));
     let job = PersistMessages::new(store.clone(), broker.clone(), queue.clone());
     let options = runner::Options {
         lanes: config.worker.lanes,
@@ -121,6 +123,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     if timeout(bound, end).await.is_err() {
         tracing::error!("not everything ended within drain_bound; others take what is left");
     }
+    metrics.traces.end();
     tracing::info!("stopped");
     Ok(())
 }

@@ -85,8 +85,8 @@ pub enum Look {
 pub struct Counts {
     /// Messages put into outboxes.
     pub delivered: u64,
-    /// Those of them that are new: when they were sent, in ms since 1970.
-    pub given: Vec<u64>,
+    /// Those of them that are new, and when they were sent, in ms since 1970.
+    pub given: Vec<(Position, u64)>,
     /// Messages that the room was not told of and reads.
     pub holes: u64,
     /// Epochs that came after another.

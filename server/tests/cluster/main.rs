@@ -37,6 +37,7 @@ mod rig;
 mod services;
 mod start;
 mod topologies;
+mod trace;
 
 use std::time::{Duration, Instant};
 

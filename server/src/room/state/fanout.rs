@@ -206,7 +206,8 @@ impl State {
         });
         if delivered > 0 {
             self.counts.delivered += delivered;
-            self.counts.given.extend(envelopes.iter().map(|envelope| envelope.sent_at));
+            let given = envelopes.iter().map(|envelope| (envelope.position, envelope.sent_at));
+            self.counts.given.extend(given);
         }
         self.at = upto;
     }
