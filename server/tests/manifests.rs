@@ -28,6 +28,9 @@ const OVERLAYS: [&str; 2] = ["dev", "prod"];
 /// What the README has operators make before they apply `prod`.
 const GIVEN: [&str; 4] = ["moim-services", "moim-tokens", "moim-fcm", "moim-tls"];
 
+/// How a PodDisruptionBudget's selector begins.
+const BUDGET: &str = "maxUnavailable: 1\n  selector:\n    matchLabels:\n";
+
 /// All that can be said against an overlay, but for its schemas.
 fn complaints(yaml: &str, given: &[&str]) -> Vec<String> {
     let manifests = parsed(yaml);
@@ -37,6 +40,7 @@ fn complaints(yaml: &str, given: &[&str]) -> Vec<String> {
     all.extend(code::unknown_variables(yaml));
     all.extend(code::mistaken_pods(&manifests));
     all.extend(code::unknown_metrics(&manifests, &code::samples()));
+    all.extend(code::unknown_queues(&manifests));
     all
 }
 
@@ -87,6 +91,7 @@ fn every_overlay_fits_together_keeps_the_restricted_standard_and_is_what_the_cod
 
 #[test]
 fn what_is_renamed_or_given_away_is_noticed() {
+    let [dev, prod] = OVERLAYS.map(|overlay| rendered(KUBECTLS[1], overlay));
     for (overlay, right, wrong, said) in [
         ("dev", "MOIM_REDIS_URL", "MOIM_REDIS_URI", "no MOIM_REDIS_URI"),
         ("prod", "MOIM_FCM_CREDENTIALS", "MOIM_FCM_CREDENTIAL", "no MOIM_FCM_CREDENTIAL"),
@@ -105,12 +110,17 @@ fn what_is_renamed_or_given_away_is_noticed() {
         ("dev", "emptyDir:", "hostPath:", "no hostPath"),
         ("dev", "targetPort: http", "targetPort: web", "has no port"),
         ("prod", "moim-fcm", "moim-fmc", "nobody makes"),
-        ("dev", "component: server", "component: node", "takes no pod"),
+        ("prod", "moim.messages", "moim.message", "no queue moim.message"),
+        (
+            "dev",
+            BUDGET,
+            "maxUnavailable: 1\n  selector:\n    matchLabels:\n      a: b\n",
+            "takes no pod",
+        ),
     ] {
-        let good = rendered(KUBECTLS[1], overlay);
-        // Once, so that the others still say it otherwise; a variable or name everywhere.
+        let good = if overlay == "prod" { &prod } else { &dev };
         let changed = good.replace(right, wrong);
-        assert_ne!(changed, good, "{right}");
+        assert_ne!(changed, *good, "{right}");
         let found = complaints(&changed, given(overlay)).join("\n");
         assert!(found.contains(said), "{wrong}: not {said} but\n{found}");
     }

@@ -204,6 +204,19 @@ pub fn unknown_metrics(manifests: &Manifests, samples: &Samples) -> Vec<String> 
     wrong
 }
 
+/// Queues whose length is asked for and that are none of a cluster by its default name.
+pub fn unknown_queues(manifests: &Manifests) -> Vec<String> {
+    const TOPOLOGY: &str = include_str!("../../../shared/src/queue/amqp/topology.rs");
+    let scaled = manifests.of_kind("ScaledObject").flat_map(|one| list(&one["spec"]["triggers"]));
+    let asked = scaled.filter_map(|trigger| trigger["metadata"]["queueName"].as_str());
+    let cluster = Config::default().cluster.to_string();
+    let unknown = asked.filter(|queue| match queue.strip_prefix(&cluster) {
+        Some(rest) => !TOPOLOGY.contains(&format!("\"{{}}{rest}\"")),
+        None => true,
+    });
+    unknown.map(|queue| format!("there is no queue {queue}")).collect()
+}
+
 /// The names of a query, without what stands in strings.
 fn words(query: &str) -> impl Iterator<Item = &str> {
     let outside = query.split('"').step_by(2);
