@@ -49,15 +49,19 @@ impl Prometheus {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let mut said = String::new();
-        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
+        let (mut said, mut address) = (String::new(), None);
+        let is_ready = lines.by_ref().map_while(Result::ok).any(|line| {
             said.push_str(&line);
             said.push('\n');
-            line.split_once("\"Listening on\" address=")?.1.split(' ').next()?.parse().ok()
+            if let Some((_, place)) = line.split_once("\"Listening on\" address=") {
+                address = place.split(' ').next().and_then(|place| place.parse().ok());
+            }
+            line.contains("Server is ready")
         });
+        let address = address.filter(|_| is_ready);
+        let address = address.unwrap_or_else(|| panic!("Prometheus does not start:\n{said}"));
         // Somebody has to read what it says.
         std::thread::spawn(move || lines.for_each(drop));
-        let address = address.unwrap_or_else(|| panic!("Prometheus does not start:\n{said}"));
         Self { process, watchdog, address, _folder: folder }
     }
 
