@@ -27,19 +27,21 @@ use moim_shared::store::pushes::Pushes;
 use moim_shared::store::rooms::Rooms;
 use moim_shared::store::{self, Store};
 use moim_shared::task::keep_running;
+use moim_shared::trace::Traces;
 use moim_worker::notify;
 use moim_worker::purge::Purge;
 use moim_worker::runner::Running;
 use moim_worker::telling::Telling;
 use tokio::sync::Notify;
 
+use crate::drain;
 use crate::http::api::{Rates, change_json};
 use crate::http::{Api, Routes};
 use crate::hub::Hub;
 use crate::inbox::Inboxes;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
-use crate::outbox::{self, CloseReason};
+use crate::outbox;
 use crate::reaper::Reaper;
 use crate::registry::Registry;
 use crate::relay::Relay;
@@ -84,7 +86,8 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     // A name that was given has run before.
     let run = if config.node_id.is_some() { NodeId::random() } else { node.clone() };
     let nodes = Arc::new(Nodes::new(backends.presence.clone(), run.clone(), PRESENCE_LEASE));
-    let metrics = Arc::new(Metrics::new());
+    let traces = Traces::start(&config, "moim-server").map_err(StartError::Usage)?;
+    let metrics = Arc::new(Metrics::new().traced(traces));
     let health = Arc::new(Health::default());
     watch(&health, &backends);
 
@@ -216,6 +219,8 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         connections_max: limits.connections_max,
         health: health.clone(),
         metrics: metrics.clone(),
+        queue: backends.queue.clone(),
+        store: backends.store.clone(),
     });
     let notifying = backends.notify.map(notify::Notify::start);
     let lease = actix_rt::spawn({
@@ -254,46 +259,65 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         "moim {} listens on {scheme}://{address} (WebSocket at /ws)", env!("CARGO_PKG_VERSION"));
 
     told_to_stop().await?;
+    let until = Instant::now() + config.drain_bound.get();
     tracing::info!(connections = metrics.connections.get(), "stopping");
     health.drain();
-    sessions.reaper.close_all(CloseReason::COME_BACK);
-    let quiet = || metrics.connections.get() == 0 && hub.pending_bytes() == 0;
-    wait_until(Duration::from_secs(5), quiet).await;
-    lease.abort();
-    keeping.abort();
-    listening.abort();
-    telling_inboxes.abort();
-    cursors.keep_last(Duration::from_secs(2)).await;
-    keeping_seen.abort();
-    // Those who did not go in time are gone with this process.
-    let users = registry.users();
-    users.iter().filter(|user| !user.is_anonymous()).for_each(|user| seen.note(user));
-    seen.keep_last(Duration::from_secs(2)).await;
-    revocations.abort();
-    for chore in chores {
-        chore.abort();
-    }
-    if let Some(notifying) = notifying {
-        notifying.end(Duration::from_secs(10)).await;
-    }
-    hub.close();
-    backends.queue.close();
-    backends.queue_ended.await;
-    for job in backends.jobs {
-        if !job.ended(Duration::from_secs(10)).await {
-            tracing::error!("a job did not end in time; what it held was not acknowledged");
+    let spread = config.drain_spread.map_or(drain_spread(config.mode), |span| span.get());
+    // What comes after it has the rest.
+    drain::send_away(&sessions.reaper, spread, until - config.drain_bound.get() / 3).await;
+    let end = async {
+        let quiet = || metrics.connections.get() == 0 && hub.pending_bytes() == 0;
+        wait_until(Duration::from_secs(5), quiet).await;
+        lease.abort();
+        keeping.abort();
+        listening.abort();
+        telling_inboxes.abort();
+        cursors.keep_last(Duration::from_secs(2)).await;
+        keeping_seen.abort();
+        // Those who did not go in time are gone with this process.
+        let users = registry.users();
+        users.iter().filter(|user| !user.is_anonymous()).for_each(|user| seen.note(user));
+        seen.keep_last(Duration::from_secs(2)).await;
+        revocations.abort();
+        for chore in chores {
+            chore.abort();
         }
+        if let Some(notifying) = notifying {
+            notifying.end(Duration::from_secs(10)).await;
+        }
+        hub.close();
+        backends.queue.close();
+        backends.queue_ended.await;
+        for job in backends.jobs {
+            if !job.ended(Duration::from_secs(10)).await {
+                tracing::error!("a job did not end in time; what it held was not acknowledged");
+            }
+        }
+        for handle in handles {
+            handle.stop(false).await;
+        }
+        match tokio::time::timeout(Duration::from_secs(5), backends.store.tidy()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the database was not tidied up; nothing is lost");
+            }
+            Err(_) => tracing::warn!("the database was not tidied up in time; nothing is lost"),
+        }
+    };
+    if tokio::time::timeout_at(until.into(), end).await.is_err() {
+        tracing::error!("not everything ended within drain_bound; nothing acknowledged is lost");
     }
-    for handle in handles {
-        handle.stop(false).await;
-    }
-    match tokio::time::timeout(Duration::from_secs(5), backends.store.tidy()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the database was not tidied up; nothing is lost"),
-        Err(_) => tracing::warn!("the database was not tidied up in time; nothing is lost"),
-    }
+    metrics.traces.end();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Over how long sessions are sent away when nobody said it: alone, there is no other node for them.
+const fn drain_spread(mode: Mode) -> Duration {
+    match mode {
+        Mode::Cluster => Duration::from_secs(20),
+        Mode::Standalone => Duration::ZERO,
+    }
 }
 
 /// What `/readyz` looks at.

@@ -27,6 +27,8 @@ pub use self::serve::{Listener, Serving, serve};
 pub use self::tls::Tls;
 
 use moim_shared::health::Health;
+use moim_shared::queue::Queue;
+use moim_shared::store::Store;
 
 use crate::metrics::Metrics;
 use crate::refusal::Code;
@@ -42,8 +44,12 @@ pub struct Routes {
     pub connections_max: usize,
     /// For the probes.
     pub health: Arc<Health>,
-    /// For `/metrics`.
+    /// For `/metrics`, as what stands below.
     pub metrics: Arc<Metrics>,
+    /// What must still reach the database.
+    pub queue: Arc<dyn Queue>,
+    /// The database.
+    pub store: Arc<dyn Store>,
 }
 
 /// What clients use, beside the WebSocket endpoint.

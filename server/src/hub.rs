@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context};
+use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context, Handler, Message};
 use moim_shared::ids::RoomId;
 use parking_lot::RwLock;
 
@@ -29,17 +29,29 @@ pub struct Undelivered(pub Box<Ask>);
 impl Handle {
     /// Puts into the room's mailbox.
     pub fn ask(&self, ask: impl Into<Ask>) -> Result<(), Undelivered> {
-        self.addr.try_send(ask.into()).map_err(|error| Undelivered(Box::new(error.into_inner())))
+        self.put(ask.into()).map_err(|ask| Undelivered(Box::new(ask)))
     }
 
     /// Tells the room; one that has no room for it finds out that it missed something.
     pub fn tell(&self, notice: Notice) {
-        if let Err(error) = self.addr.try_send(notice) {
-            self.missed.note(&error.into_inner());
+        if let Err(notice) = self.put(notice) {
+            self.missed.note(&notice);
             // The mailbox may have been emptied in between, and then nobody would look. A full one
             // has something left to be handled after this.
-            let _ = self.addr.try_send(Notice::Left);
+            let _ = self.put(Notice::Left);
         }
+    }
+
+    fn put<M>(&self, message: M) -> Result<(), M>
+    where
+        M: Message<Result = ()> + Send + 'static,
+        Room: Handler<M>,
+    {
+        self.missed.put();
+        self.addr.try_send(message).map_err(|error| {
+            self.missed.taken();
+            error.into_inner()
+        })
     }
 }
 
@@ -123,6 +135,14 @@ impl Hub {
             let rooms: Vec<Arc<Handle>> = shard.read().values().cloned().collect();
             rooms.iter().for_each(|handle| handle.tell(Notice::Nodes));
         }
+    }
+
+    /// Messages that wait in the mailboxes of all rooms.
+    pub fn waiting(&self) -> usize {
+        let of = |shard: &Shard| -> usize {
+            shard.read().values().map(|handle| handle.missed.waiting()).sum()
+        };
+        self.rooms.iter().map(of).sum()
     }
 
     /// Bytes that wait in all rooms.

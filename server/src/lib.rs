@@ -13,6 +13,7 @@
 
 pub mod accounts;
 pub mod app;
+pub mod drain;
 pub mod flash;
 pub mod http;
 pub mod hub;

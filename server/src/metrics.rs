@@ -4,6 +4,10 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use moim_shared::ids::RoomId;
+use moim_shared::metrics::Standing;
+use moim_shared::position::Position;
+use moim_shared::trace::{Step, Traces, time_of};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -21,51 +25,117 @@ struct Reason {
     reason: &'static str,
 }
 
+/// What is so at a moment.
+#[derive(Debug, Default)]
+pub struct Now {
+    /// Subscriptions of all sessions.
+    pub subscriptions: Gauge,
+    /// Bytes that wait for clients to read them.
+    pub outbox_bytes: Gauge,
+    /// Messages in the mailboxes of rooms.
+    pub mailboxes: Gauge,
+    /// Bytes of SENDs that are not answered yet.
+    pub pending_bytes: Gauge,
+    /// Bytes that the queue has not confirmed.
+    pub queue_bytes: Gauge,
+    /// Seconds for which nothing of what nodes say was heard.
+    pub canary_age: Gauge<f64, AtomicU64>,
+}
+
 /// The numbers of a node.
 pub struct Metrics {
     registry: Registry,
+    /// The ways of single messages.
+    pub traces: Traces,
     /// Open WebSocket connections.
     pub connections: Gauge,
     /// Sessions that are connected.
     pub sessions: Gauge,
     /// Rooms in memory.
     pub rooms: Gauge,
-    /// Bytes of sends that are not answered yet; set when it is read.
-    pub pending_bytes: Gauge,
+    /// What is set when it is read.
+    pub now: Now,
+    /// What the node depends on.
+    pub standing: Standing,
+    /// Times that a room was not told of messages.
+    pub holes: Counter,
+    /// Times that a room went on in a new epoch.
+    pub epochs: Counter,
     deliveries: Counter<u64, AtomicU64>,
     stored: Histogram,
+    delivered: Histogram,
+    batches: Histogram,
     refused: Family<Reason, Counter>,
+    denied: Family<Reason, Counter>,
     dropped: Family<Reason, Counter>,
 }
 
 impl Metrics {
     /// Everything at zero.
     pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("moim");
         let metrics = Self {
-            registry: Registry::with_prefix("moim"),
+            standing: Standing::registered(&mut registry),
+            registry,
+            traces: Traces::default(),
             connections: Gauge::default(),
             sessions: Gauge::default(),
             rooms: Gauge::default(),
-            pending_bytes: Gauge::default(),
+            now: Now::default(),
+            holes: Counter::default(),
+            epochs: Counter::default(),
             deliveries: Counter::default(),
-            // 0.25 ms to 16 s.
+            // 0.25 ms to 16 s; times of day have whole ms.
             stored: Histogram::new(exponential_buckets(0.000_25, 2.0, 17)),
+            delivered: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
+            batches: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
             refused: Family::default(),
+            denied: Family::default(),
             dropped: Family::default(),
         };
         metrics.registered()
     }
 
+    /// The same, with the ways of messages.
+    #[must_use]
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
+    }
+
     fn registered(mut self) -> Self {
-        let registry = &mut self.registry;
+        let (registry, now) = (&mut self.registry, &self.now);
         registry.register("connections", "Open WebSocket connections", self.connections.clone());
         registry.register("sessions", "Connected STOMP sessions", self.sessions.clone());
         registry.register("rooms", "Rooms in memory", self.rooms.clone());
+        registry.register("subscriptions", "Subscriptions", now.subscriptions.clone());
+        registry.register_with_unit(
+            "outbox",
+            "What waits for clients to read it",
+            Unit::Bytes,
+            now.outbox_bytes.clone(),
+        );
+        registry.register(
+            "mailbox_messages",
+            "What waits for rooms to take it",
+            now.mailboxes.clone(),
+        );
+        registry.register_with_unit(
+            "queue_waiting",
+            "Messages whose confirm by the queue is waited for",
+            Unit::Bytes,
+            now.queue_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "canary_age",
+            "How long what other nodes say was not heard",
+            Unit::Seconds,
+            now.canary_age.clone(),
+        );
         registry.register_with_unit(
             "pending",
             "Sends that were taken and are not answered yet",
             Unit::Bytes,
-            self.pending_bytes.clone(),
+            now.pending_bytes.clone(),
         );
         registry.register(
             "deliveries",
@@ -77,6 +147,32 @@ impl Metrics {
             "From a SEND to its message being durable",
             Unit::Seconds,
             self.stored.clone(),
+        );
+        registry.register_with_unit(
+            "send_delivered",
+            "From a SEND to its message in the outboxes of subscribers here, by the clocks of both nodes",
+            Unit::Seconds,
+            self.delivered.clone(),
+        );
+        registry.register(
+            "batch_messages",
+            "Messages that were given their places together",
+            self.batches.clone(),
+        );
+        registry.register(
+            "holes_filled",
+            "Times that a room was not told of messages and read them",
+            self.holes.clone(),
+        );
+        registry.register(
+            "epochs_rolled",
+            "Times that a room went on in a new epoch",
+            self.epochs.clone(),
+        );
+        registry.register(
+            "logins_refused",
+            "CONNECTs and log-ins that were refused",
+            self.denied.clone(),
         );
         registry.register("refusals", "Refusals by their code", self.refused.clone());
         registry.register("drops", "Sessions and rooms ended by the server", self.dropped.clone());
@@ -93,6 +189,22 @@ impl Metrics {
     /// A SEND became durable.
     pub fn stored(&self, took: Duration) {
         self.stored.observe(took.as_secs_f64());
+    }
+
+    /// A message that was sent at `sent_at` (ms since 1970) is in the outboxes at `now`.
+    pub fn given(&self, room: &RoomId, at: Position, sent_at: u64, now: u64) {
+        self.delivered.observe(now.saturating_sub(sent_at) as f64 / 1_000.0);
+        self.traces.step(Step::Deliver, room, at, time_of(sent_at), time_of(now));
+    }
+
+    /// So many messages were given their places.
+    pub fn placed(&self, count: usize) {
+        self.batches.observe(count as f64);
+    }
+
+    /// Somebody was not let in.
+    pub fn denied(&self, reason: &'static str) {
+        self.denied.get_or_create(&Reason { reason }).inc();
     }
 
     /// A client was refused something.

@@ -10,6 +10,7 @@ mod close;
 mod drain;
 mod item;
 mod line;
+mod owed;
 #[cfg(test)]
 pub(crate) mod tests;
 mod vitals;
@@ -31,6 +32,7 @@ pub use self::drain::Drain;
 pub use self::item::{AckMode, Subscription, Tail};
 use self::item::{Entry, Item};
 use self::line::{Line, Sent};
+pub use self::owed::Owed;
 pub use self::vitals::{Beats, Verdict, Vitals};
 use crate::stomp::Version;
 
@@ -64,6 +66,12 @@ pub struct Outbox {
     version: AtomicU8,
     ticket: AtomicU32,
     away: AtomicBool,
+    /// Nothing more of the client is taken.
+    deaf: AtomicBool,
+    /// Answers that the client is owed.
+    owed: AtomicUsize,
+    /// Its subscriptions.
+    subscriptions: AtomicUsize,
 }
 
 /// See [`Outbox::unproven`].
@@ -121,6 +129,9 @@ impl Outbox {
             version: AtomicU8::new(Version::V1_2 as u8),
             ticket: AtomicU32::new(0),
             away: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
+            owed: AtomicUsize::new(0),
+            subscriptions: AtomicUsize::new(0),
         }
     }
 
@@ -364,6 +375,32 @@ impl Outbox {
         let closing = state.closing.as_mut().filter(|closing| !closing.told)?;
         closing.told = true;
         Some(closing.reason)
+    }
+
+    /// From now on nothing more of the client is taken; what it sent before goes on. False: it was
+    /// like that.
+    pub fn stop_hearing(&self) -> bool {
+        !self.deaf.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether what the client sends is taken.
+    pub fn hears(&self) -> bool {
+        !self.deaf.load(Ordering::Relaxed) && !self.is_closing()
+    }
+
+    /// The client has so many subscriptions.
+    pub fn reads(&self, subscriptions: usize) {
+        self.subscriptions.store(subscriptions, Ordering::Relaxed);
+    }
+
+    /// How many it has.
+    pub fn subscriptions(&self) -> usize {
+        self.subscriptions.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client is owed an answer.
+    pub fn owes(&self) -> bool {
+        self.owed.load(Ordering::Acquire) > 0
     }
 
     /// Whether nothing can be put in any more.

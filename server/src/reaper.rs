@@ -62,6 +62,15 @@ impl Reaper {
 }
 
 impl Reaper {
+    /// The sessions that there are, but for those that are just being looked at.
+    pub fn sessions(&self) -> Vec<Arc<Outbox>> {
+        let watched = self.shared.watched.lock();
+        let newest = |Reverse(due): &Reverse<Due>| {
+            due.outbox.upgrade().filter(|outbox| outbox.ticket() == due.ticket)
+        };
+        watched.due.iter().filter_map(newest).collect()
+    }
+
     /// Closes every session, also those that come after this.
     pub fn close_all(&self, reason: CloseReason) {
         let all: Vec<Weak<Outbox>> = {

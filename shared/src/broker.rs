@@ -308,6 +308,11 @@ pub trait Broker: Send + Sync + 'static {
         Ok(())
     }
 
+    /// For how long this process was told nothing, although it speaks to itself all the time.
+    fn silence(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Memberships of the room changed: batches that were checked before are refused from now on,
     /// and the feed of whoever has the room open is told. `users`: whose; none: perhaps anybody's.
     fn members_changed<'a>(

@@ -112,6 +112,15 @@ settings! {
         /// How long somebody who stopped reading a room is still there for the others: who comes
         /// back by then was never gone.
         presence_grace: Span = Span::secs(5), within Span::secs(0)..=Span::mins(10);
+        /// Over how long a server that is told to stop tells its clients to come back. Left out: 20s
+        /// in a cluster, where others take them.
+        drain_spread: Option<Span> = None, within Span::secs(0)..=Span::mins(10), like "\"20s\"";
+        /// How long a process may take to end that is told to stop.
+        drain_bound: Span = Span::secs(45), within Span::secs(1)..=Span::hours(1);
+        /// Where an OpenTelemetry collector takes traces: OTLP over HTTP. Left out: nowhere.
+        otlp_endpoint: Option<BaseUrl> = None, like "\"http://collector:4318\"";
+        /// One in so many messages is traced. The same for all processes of a cluster.
+        otlp_one_in: u32 = 100, within 1..=1_000_000_000;
         /// Threads that serve connections. Left out: one for each core.
         workers: Option<usize> = None, within 1..=1_024, like "4";
     }

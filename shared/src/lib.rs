@@ -15,8 +15,10 @@ pub mod config;
 pub mod envelope;
 pub mod gather;
 pub mod health;
+pub mod https;
 pub mod ids;
 pub mod membership;
+pub mod metrics;
 pub mod position;
 pub mod presence;
 pub mod process;
@@ -28,6 +30,7 @@ pub mod roots;
 pub mod signal;
 pub mod store;
 pub mod task;
+pub mod trace;
 pub mod wire;
 
 /// A boxed future that seams return, so that adapters can be chosen at start-up.

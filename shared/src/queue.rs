@@ -58,6 +58,9 @@ pub trait Queue: Send + Sync + 'static {
     /// delayed, never refused.
     fn pressure(&self) -> Pressure;
 
+    /// Bytes of publishes that are not confirmed.
+    fn waiting_bytes(&self) -> usize;
+
     /// What keeps it from taking anything at the moment, for people.
     fn trouble(&self) -> Option<&'static str> {
         (self.pressure() == Pressure::Full).then_some("it takes nothing at the moment")

@@ -242,4 +242,22 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the database answers now.
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// How busy its ways to the database are.
+    fn loads(&self) -> Vec<Load>;
+}
+
+/// How busy one way to the database is: some connections with what waits for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Which.
+    pub lane: &'static str,
+    /// Connections that it has at most.
+    pub connections: usize,
+    /// Those that are being used.
+    pub used: usize,
+    /// Calls that wait for one.
+    pub waiting: usize,
+    /// Calls that got no answer in time.
+    pub late: u64,
 }

@@ -1,7 +1,6 @@
 //! The composition root of a worker.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use moim_shared::broker::redis::RedisBroker;
 use moim_shared::cluster;
@@ -15,6 +14,8 @@ use moim_shared::store::Store;
 use moim_shared::store::postgres::PostgresStore;
 use moim_shared::store::pushes::Pushes;
 use moim_shared::task::keep_running;
+use moim_shared::trace::Traces;
+use tokio::time::timeout;
 
 use crate::chores::Chores;
 use crate::http::{self, Asked};
@@ -26,9 +27,6 @@ use crate::push::Push;
 use crate::push::fcm::{self, FcmPush};
 use crate::runner::{self, Running};
 use crate::telling::Telling;
-
-/// How long batches under way may take after it was told to stop.
-const LAST: Duration = Duration::from_secs(20);
 
 /// Works until it is told to stop (SIGTERM, SIGINT).
 pub async fn serve(config: Config) -> Result<(), StartError> {
@@ -45,7 +43,8 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         store.tell_devices(config.push_grace.get());
     }
     let broker = Arc::new(RedisBroker::deaf(links.clone(), store.clone(), services.broker));
-    let metrics = Arc::new(Metrics::default());
+    let traces = Traces::start(&config, "moim-worker").map_err(StartError::Usage)?;
+    let metrics = Arc::new(Metrics::default().traced(traces));
     let job = PersistMessages::new(store.clone(), broker.clone(), queue.clone());
     let options = runner::Options {
         lanes: config.worker.lanes,
@@ -71,7 +70,12 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     });
     let health = Arc::new(Health::default());
     watch(&health, links, &store, &queue, &persist);
-    let asked = Asked { health: health.clone(), metrics: metrics.clone(), queue: queue.clone() };
+    let asked = Asked {
+        health: health.clone(),
+        metrics: metrics.clone(),
+        queue: queue.clone(),
+        store: store.clone(),
+    };
     let (http, address) = http::serve(config.worker_listen, asked)?;
     let sweeping = actix_rt::spawn({
         let chores = chores.clone();
@@ -97,20 +101,29 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     sweeping.abort();
     tidying.abort();
     telling.abort();
+    let bound = config.drain_bound.get();
+    // Noting what is given back comes after it.
+    let last = bound.mul_f64(0.6);
     let persisted = async {
         queue.close();
-        if !persist.ended(LAST).await {
+        if !persist.ended(last).await {
             tracing::warn!("a batch did not end in time; another worker takes it");
         }
     };
     let told = async {
         if let Some(notifying) = notifying {
-            notifying.end(LAST).await;
+            notifying.end(last).await;
         }
     };
-    tokio::join!(persisted, told);
-    queue.ended().await;
-    http.stop(false).await;
+    let end = async {
+        tokio::join!(persisted, told);
+        queue.ended().await;
+        http.stop(false).await;
+    };
+    if timeout(bound, end).await.is_err() {
+        tracing::error!("not everything ended within drain_bound; others take what is left");
+    }
+    metrics.traces.end();
     tracing::info!("stopped");
     Ok(())
 }

@@ -8,6 +8,8 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use moim_shared::health::Health;
 use moim_shared::process::StartError;
 use moim_shared::queue::amqp::AmqpQueue;
+use moim_shared::store::Store;
+use moim_shared::store::postgres::PostgresStore;
 
 use crate::metrics::Metrics;
 
@@ -20,6 +22,8 @@ pub struct Asked {
     pub metrics: Arc<Metrics>,
     /// How much waits.
     pub queue: Arc<AmqpQueue>,
+    /// How busy the database is.
+    pub store: Arc<PostgresStore>,
 }
 
 /// Serves on `address` until the handle stops it.
@@ -63,6 +67,7 @@ async fn metrics(asked: web::Data<Asked>) -> HttpResponse {
         asked.metrics.queued.set(depth.messages.into());
         asked.metrics.dead.set(depth.dead.into());
     }
+    asked.metrics.standing.set(&asked.health.report().await, &asked.store.loads());
     match asked.metrics.text() {
         Ok(text) => HttpResponse::Ok()
             .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use moim_shared::metrics::Standing;
 use moim_shared::store::pushes::End;
+use moim_shared::trace::Traces;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -20,6 +22,10 @@ struct Pushed {
 /// The numbers of a worker.
 pub struct Metrics {
     registry: Registry,
+    /// The ways of single messages.
+    pub traces: Traces,
+    /// What it depends on.
+    pub standing: Standing,
     rows: Counter,
     lag: Histogram,
     insert: Histogram,
@@ -36,8 +42,11 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
+        let mut registry = Registry::with_prefix("moim_worker");
         let metrics = Self {
-            registry: Registry::with_prefix("moim_worker"),
+            standing: Standing::registered(&mut registry),
+            registry,
+            traces: Traces::default(),
             rows: Counter::default(),
             // 1 ms to 32 s, and 0.25 ms to 16 s.
             lag: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
@@ -55,6 +64,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// The same, with the ways of messages.
+    #[must_use]
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
+    }
+
     fn registered(mut self) -> Self {
         let registry = &mut self.registry;
         registry.register("rows", "Messages stored", self.rows.clone());

@@ -21,7 +21,7 @@ mod words;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, FuturesUnordered};
@@ -33,6 +33,7 @@ use moim_shared::store::StoreError;
 use moim_shared::store::devices::Devices;
 use moim_shared::store::pushes::{DuePush, End, Ended, Pushes, Round, Unwanted};
 use moim_shared::task::keep_running;
+use moim_shared::trace::Step;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -268,7 +269,10 @@ impl Shared {
             Err(Unwanted::Read) if due.attempts > 1 => (End::Sent, false),
             Err(unwanted) => (End::Unwanted(unwanted), false),
             Ok(notification) => {
+                let from = SystemTime::now();
                 let said = self.call(notification).await;
+                let (traces, to) = (&self.notify.metrics.traces, SystemTime::now());
+                traces.step(Step::Push, &due.room, due.position, from, to);
                 let trusted = self.fuse.lock().trusts(&said);
                 let Outcome { end, remove } = outcome(&due, &said, trusted, now_ms());
                 (end, remove)

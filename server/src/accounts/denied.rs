@@ -36,6 +36,21 @@ pub enum Denied {
     Token(#[from] TokenError),
 }
 
+impl Denied {
+    /// The same for those who count it.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Wrong => "wrong",
+            Self::Ended => "ended",
+            Self::Invalid(_) => "invalid",
+            Self::Taken => "taken",
+            Self::Throttled(_) => "throttled",
+            Self::Crowded => "crowded",
+            Self::Store(_) | Self::Token(_) => "unavailable",
+        }
+    }
+}
+
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
         let detail = denied.to_string();

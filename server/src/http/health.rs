@@ -1,6 +1,7 @@
 //! Probes and metrics.
 
 use actix_web::{HttpResponse, web};
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::Routes;
 
@@ -21,8 +22,20 @@ pub async fn readyz(routes: web::Data<Routes>) -> HttpResponse {
 
 /// All numbers, in the OpenMetrics text format.
 pub async fn metrics(routes: web::Data<Routes>) -> HttpResponse {
-    let pending = routes.sessions.hub.pending_bytes();
-    routes.metrics.pending_bytes.set(i64::try_from(pending).unwrap_or(i64::MAX));
+    let Routes { sessions, metrics, .. } = &**routes;
+    let now = &metrics.now;
+    let set = |gauge: &Gauge, number: usize| {
+        gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
+    };
+    let outboxes = sessions.reaper.sessions();
+    set(&now.subscriptions, outboxes.iter().map(|outbox| outbox.subscriptions()).sum());
+    set(&now.outbox_bytes, outboxes.iter().map(|outbox| outbox.bytes()).sum());
+    drop(outboxes);
+    set(&now.mailboxes, sessions.hub.waiting());
+    set(&now.pending_bytes, sessions.hub.pending_bytes());
+    set(&now.queue_bytes, routes.queue.waiting_bytes());
+    now.canary_age.set(sessions.broker.silence().as_secs_f64());
+    metrics.standing.set(&routes.health.report().await, &routes.store.loads());
     match routes.metrics.text() {
         Ok(text) => HttpResponse::Ok()
             .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")

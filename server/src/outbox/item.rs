@@ -223,7 +223,7 @@ impl Item {
             Self::Close(reason) => {
                 let start = reserve_head(out);
                 out.extend_from_slice(&reason.code.to_be_bytes());
-                out.extend_from_slice(reason.text.as_bytes());
+                out.extend_from_slice(reason.to_string().as_bytes());
                 write_head(out, start, CLOSE);
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle,
@@ -13,13 +13,15 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use moim_shared::BoxFuture;
 use moim_shared::backoff::Backoff;
-use moim_shared::broker::BrokerError;
+use moim_shared::broker::{BrokerError, Placed};
+use moim_shared::clock::now_ms;
 use moim_shared::envelope::Envelope;
 use moim_shared::ids::RoomId;
 use moim_shared::position::Position;
 use moim_shared::queue::Queue;
 use moim_shared::signal::{Event, Signal};
 use moim_shared::store::StoreError;
+use moim_shared::trace::Step;
 
 use super::access::admit;
 use super::history::{History, HistoryError, Page};
@@ -154,8 +156,21 @@ impl Room {
         for effect in effects {
             self.carry_out(effect, ctx);
         }
-        self.context.metrics.delivered(self.state.take_delivered());
+        self.count();
         self.tick_on(ctx);
+    }
+
+    fn count(&mut self) {
+        let (metrics, counts) = (&self.context.metrics, self.state.counts());
+        metrics.delivered(std::mem::take(&mut counts.delivered));
+        metrics.holes.inc_by(std::mem::take(&mut counts.holes));
+        metrics.epochs.inc_by(std::mem::take(&mut counts.epochs));
+        if !counts.given.is_empty() {
+            let now = now_ms();
+            for (position, sent_at) in counts.given.drain(..) {
+                metrics.given(&self.id, position, sent_at, now);
+            }
+        }
     }
 
     fn carry_out(&mut self, effect: Effect, ctx: &mut Context<Self>) {
@@ -202,16 +217,30 @@ impl Room {
                 self.signal_on(ctx);
             }
             Effect::Append { batch, wait } => {
+                context.metrics.placed(batch.envelopes.len());
                 let append = async move {
                     pause(wait).await;
-                    context.history.broker.append(batch).await
+                    let from = SystemTime::now();
+                    let placed = context.history.broker.append(batch).await?;
+                    let new = placed.iter().filter_map(|placed| match placed {
+                        Placed::New(envelope) => Some(envelope),
+                        _ => None,
+                    });
+                    context.metrics.traces.steps(Step::Append, new, from);
+                    Ok(placed)
                 };
                 self.run(ctx, append, |state, placed| state.on_appended(placed));
             }
             Effect::Enqueue { number, envelopes, wait } => {
                 let enqueue = async move {
                     pause(wait).await;
-                    context.queue.publish(envelopes).await
+                    let from = SystemTime::now();
+                    let traces = &context.metrics.traces;
+                    let traced = traces.are_on().then(|| envelopes.clone()).unwrap_or_default();
+                    context.queue.publish(envelopes).await?;
+                    traces.steps(Step::Enqueue, &traced, from);
+                    traces.receipts(&traced);
+                    Ok(())
                 };
                 self.run(ctx, enqueue, move |state, confirmed| {
                     state.on_confirmed(number, confirmed)
@@ -349,6 +378,7 @@ impl Handler<Ask> for Room {
     type Result = ();
 
     fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) {
+        self.missed.taken();
         if self.retired {
             self.owner.forward(&self.id, ask);
         } else {
@@ -366,6 +396,7 @@ impl Handler<Notice> for Room {
     type Result = ();
 
     fn handle(&mut self, notice: Notice, ctx: &mut Self::Context) {
+        self.missed.taken();
         match notice {
             Notice::Published(published) => {
                 self.apply(ctx, |state, _| state.on_published(&published));

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::post::Commit;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Owed};
 use crate::refusal::Refusal;
 
 /// Given once. Dropped without (a room that panicked), it refuses: nothing was done.
 pub struct Answer {
-    outbox: Arc<Outbox>,
+    outbox: Owed,
     receipt: Option<Box<str>>,
     commit: Option<Arc<Commit>>,
     given: bool,
@@ -16,12 +16,12 @@ pub struct Answer {
 
 impl Answer {
     /// The answer to a frame that asked for `receipt`, as a part of `commit` or alone.
-    pub const fn new(
+    pub fn new(
         outbox: Arc<Outbox>,
         receipt: Option<Box<str>>,
         commit: Option<Arc<Commit>>,
     ) -> Self {
-        Self { outbox, receipt, commit, given: false }
+        Self { outbox: Owed::new(outbox), receipt, commit, given: false }
     }
 
     /// What it asked for.

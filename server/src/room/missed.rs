@@ -1,6 +1,7 @@
-//! What a room could not be told, since its mailbox was full.
+//! A room's mailbox as others see it: how much is in there, and what the room could not be told since
+//! it was full.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::Notice;
 
@@ -13,9 +14,26 @@ pub struct Missed {
     nodes: AtomicBool,
     /// The newest version of the memberships.
     members: AtomicU64,
+    /// What is in the mailbox.
+    waiting: AtomicUsize,
 }
 
 impl Missed {
+    /// Something is about to be put into the mailbox.
+    pub fn put(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It was taken out, or did not fit.
+    pub fn taken(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How much is in the mailbox.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// The room did not get this.
     pub fn note(&self, notice: &Notice) {
         match notice {

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::access::Identity;
 use super::gate::Permit;
 use crate::metrics::Metrics;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Owed};
 use crate::refusal::Refusal;
 
 /// A message that a session sends.
@@ -92,7 +92,7 @@ pub struct Reply {
 /// Who waits for an answer.
 enum To {
     /// A session, if it asked for a RECEIPT; of a refusal it hears in any case.
-    Session { outbox: Arc<Outbox>, receipt: Option<Box<str>>, commit: Option<Arc<Commit>> },
+    Session { outbox: Owed, receipt: Option<Box<str>>, commit: Option<Arc<Commit>> },
     /// Somebody who waits for nothing else; none once it was answered.
     Caller(Option<oneshot::Sender<Result<Position, Refusal>>>),
 }
@@ -106,7 +106,7 @@ impl Reply {
         metrics: Arc<Metrics>,
         permit: Permit,
     ) -> Self {
-        Self::to(To::Session { outbox, receipt, commit }, metrics, permit)
+        Self::to(To::Session { outbox: Owed::new(outbox), receipt, commit }, metrics, permit)
     }
 
     /// The answer to somebody who has no session: where it will be, or why it is not.
@@ -208,7 +208,7 @@ impl std::fmt::Debug for Reply {
 /// A COMMIT that waits for the answers to its SENDs: when the last of them is gone, its own goes
 /// out.
 pub struct Commit {
-    outbox: Arc<Outbox>,
+    outbox: Owed,
     receipt: Option<Box<str>>,
     failed: Mutex<Option<Refusal>>,
 }
@@ -216,7 +216,7 @@ pub struct Commit {
 impl Commit {
     /// A COMMIT that asked for `receipt`.
     pub fn new(outbox: Arc<Outbox>, receipt: Option<Box<str>>) -> Self {
-        Self { outbox, receipt, failed: Mutex::new(None) }
+        Self { outbox: Owed::new(outbox), receipt, failed: Mutex::new(None) }
     }
 
     /// A part of it was refused; the first reason stands.

@@ -80,6 +80,19 @@ pub enum Look {
     At(Instant),
 }
 
+/// What happened, for the numbers of the node.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Messages put into outboxes.
+    pub delivered: u64,
+    /// Those of them that are new, and when they were sent, in ms since 1970.
+    pub given: Vec<(Position, u64)>,
+    /// Messages that the room was not told of and reads.
+    pub holes: u64,
+    /// Epochs that came after another.
+    pub epochs: u64,
+}
+
 /// The state of a room on this node.
 pub struct State {
     room: RoomId,
@@ -124,7 +137,7 @@ pub struct State {
     /// Waits of tries at broker and queue, and at the database.
     backoff: Backoff,
     asking: Backoff,
-    delivered: u64,
+    counts: Counts,
     /// Somebody was let in.
     used: bool,
 }
@@ -160,7 +173,7 @@ impl State {
             seen: Position::ZERO,
             backoff: Backoff::new(Duration::from_millis(20), Duration::from_secs(2)),
             asking: Backoff::new(Duration::from_millis(20), Duration::from_secs(2)),
-            delivered: 0,
+            counts: Counts::default(),
             used: false,
         }
     }
@@ -188,6 +201,7 @@ impl State {
         }
         self.open = true;
         if self.epoch != head.epoch {
+            self.counts.epochs += u64::from(self.epoch > 0);
             self.epoch = head.epoch;
             // Versions of another life are not to be compared.
             self.members = 0;
@@ -287,9 +301,9 @@ impl State {
         survivors
     }
 
-    /// Messages put into outboxes since the last call.
-    pub fn take_delivered(&mut self) -> u64 {
-        std::mem::take(&mut self.delivered)
+    /// What is to be counted since somebody took it.
+    pub const fn counts(&mut self) -> &mut Counts {
+        &mut self.counts
     }
 
     /// Whether anybody was ever let in.

@@ -179,7 +179,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
     fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
         self.outbox.heard();
         self.note_proof();
-        if self.outbox.is_closing() && !matches!(message, Ok(ws::Message::Close(_))) {
+        if !self.outbox.hears() && !matches!(message, Ok(ws::Message::Close(_))) {
             return;
         }
         let taken = match message {
@@ -220,7 +220,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
 impl Session {
     /// Carries out what was read, until something has to wait.
     fn pump(&mut self, ctx: &mut WebsocketContext<Self>) {
-        while self.work.is_empty() && !self.waiting && !self.outbox.is_closing() {
+        while self.work.is_empty() && !self.waiting && self.outbox.hears() {
             match self.inbound.next() {
                 Ok(None) => return,
                 Ok(Some(Incoming::Heartbeat)) => {}
@@ -240,7 +240,10 @@ impl Session {
         let binary = self.inbound.binary;
         let SessionContext { limits, destinations, .. } = &*self.context;
         match self.protocol.on_frame(frame, binary, &Rules { limits, destinations }) {
-            Ok(action) => self.carry_out(action, ctx),
+            Ok(action) => {
+                self.outbox.reads(self.protocol.subscriptions());
+                self.carry_out(action, ctx);
+            }
             Err(Violation::Fatal(refusal)) => self.fail(receipt.as_deref(), &refusal),
             Err(Violation::Refused(refusal)) => {
                 self.context.metrics.refused(refusal.code);
@@ -282,12 +285,17 @@ impl Session {
                 }
                 self.confirm(receipt.as_deref());
             }
-            Action::Send(draft) => _ = self.do_or_hold(Sending::work(draft, None, deadline), ctx),
+            Action::Send(draft) => {
+                _ = self.do_or_hold(Sending::work(&self.outbox, draft, None, deadline), ctx);
+            }
             Action::Commit { held, receipt } => {
                 // Its RECEIPT goes out when the last part has let go of it.
-                let commit = Arc::new(Commit::new(self.outbox.clone(), receipt));
+                let outbox = &self.outbox;
+                let commit = Arc::new(Commit::new(outbox.clone(), receipt));
                 self.work.extend(held.into_iter().map(|held| match held {
-                    Held::Send(draft) => Sending::work(draft, Some(commit.clone()), deadline),
+                    Held::Send(draft) => {
+                        Sending::work(outbox, draft, Some(commit.clone()), deadline)
+                    }
                     Held::Ack(acked, receipt) => Work::Acked(acked, receipt, commit.clone()),
                 }));
                 self.work_off(ctx);

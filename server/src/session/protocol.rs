@@ -104,6 +104,11 @@ impl Protocol {
         self.subscriptions.take_proved()
     }
 
+    /// How many subscriptions there are.
+    pub fn subscriptions(&self) -> usize {
+        self.subscriptions.len()
+    }
+
     /// Every subscription, taken out.
     pub fn take_subscriptions(&mut self) -> Vec<Entry> {
         self.subscriptions.take()

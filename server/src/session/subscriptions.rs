@@ -137,6 +137,11 @@ impl Subscriptions {
         Some(entry.subscription.clone())
     }
 
+    /// How many.
+    pub const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// All of them, taken out.
     pub fn take(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.entries)

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moim_shared::config::Jwks;
-use moim_shared::roots::roots;
+use moim_shared::https;
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::watch;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::jwks::Keys;
 
@@ -224,21 +223,7 @@ impl Origin {
     fn new(jwks: &Jwks) -> Self {
         match jwks {
             Jwks::File(path) => Self::File(path.clone()),
-            Jwks::Url(url) => {
-                let roots = roots().iter().map(|root| Certificate::from_der(root).to_owned());
-                let tls = TlsConfig::builder()
-                    .root_certs(RootCerts::new_with_certs(&roots.collect::<Vec<_>>()));
-                let config = ureq::Agent::config_builder()
-                    .tls_config(tls.build())
-                    .timeout_global(Some(FETCH))
-                    .https_only(url.starts_with("https:"))
-                    .max_redirects(3)
-                    .proxy(None)
-                    .max_idle_connections(0)
-                    .user_agent(concat!("moim/", env!("CARGO_PKG_VERSION")))
-                    .build();
-                Self::Url(url.clone(), config.into())
-            }
+            Jwks::Url(url) => Self::Url(url.clone(), https::agent(url, FETCH)),
         }
     }
 

@@ -21,6 +21,7 @@ mod agree;
 mod chat;
 mod crash;
 mod database_away;
+mod drain;
 mod ephemeral;
 mod inbox;
 mod ledger;
@@ -36,6 +37,7 @@ mod rig;
 mod services;
 mod start;
 mod topologies;
+mod trace;
 
 use std::time::{Duration, Instant};
 

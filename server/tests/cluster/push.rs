@@ -16,14 +16,18 @@ use crate::support::*;
 use crate::until;
 
 /// A cluster whose workers push to the double.
-struct Pushing {
+pub struct Pushing {
     fcm: FcmDouble,
-    cluster: Cluster,
+    pub cluster: Cluster,
     _keys: TempDir,
 }
 
 impl Pushing {
     async fn start(servers: usize, workers: usize, grace: &str) -> Self {
+        Self::with(servers, workers, grace, &[]).await
+    }
+
+    pub async fn with(servers: usize, workers: usize, grace: &str, more: &[(&str, &str)]) -> Self {
         let (fcm, keys) = (FcmDouble::start(), tempfile::tempdir().unwrap());
         let file = fcm.put_credentials(keys.path());
         let endpoint = fcm.endpoint();
@@ -32,12 +36,13 @@ impl Pushing {
             ("MOIM_FCM_ENDPOINT", &endpoint),
             ("MOIM_PUSH_GRACE", grace),
         ];
+        let settings = [&settings, more].concat();
         let cluster = Cluster::with(servers, workers, &settings).await;
         Self { fcm, cluster, _keys: keys }
     }
 
     /// The user's device gets pushes from now on, by the token `user-device`.
-    fn register(&self, user: &str, device: &str) {
+    pub fn register(&self, user: &str, device: &str) {
         let path = format!("PUT /api/v1/me/devices/{device}");
         let put = self.cluster.server(0).ask(&path).token(&Token::of(user).mint());
         let body = json!({ "platform": "android", "token": format!("{user}-{device}") });
@@ -45,7 +50,7 @@ impl Pushing {
     }
 
     /// A room of `ann`, with these members.
-    fn room(&self, members: &[&str]) -> String {
+    pub fn room(&self, members: &[&str]) -> String {
         let (room, ann) = (room("push"), Token::of("ann").mint());
         let server = self.cluster.server(0);
         server.ask("POST /api/v1/rooms").token(&ann).json(&json!({ "id": room })).expect(201);

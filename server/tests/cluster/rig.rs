@@ -79,6 +79,7 @@ impl Cluster {
             ("MOIM_DATABASE_URL", database.url()),
             ("MOIM_ADMIN_TOKEN", ADMIN),
             ("MOIM_WORKER_LISTEN", "127.0.0.1:0"),
+            ("MOIM_DRAIN_SPREAD", "500ms"),
             ("MOIM_WORKER__SWEEP_EVERY", "500ms"),
             ("MOIM_WORKER__SWEEP_AFTER", "2s"),
         ];
@@ -143,16 +144,26 @@ impl Cluster {
         self.workers[number].take().unwrap().kill();
     }
 
-    /// SIGTERM, after which it has to end well.
-    pub async fn terminate_server(&mut self, number: usize) {
+    /// One that is told to end by whoever has it.
+    pub fn take_server(&mut self, number: usize) -> Server {
         let server = self.servers[number].take().unwrap();
         self.tell_nodes();
-        ends_well(server).await;
+        server
+    }
+
+    /// The same.
+    pub fn take_worker(&mut self, number: usize) -> Server {
+        self.workers[number].take().unwrap()
+    }
+
+    /// SIGTERM, after which it has to end well.
+    pub async fn terminate_server(&mut self, number: usize) {
+        ends_well(self.take_server(number)).await;
     }
 
     /// SIGTERM, after which it has to end well.
     pub async fn terminate_worker(&mut self, number: usize) {
-        ends_well(self.workers[number].take().unwrap()).await;
+        ends_well(self.take_worker(number)).await;
     }
 
     /// Starts all that was ended.

@@ -51,6 +51,15 @@ impl Services {
         self.ctl("kill", name).await;
     }
 
+    /// It answers nobody and closes nothing.
+    pub async fn pause(&self, name: &str) {
+        self.ctl("pause", name).await;
+    }
+
+    pub async fn resume(&self, name: &str) {
+        self.ctl("resume", name).await;
+    }
+
     /// Where one of them is that is a Redis.
     pub fn redis_url(&self, name: &str) -> String {
         let read = |file| std::fs::read_to_string(format!("{}/{name}/{file}", self.0)).unwrap();

@@ -40,7 +40,7 @@ use moim_shared::signal::{Channel, Signal};
 use moim_shared::store::inbox::{Changes, Entry, Inbox, Token};
 use moim_shared::store::sqlite::SqliteStore;
 use moim_shared::store::{
-    Access, Epoch, Expired, HistoryPage, KnownName, Store, StoreError, Stored,
+    Access, Epoch, Expired, HistoryPage, KnownName, Load, Store, StoreError, Stored,
 };
 use moim_worker::jobs::PersistMessages;
 use moim_worker::runner;
@@ -207,6 +207,10 @@ struct SlowStore {
 }
 
 impl Store for SlowStore {
+    fn loads(&self) -> Vec<Load> {
+        self.store.loads()
+    }
+
     fn insert(
         &self,
         envelopes: Vec<Arc<Envelope>>,
@@ -449,7 +453,7 @@ async fn serve(
     let (run, lease) = (NodeId::random(), Duration::from_secs(10));
     let presence = Arc::new(MemoryPresence::new(lease));
     let rooms = Arc::new(RoomContext {
-        history: History { broker: broker.clone(), store },
+        history: History { broker: broker.clone(), store: store.clone() },
         queue: queue.clone(),
         bounds: Bounds {
             batch_bytes: 1 << 20,
@@ -515,6 +519,8 @@ async fn serve(
         connections_max: 1_000,
         health: Arc::new(Health::default()),
         metrics,
+        queue: queue.clone(),
+        store,
     });
     let setup = http::Setup {
         user_timeout: limits.tcp_user_timeout.get(),

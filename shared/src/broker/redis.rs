@@ -525,6 +525,11 @@ impl Broker for RedisBroker {
         }
     }
 
+    fn silence(&self) -> Duration {
+        let listening = self.inner.listening.as_ref();
+        listening.map_or(Duration::ZERO, |listening| listening.ears.silence())
+    }
+
     fn members_changed<'a>(
         &'a self,
         room: &'a RoomId,

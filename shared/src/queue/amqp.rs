@@ -200,6 +200,10 @@ impl Queue for AmqpQueue {
         if self.waiting.full(Instant::now()) { Pressure::Full } else { Pressure::Free }
     }
 
+    fn waiting_bytes(&self) -> usize {
+        self.numbers().bytes
+    }
+
     fn trouble(&self) -> Option<&'static str> {
         let numbers = self.numbers();
         match (numbers.connected, numbers.blocked, self.pressure()) {

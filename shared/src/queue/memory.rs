@@ -108,6 +108,10 @@ impl Queue for MemoryQueue {
         })
     }
 
+    fn waiting_bytes(&self) -> usize {
+        self.bytes()
+    }
+
     fn pressure(&self) -> Pressure {
         if self.bytes() >= self.shared.bound { Pressure::Full } else { Pressure::Free }
     }

@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::store::StoreError;
+use crate::store::{Load, StoreError};
 
 /// How long a call waits for a place in a full queue.
 const PLACE: Duration = Duration::from_secs(5);
@@ -33,6 +34,26 @@ pub(super) struct Lane<J> {
     place: Duration,
     answer: Duration,
     threads: Vec<JoinHandle<()>>,
+    /// Calls that wait for an answer.
+    calls: AtomicUsize,
+    /// Calls that got none in time.
+    late: AtomicU64,
+}
+
+/// One call.
+struct Call<'a>(&'a AtomicUsize);
+
+impl<'a> Call<'a> {
+    fn begin(calls: &'a AtomicUsize) -> Self {
+        calls.fetch_add(1, Ordering::Relaxed);
+        Self(calls)
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl<J: Send + 'static> Lane<J> {
@@ -50,7 +71,15 @@ impl<J: Send + 'static> Lane<J> {
         let (jobs, inbox) = mpsc::channel(bound);
         let inbox = Arc::new(Mutex::new(inbox));
         let (place, answer) = (PLACE, ANSWER);
-        let mut lane = Self { name, jobs: Some(jobs), place, answer, threads: Vec::new() };
+        let mut lane = Self {
+            name,
+            jobs: Some(jobs),
+            place,
+            answer,
+            threads: Vec::new(),
+            calls: AtomicUsize::new(0),
+            late: AtomicU64::new(0),
+        };
         for _ in 0..threads {
             let (serve, inbox) = (serve.clone(), inbox.clone());
             let body = move || {
@@ -65,12 +94,25 @@ impl<J: Send + 'static> Lane<J> {
 
     /// Hands over a job and waits for its answer.
     pub(super) async fn call<T>(&self, job: impl FnOnce(Reply<T>) -> J) -> Result<T, StoreError> {
+        let _call = Call::begin(&self.calls);
         let (reply, answer) = oneshot::channel();
         self.hand_over(job(reply)).await?;
         match timeout(self.answer, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_gone)) => Err(self.away("failed while it worked on this")),
-            Err(_elapsed) => Err(self.away("does not answer in time")),
+            Err(_elapsed) => Err(self.too_late("does not answer in time")),
+        }
+    }
+
+    /// How busy it is.
+    pub(super) fn load(&self) -> Load {
+        let (threads, calls) = (self.threads.len(), self.calls.load(Ordering::Relaxed));
+        Load {
+            lane: self.name.strip_prefix("store-").unwrap_or(self.name),
+            connections: threads,
+            used: calls.min(threads),
+            waiting: calls.saturating_sub(threads),
+            late: self.late.load(Ordering::Relaxed),
         }
     }
 
@@ -83,8 +125,13 @@ impl<J: Send + 'static> Lane<J> {
         match timeout(self.place, jobs.send(job)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_closed)) => Err(self.away("has ended")),
-            Err(_elapsed) => Err(self.away("has had a full queue for too long")),
+            Err(_elapsed) => Err(self.too_late("has had a full queue for too long")),
         }
+    }
+
+    fn too_late(&self, what: &str) -> StoreError {
+        self.late.fetch_add(1, Ordering::Relaxed);
+        self.away(what)
     }
 
     fn away(&self, what: &str) -> StoreError {

@@ -39,7 +39,7 @@ pub use self::migrate::migrate;
 use self::session::OnThisThread;
 use super::heads::{self as touched, Grace};
 use super::lane::{Inbox, Lane, Reply};
-use super::{StoreError, Stored};
+use super::{Load, StoreError, Stored};
 use crate::clock::now_ms;
 use crate::envelope::Envelope;
 use crate::ids::RoomId;
@@ -198,6 +198,10 @@ impl PostgresStore {
 
     async fn leave_tidy(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn load_of_each(&self) -> Vec<Load> {
+        vec![self.inserts.load(), self.writers.load(), self.readers.load()]
     }
 }
 

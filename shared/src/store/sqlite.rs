@@ -29,7 +29,7 @@ use self::file::Database;
 use self::write::{Command, Task, Writer};
 use super::heads::{self as touched, Grace};
 use super::lane::{Inbox, Lane, Reply};
-use super::{StoreError, Stored};
+use super::{Load, StoreError, Stored};
 use crate::clock::now_ms;
 use crate::envelope::Envelope;
 use crate::ids::RoomId;
@@ -164,6 +164,10 @@ impl SqliteStore {
 
     async fn leave_tidy(&self) -> Result<(), StoreError> {
         self.read(|conn| conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")).await
+    }
+
+    fn load_of_each(&self) -> Vec<Load> {
+        vec![self.writer.load(), self.readers.load()]
     }
 }
 

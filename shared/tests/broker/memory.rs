@@ -12,7 +12,7 @@ use moim_shared::ids::{RoomId, UserId};
 use moim_shared::position::Position;
 use moim_shared::store::sqlite::SqliteStore;
 use moim_shared::store::{
-    Access, Epoch, Expired, HistoryPage, KnownName, Store, StoreError, Stored,
+    Access, Epoch, Expired, HistoryPage, KnownName, Load, Store, StoreError, Stored,
 };
 use parking_lot::Mutex;
 use tempfile::TempDir;
@@ -168,6 +168,10 @@ impl Store for Sealing {
             return Box::pin(std::future::ready(Err(StoreError::Unavailable("asked to".into()))));
         }
         self.inner.begin_epochs(epochs)
+    }
+
+    fn loads(&self) -> Vec<Load> {
+        self.inner.loads()
     }
 
     fn insert(

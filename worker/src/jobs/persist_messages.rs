@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use futures_util::{StreamExt, stream};
 use moim_shared::BoxFuture;
@@ -16,6 +16,7 @@ use moim_shared::envelope::Envelope;
 use moim_shared::ids::RoomId;
 use moim_shared::queue::Queue;
 use moim_shared::store::{Store, StoreError, Stored};
+use moim_shared::trace::Step;
 
 use super::resend::say_again;
 use crate::metrics::Metrics;
@@ -141,10 +142,11 @@ impl Job for PersistMessages {
 
     fn run<'a>(&'a self, envelopes: &'a [Arc<Envelope>]) -> BoxFuture<'a, Result<(), JobError>> {
         Box::pin(async move {
-            let began = Instant::now();
+            let (began, from) = (Instant::now(), SystemTime::now());
             let outcome = self.store(envelopes).await;
             let outcome = outcome.map_err(|error| JobError::Away(error.to_string()))?;
             self.count(envelopes, &outcome, began.elapsed().as_secs_f64());
+            self.metrics.traces.steps(Step::Store, envelopes, from);
             let told = self.tell_broker(envelopes, &outcome).await;
             told.map_err(|error| JobError::Away(error.to_string()))?;
             self.say_late_again(envelopes, &outcome).await?;

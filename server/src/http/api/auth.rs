@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Api, Input, Json, Table, failure, schema};
-use crate::accounts::{Logins, Password, RefreshToken, Tokens};
+use crate::accounts::{Denied, Logins, Password, RefreshToken, Tokens};
 use crate::http::{Problem, client_of};
 use crate::refusal::{Code, Refusal};
 
@@ -123,7 +123,8 @@ async fn login(
 ) -> Result<Json<LoggedIn>, Problem> {
     let address = client_of(&request).address;
     let password = Password::new(asked.password);
-    Ok(Json(logins(&api)?.log_in(&asked.user, password, address).await?.into()))
+    let known = logins(&api)?.log_in(&asked.user, password, address).await;
+    Ok(Json(known.inspect_err(|denied| count(&api, denied))?.into()))
 }
 
 /// Change a refresh token for new tokens
@@ -138,7 +139,12 @@ async fn refresh(
     api: web::Data<Api>,
     Json(asked): Json<Refresh>,
 ) -> Result<Json<LoggedIn>, Problem> {
-    Ok(Json(logins(&api)?.refresh(&refresh_token(&asked.refresh_token)?).await?.into()))
+    let known = logins(&api)?.refresh(&refresh_token(&asked.refresh_token)?).await;
+    Ok(Json(known.inspect_err(|denied| count(&api, denied))?.into()))
+}
+
+fn count(api: &Api, denied: &Denied) {
+    api.sessions.metrics.denied(denied.reason());
 }
 
 /// Log out

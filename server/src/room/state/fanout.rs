@@ -143,6 +143,7 @@ impl State {
             filling.again = true;
             return Vec::new();
         }
+        self.counts.holes += 1;
         self.filling = Some(Filling { wanted, whole: false, again: false });
         vec![Effect::Fill { after: self.at }]
     }
@@ -203,7 +204,11 @@ impl State {
                 }
             }
         });
-        self.delivered += delivered;
+        if delivered > 0 {
+            self.counts.delivered += delivered;
+            let given = envelopes.iter().map(|envelope| (envelope.position, envelope.sent_at));
+            self.counts.given.extend(given);
+        }
         self.at = upto;
     }
 
@@ -232,7 +237,7 @@ impl State {
             self.life.people.left(&gone.who.user, gone.away);
             return Vec::new();
         };
-        self.delivered += given;
+        self.counts.delivered += given;
         subscriber.replaying = subscriber.at < self.at;
         if subscriber.replaying {
             let outbox = subscriber.outbox.clone();

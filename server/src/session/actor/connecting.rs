@@ -54,6 +54,7 @@ impl Session {
         };
         let shown = connect::credentials(headers, upgrade);
         if shown.is_none() && !self.context.anonymous {
+            self.context.metrics.denied("no_token");
             return Err(connect::no_token());
         }
         Ok((connecting, shown))
@@ -98,7 +99,10 @@ impl Session {
         let claims = match verdict {
             _ if self.outbox.is_closing() => return,
             Ok(claims) => claims,
-            Err(error) => return self.fail(connecting.receipt.as_deref(), &error.into()),
+            Err(error) => {
+                self.context.metrics.denied("token");
+                return self.fail(connecting.receipt.as_deref(), &error.into());
+            }
         };
         if let Some(skew) = self.context.close_on_exp {
             let left = Duration::from_millis(claims.expires_at_ms.saturating_sub(now_ms())) + skew;

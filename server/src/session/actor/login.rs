@@ -38,6 +38,7 @@ impl Session {
             Ok((account, asked)) => session.known(connecting, account, asked),
             Err(denied) => {
                 session.report(&denied);
+                session.context.metrics.denied(denied.reason());
                 session.fail(connecting.receipt.as_deref(), &denied.into());
             }
         });

@@ -22,7 +22,7 @@ use super::super::protocol::Acked;
 use super::Session;
 use crate::hub::Undelivered;
 use crate::inbox::Wish;
-use crate::outbox::Subscription;
+use crate::outbox::{Outbox, Owed, Subscription};
 use crate::refusal::{Code, Refusal};
 use crate::room::{Answer, Ask, Commit, Gate, Identity, POST_OVERHEAD, Post, Reply, Typing};
 
@@ -79,11 +79,18 @@ pub(super) struct Sending {
     deadline: Instant,
     /// It was counted against the rate.
     counted: bool,
+    _owed: Owed,
 }
 
 impl Sending {
-    pub(super) fn work(draft: Draft, commit: Option<Arc<Commit>>, deadline: Instant) -> Work {
-        Work::Send(Box::new(Self { draft, commit, deadline, counted: false }))
+    pub(super) fn work(
+        outbox: &Arc<Outbox>,
+        draft: Draft,
+        commit: Option<Arc<Commit>>,
+        deadline: Instant,
+    ) -> Work {
+        let owed = Owed::new(outbox.clone());
+        Work::Send(Box::new(Self { draft, commit, deadline, counted: false, _owed: owed }))
     }
 }
 

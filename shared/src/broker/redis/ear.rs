@@ -296,6 +296,11 @@ impl Ear {
         }
     }
 
+    /// For how long it heard nothing.
+    pub(super) fn silence(&self) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(self.heard.load(Ordering::Relaxed)))
+    }
+
     /// In ms since it was made.
     fn now(&self) -> u64 {
         self.born.elapsed().as_millis() as u64

@@ -5,6 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ear::{Ear, Hearing};
 use super::keys::Keys;
@@ -44,6 +45,11 @@ impl Ears {
     /// Whoever hears what is said there does not hear all of it.
     pub(super) fn doubt(&self, channel: &str) {
         self.0[number_of(channel)].doubt();
+    }
+
+    /// How long the one that heard nothing for longest did not.
+    pub(super) fn silence(&self) -> Duration {
+        self.0.iter().map(|ear| ear.silence()).max().unwrap_or_default()
     }
 
     /// Whether all of them hear; the worst of them.

@@ -7,7 +7,9 @@ use crate::BoxFuture;
 use crate::envelope::Envelope;
 use crate::ids::{RoomId, UserId};
 use crate::position::Position;
-use crate::store::{Access, Epoch, Expired, HistoryPage, KnownName, Store, StoreError, Stored};
+use crate::store::{
+    Access, Epoch, Expired, HistoryPage, KnownName, Load, Store, StoreError, Stored,
+};
 
 impl Store for Adapter {
     fn insert(
@@ -142,5 +144,9 @@ impl Store for Adapter {
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.read(read::ping))
+    }
+
+    fn loads(&self) -> Vec<Load> {
+        self.load_of_each()
     }
 }

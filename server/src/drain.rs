@@ -1,0 +1,69 @@
+//! A node that goes sends its sessions away: one after the other, so that those who come back do so
+//! over a span of time whatever their clients make of the reason; and each when what it sent is
+//! answered.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::seq::SliceRandom;
+use tokio::time::sleep;
+
+use crate::outbox::{CloseReason, Outbox};
+use crate::reaper::Reaper;
+
+/// How often it is looked whose turn it is.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long a session may wait for its answers.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Clients that read the reason come back within so many ms.
+const COME_BACK: u16 = 500;
+
+/// Sends all sessions away over `spread`, and is done by `until`.
+pub async fn send_away(reaper: &Reaper, spread: Duration, until: Instant) {
+    let mut here = reaper.sessions();
+    here.shuffle(&mut rand::rng());
+    let (began, count) = (Instant::now(), here.len());
+    let mut going: Vec<(Instant, Arc<Outbox>)> = Vec::new();
+    while !(here.is_empty() && going.is_empty()) && Instant::now() < until {
+        let now = Instant::now();
+        let stay = count - turned(count, now - began, spread);
+        for outbox in here.drain(stay.min(here.len())..) {
+            if outbox.stop_hearing() {
+                going.push((now, outbox));
+            }
+        }
+        going.retain(|(since, outbox)| {
+            let waits = outbox.owes() && now - *since < PATIENCE;
+            if !waits {
+                outbox.close(CloseReason::come_back(rand::random_range(0..COME_BACK)));
+            }
+            waits
+        });
+        sleep(LOOK).await;
+    }
+    // With those who came meanwhile.
+    reaper.close_all(CloseReason::COME_BACK);
+}
+
+/// How many of `count` it was the turn of.
+fn turned(count: usize, elapsed: Duration, spread: Duration) -> usize {
+    if elapsed >= spread {
+        return count;
+    }
+    count.min(1 + (count as f64 * elapsed.div_duration_f64(spread)) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_spread_evenly_and_all_have_had_theirs_at_the_end() {
+        let (count, spread) = (1_000, Duration::from_secs(20));
+        let at = |ms| turned(count, Duration::from_millis(ms), spread);
+        assert_eq!((at(0), at(10), at(5_000), at(19_999)), (1, 1, 251, 1_000));
+        assert_eq!((at(20_000), at(90_000)), (1_000, 1_000));
+        assert_eq!(turned(7, Duration::ZERO, Duration::ZERO), 7);
+        assert_eq!(turned(0, Duration::ZERO, spread), 0);
+    }
+}

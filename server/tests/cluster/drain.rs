@@ -1,0 +1,139 @@
+//! P8: a node that goes says so, sends its people away over time, and answers what it took.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tokio::task::spawn_blocking;
+
+use crate::rig::Cluster;
+use crate::services::Services;
+use crate::support::*;
+use crate::until;
+
+const BRIEF: Duration = Duration::from_secs(10);
+
+/// Told to stop, and not ready any more.
+async fn told_to_stop(cluster: &Cluster, number: usize) {
+    cluster.server(number).signal(Signal::SIGTERM);
+    until("it is draining", BRIEF, async || {
+        let answer = cluster.readyz(number).await;
+        answer.status == 503 && answer.json()["status"] == "draining"
+    })
+    .await;
+}
+
+async fn ended_well(cluster: &mut Cluster, number: usize, within: Duration) {
+    let server = cluster.take_server(number);
+    let ended = spawn_blocking(move || server.ended(within).code());
+    assert_eq!(ended.await.unwrap(), Some(0));
+}
+
+#[tokio::test]
+async fn people_are_sent_away_one_after_the_other_and_those_who_are_left_are_served() {
+    const PEOPLE: u32 = 30;
+    const SPREAD: Duration = Duration::from_secs(3);
+    let mut cluster = Cluster::with(2, 1, &[("MOIM_DRAIN_SPREAD", "3s")]).await;
+    let room = room("left");
+    let mut people = Vec::new();
+    for n in 0..PEOPLE {
+        let mut client = Client::connect(cluster.server(0), &format!("user-{n}")).await;
+        client.subscribe_room(&room).await;
+        people.push(client);
+    }
+    let begun = Instant::now();
+    told_to_stop(&cluster, 0).await;
+    assert_eq!(Open::new(cluster.server(0)).answered().await.err(), Some(503));
+    let going = people.into_iter().map(|mut client| {
+        tokio::spawn(async move {
+            let mut said = 0;
+            loop {
+                let name = format!("n-{said}");
+                client.send(to_room("alone", "x").header("receipt", &name)).await;
+                loop {
+                    match client.event_within(BRIEF).await {
+                        Event::Frame(frame) if frame.get("receipt-id") == Some(&name) => break,
+                        Event::Frame(_) | Event::Beat | Event::Pong(_) => {}
+                        Event::Close(code, reason) => {
+                            assert_eq!(code, 1012);
+                            let after = reason.strip_prefix("retry_after_ms=").unwrap();
+                            assert!(after.parse::<u64>().unwrap() < 1_000);
+                            return (begun.elapsed(), said);
+                        }
+                        Event::End => panic!("the link ended without a word"),
+                    }
+                }
+                said += 1;
+            }
+        })
+    });
+    let mut ends = Vec::new();
+    for gone in going.collect::<Vec<_>>() {
+        ends.push(gone.await.unwrap());
+    }
+    ends.sort_unstable();
+    for (nth, (at, _)) in (0..PEOPLE).zip(&ends) {
+        assert!(*at >= SPREAD * nth / PEOPLE, "the end {nth} came at {at:?}");
+    }
+    assert!(ends[PEOPLE as usize - 1].1 > ends[0].1, "the last one was not served: {ends:?}");
+    ended_well(&mut cluster, 0, BRIEF).await;
+    cluster.end().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_a_receipt_gets_it_before_it_is_sent_away() {
+    let settings = [("MOIM_DRAIN_SPREAD", "0s"), ("MOIM_LIMITS__SEND_DEADLINE", "60s")];
+    let mut cluster = Cluster::with(2, 1, &settings).await;
+    let room = room("answered");
+    let mut ann = Client::connect(cluster.server(0), "ann").await;
+    let mut zoe = Client::connect(cluster.server(0), "zoe").await;
+    let mut bob = Client::connect(cluster.server(1), "bob").await;
+    bob.subscribe_room(&room).await;
+    ann.send_room(&room, "before").await;
+    bob.bodies(1).await;
+    zoe.sync().await;
+    let services = Services::here();
+    services.pause("rabbitmq").await;
+    for n in 0..5 {
+        let receipt = n.to_string();
+        ann.send(to_room(&room, &receipt).header("receipt", &receipt)).await;
+    }
+    assert_eq!(bob.bodies(5).await.len(), 5, "they were taken");
+    told_to_stop(&cluster, 0).await;
+    zoe.expect_close_within(1012, BRIEF).await;
+    services.resume("rabbitmq").await;
+    for n in 0..5 {
+        let receipt = ann.next_frame_within(BRIEF).await;
+        assert_eq!(receipt.at("receipt-id"), n.to_string());
+    }
+    ann.expect_close_within(1012, BRIEF).await;
+    ended_well(&mut cluster, 0, BRIEF).await;
+    cluster.end().await;
+}
+
+#[tokio::test]
+async fn whatever_is_still_to_be_done_it_ends_within_the_bound() {
+    let settings = [("MOIM_DRAIN_BOUND", "3s"), ("MOIM_LIMITS__SEND_DEADLINE", "60s")];
+    let mut cluster = Cluster::with(1, 1, &settings).await;
+    let room = room("bound");
+    let mut ann = Client::connect(cluster.server(0), "ann").await;
+    ann.subscribe_room(&room).await;
+    ann.send_room(&room, "before").await;
+    ann.bodies(1).await;
+    let services = Services::here();
+    services.pause("rabbitmq").await;
+    ann.send(to_room(&room, "taken").header("receipt", "r")).await;
+    assert_eq!(ann.bodies(1).await, ["taken"]);
+    cluster.server(0).signal(Signal::SIGTERM);
+    let worker = cluster.take_worker(0);
+    worker.signal(Signal::SIGTERM);
+    ended_well(&mut cluster, 0, BRIEF).await;
+    let ended = spawn_blocking(move || worker.ended(BRIEF).code());
+    assert_eq!(ended.await.unwrap(), Some(0));
+    services.resume("rabbitmq").await;
+    // Nobody was told that it is safe, and it is there all the same.
+    cluster.start_missing().await;
+    let mut ann = Client::connect(cluster.server(0), "ann").await;
+    ann.subscribe_room_with(&room, |frame| frame.header("since", "0-0")).await;
+    assert_eq!(ann.bodies(2).await, ["before", "taken"]);
+    cluster.end().await;
+}
