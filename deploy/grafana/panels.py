@@ -203,13 +203,15 @@ NODE = {
             "Pool of connections to the database",
             "none",
             [
-                (f"moim_store_pool_connections{ONE}", "there are {{instance}}"),
-                (f"moim_store_pool_used{ONE}", "used {{instance}}"),
-                (f"moim_store_pool_waiting{ONE}", "wait for one {{instance}}"),
+                (f"moim_store_pool_connections{ONE}", "there are {{lane}} {{instance}}"),
+                (f"moim_store_pool_used{ONE}", "used {{lane}} {{instance}}"),
+                (f"moim_store_pool_waiting{ONE}", "wait for one {{lane}} {{instance}}"),
             ],
         ),
         graph(
-            "Nobody got one in time", "ops", [rate("moim_store_pool_timeouts_total", "instance", ONE)]
+            "Calls without an answer in time",
+            "ops",
+            [rate("moim_store_pool_timeouts_total", "instance, lane", ONE)],
         ),
     ],
 }
@@ -268,16 +270,16 @@ WRITE_BEHIND = {
             "Pool of connections to the database",
             "none",
             [
-                ("moim_worker_store_pool_connections", "there are {{instance}}"),
-                ("moim_worker_store_pool_used", "used {{instance}}"),
-                ("moim_worker_store_pool_waiting", "wait for one {{instance}}"),
+                ("moim_worker_store_pool_connections", "there are {{lane}} {{instance}}"),
+                ("moim_worker_store_pool_used", "used {{lane}} {{instance}}"),
+                ("moim_worker_store_pool_waiting", "wait for one {{lane}} {{instance}}"),
             ],
             12,
         ),
         graph(
-            "Nobody got one in time",
+            "Calls without an answer in time",
             "ops",
-            [rate("moim_worker_store_pool_timeouts_total", "instance")],
+            [rate("moim_worker_store_pool_timeouts_total", "instance, lane")],
             12,
         ),
     ],
