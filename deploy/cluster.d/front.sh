@@ -25,7 +25,7 @@ nginx_prepare() { mkdir "$1/tmp"; }
 haproxy_prepare() { :; }
 
 nginx_configure() {
-    front_configure "$1" nginx.conf.template 'server 127.0.0.1:PORT fail_timeout=2s;'
+    front_configure "$1" nginx.conf.template 'server 127.0.0.1:PORT max_fails=1 fail_timeout=2s;'
     printf 'exec nginx -p %q -c %q -e stderr -g "daemon off;"\n' "$1" "$1/nginx.conf" >>"$1/run"
 }
 

@@ -37,6 +37,9 @@ packages_missing() {
             { rabbitmq_binary && command -v epmd && command -v erl; } >/dev/null || echo rabbitmq-server
             ;;
         postgres) postgres_binaries >/dev/null || echo postgresql ;;
+        prometheus)
+            { command -v prometheus && command -v promtool; } >/dev/null || echo prometheus
+            ;;
         esac
     done | sort -u
 }
@@ -58,8 +61,9 @@ packages_install() {
     if ! command -v apt-get >/dev/null || ! "${root[@]}" true 2>/dev/null; then
         fail 3 "missing here: ${missing//$'\n'/ }
   (Debian's names of packages; looked for are the programs redis-server and redis-cli,
-  rabbitmq-server with erl and epmd, postgres with initdb and psql.) Install them, or start a
-  Docker engine with Compose, or set the MOIM_TEST_*_URL of a service that tests may flush."
+  rabbitmq-server with erl and epmd, postgres with initdb and psql, prometheus with promtool.)
+  Install them, or start a Docker engine with Compose, or set the MOIM_TEST_*_URL of a service that
+  tests may flush."
     fi
     say "installs ${missing//$'\n'/ }"
     # One of several that start at once installs; the others find the packages there.
