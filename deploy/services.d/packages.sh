@@ -37,6 +37,7 @@ packages_missing() {
             { rabbitmq_binary && command -v epmd && command -v erl; } >/dev/null || echo rabbitmq-server
             ;;
         postgres) postgres_binaries >/dev/null || echo postgresql ;;
+        nginx) command -v nginx >/dev/null || echo nginx-light ;;
         prometheus)
             { command -v prometheus && command -v promtool; } >/dev/null || echo prometheus
             ;;

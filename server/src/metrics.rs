@@ -101,13 +101,13 @@ impl Metrics {
         };
         // What never happened is 0, and not unknown.
         for reason in Code::ALL {
-            metrics.refused.get_or_create(&Reason { reason: reason.as_str() });
+            drop(metrics.refused.get_or_create(&Reason { reason: reason.as_str() }));
         }
         for reason in ENDS {
-            metrics.dropped.get_or_create(&Reason { reason });
+            drop(metrics.dropped.get_or_create(&Reason { reason }));
         }
         for reason in Denied::REASONS.into_iter().chain(TOKENS) {
-            metrics.denied.get_or_create(&Reason { reason });
+            drop(metrics.denied.get_or_create(&Reason { reason }));
         }
         metrics.registered()
     }

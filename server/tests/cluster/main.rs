@@ -9,9 +9,15 @@
 
 #[path = "../../../worker/tests/support/fcm_double.rs"]
 mod fcm_double;
+#[path = "../manifests/model.rs"]
+#[allow(dead_code, reason = "a part of it is used")]
+mod model;
 #[path = "../../../shared/tests/support/postgres.rs"]
 #[allow(dead_code, reason = "a part of it is used")]
 mod postgres;
+#[path = "../manifests/rendered.rs"]
+#[allow(dead_code, reason = "a part of it is used")]
+mod rendered;
 #[path = "../promises/seed.rs"]
 mod seed;
 #[path = "../support/mod.rs"]
@@ -34,6 +40,7 @@ mod rabbitmq_away;
 mod redis_lost;
 mod resume;
 mod rig;
+mod rollout;
 mod services;
 mod start;
 mod topologies;

@@ -184,6 +184,16 @@ impl Cluster {
         self.servers[number].as_ref().unwrap()
     }
 
+    pub fn worker(&self, number: usize) -> &Server {
+        self.workers[number].as_ref().unwrap()
+    }
+
+    /// The numbers of servers that run.
+    pub fn numbers(&self) -> Vec<usize> {
+        let running = self.servers.iter().enumerate().filter(|(_, server)| server.is_some());
+        running.map(|(number, _)| number).collect()
+    }
+
     /// Those that run.
     pub fn servers(&self) -> impl Iterator<Item = &Server> {
         self.servers.iter().flatten()
@@ -322,25 +332,30 @@ async fn delete_queues(name: &str) {
     let _ = connection.close(200, "OK".into()).await;
 }
 
-/// The worker of this build. Cargo gives a test only the binaries of its own package, so it is
-/// built here, once.
+/// The worker of this build.
 pub async fn worker_binary() -> PathBuf {
     static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
-    BUILT.get_or_init(async || spawn_blocking(build_worker).await.unwrap()).await.clone()
+    BUILT.get_or_init(async || built("moim-worker").await).await.clone()
 }
 
-fn build_worker() -> PathBuf {
+/// The program of another package. Cargo gives a test only the binaries of its own, so it is built
+/// here.
+pub async fn built(package: &'static str) -> PathBuf {
+    spawn_blocking(move || build(package)).await.unwrap()
+}
+
+fn build(package: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_BIN_EXE_moim-server")).parent().unwrap();
     let profile = match folder.file_name().unwrap().to_str().unwrap() {
         "debug" => "dev",
         named => named,
     };
     let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--package", "moim-worker", "--bin", "moim-worker"]);
+    command.args(["build", "--package", package, "--bin", package]);
     command.args(["--profile", profile, "--target-dir"]).arg(folder.parent().unwrap());
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "the worker does not build:\n{said}");
-    folder.join("moim-worker")
+    assert!(output.status.success(), "{package} does not build:\n{said}");
+    folder.join(package)
 }
