@@ -95,13 +95,15 @@ fn selectors(query: &str) -> BTreeSet<&str> {
 /// A metric by the name that it is registered with, whichever part of a histogram it is.
 fn metric(selector: &str) -> &str {
     let name = selector.split('{').next().unwrap();
-    let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+    let of_histogram =
+        ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
     of_histogram.unwrap_or(name)
 }
 
 #[test]
 fn selectors_are_found_with_their_labels() {
-    let query = r#"sum by (le) (rate(moim_a_bucket{x="1", y=~"a|b"}[1m])) > moim:b:p99 or up{job="c"}"#;
+    let query =
+        r#"sum by (le) (rate(moim_a_bucket{x="1", y=~"a|b"}[1m])) > moim:b:p99 or up{job="c"}"#;
     let found: Vec<_> = selectors(query).into_iter().collect();
     assert_eq!(found, [r#"moim:b:p99"#, r#"moim_a_bucket{x="1", y=~"a|b"}"#, r#"up{job="c"}"#]);
     assert_eq!(metric(found[1]), "moim_a");
@@ -195,7 +197,11 @@ async fn rules_hold(prometheus: &Prometheus) -> BTreeSet<String> {
     }
     let headings = RUNBOOK.lines().filter_map(|line| line.strip_prefix("### Moim"));
     let headings: BTreeSet<String> = headings.map(|name| format!("Moim{name}")).collect();
-    assert_eq!(headings, alerts.iter().map(|alert| named(alert)).collect(), "the runbook's entries");
+    assert_eq!(
+        headings,
+        alerts.iter().map(|alert| named(alert)).collect(),
+        "the runbook's entries"
+    );
     for alert in alerts {
         let entry = format!("deploy/RUNBOOK.md#{}", named(alert).to_lowercase());
         assert_eq!(alert["annotations"]["runbook"], *entry);
