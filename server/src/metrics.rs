@@ -16,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::accounts::Denied;
 use crate::outbox::{CloseReason, Outbox};
 use crate::refusal::Code;
 
@@ -24,6 +25,11 @@ use crate::refusal::Code;
 struct Reason {
     reason: &'static str,
 }
+
+/// Why a session or room is ended by the server.
+const ENDS: [&str; 4] = ["too_slow", "idle", "room_died", "too_many_connections"];
+/// What is wrong with the token of somebody who is not let in.
+const TOKENS: [&str; 2] = ["token", "no_token"];
 
 /// What is so at a moment.
 #[derive(Debug, Default)]
@@ -93,6 +99,16 @@ impl Metrics {
             denied: Family::default(),
             dropped: Family::default(),
         };
+        // What never happened is 0, and not unknown.
+        for reason in Code::ALL {
+            metrics.refused.get_or_create(&Reason { reason: reason.as_str() });
+        }
+        for reason in ENDS {
+            metrics.dropped.get_or_create(&Reason { reason });
+        }
+        for reason in Denied::REASONS.into_iter().chain(TOKENS) {
+            metrics.denied.get_or_create(&Reason { reason });
+        }
         metrics.registered()
     }
 

@@ -10,6 +10,8 @@ use std::process::Command;
 use moim_server::outbox::CloseReason;
 use moim_server::refusal::Code;
 use moim_shared::config::Config;
+use moim_shared::health::Report;
+use moim_shared::store::Load;
 use support::Server;
 
 const README: &str = include_str!("../../README.md");
@@ -73,6 +75,44 @@ fn the_tables_name_every_code() {
     for reason in CloseReason::ALL {
         assert!(close.contains(&format!("{} ", reason.code)), "{reason:?}");
     }
+}
+
+/// The metrics that a process shows, as Prometheus names them.
+fn metrics(text: &str) -> BTreeSet<String> {
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let name = |line: &str| match line.split_once(' ').unwrap() {
+        (name, "counter") => format!("{name}_total"),
+        (name, _) => name.to_owned(),
+    };
+    types.map(name).collect()
+}
+
+#[test]
+fn the_tables_name_every_metric() {
+    let server = moim_server::metrics::Metrics::new();
+    let worker = moim_worker::metrics::Metrics::default();
+    let report = Report { status: "ok", dependencies: [("store", "ok".to_owned())].into() };
+    let load = Load { lane: "read", connections: 4, used: 0, waiting: 0, late: 0 };
+    server.standing.set(&report, &[load]);
+    worker.standing.set(&report, &[load]);
+    let (server, worker) = (server.text().unwrap(), worker.text().unwrap());
+    let all: BTreeSet<String> = metrics(&server).union(&metrics(&worker)).cloned().collect();
+    let text = section("### Metrics");
+    let named = |start: &str| -> Vec<&str> {
+        text.split('`').skip(1).step_by(2).filter(|name| name.starts_with(start)).collect()
+    };
+    let mut told: BTreeSet<String> = text
+        .lines()
+        .filter(|line| line.starts_with("| `moim_"))
+        .flat_map(|line| line.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect();
+    for common in [&["draining"], &named("dependency_")[..], &named("store_pool_")].concat() {
+        told.extend(["moim", "moim_worker"].map(|process| format!("{process}_{common}")));
+    }
+    // The label stands beside its metric.
+    told.retain(|name| !name.ends_with("_dependency"));
+    assert_eq!(told, all);
 }
 
 #[test]

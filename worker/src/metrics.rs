@@ -19,6 +19,9 @@ struct Pushed {
     end: &'static str,
 }
 
+/// All ends that pushes come to.
+const ENDS: [&str; 4] = ["sent", "again", "failed", "unwanted"];
+
 /// The numbers of a worker.
 pub struct Metrics {
     registry: Registry,
@@ -59,6 +62,10 @@ impl Default for Metrics {
             queued: Gauge::default(),
             dead: Gauge::default(),
         };
+        // What never happened is 0, and not unknown.
+        for end in ENDS {
+            metrics.pushes.get_or_create(&Pushed { end });
+        }
         metrics.registered()
     }
 }

@@ -37,6 +37,10 @@ pub enum Denied {
 }
 
 impl Denied {
+    /// All that [`Denied::reason`] says.
+    pub const REASONS: [&str; 7] =
+        ["wrong", "ended", "invalid", "taken", "throttled", "crowded", "unavailable"];
+
     /// The same for those who count it.
     pub const fn reason(&self) -> &'static str {
         match self {
