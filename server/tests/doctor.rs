@@ -255,6 +255,15 @@ async fn what_redis_does_not_allow_and_what_it_throws_away_is_named() {
     let _: () = redis(&[&grants[..], &["-xadd", "+xadd"]].concat()).await;
     let said = doctor(&cluster, &[("MOIM_REDIS_URL", &user)]);
     said.is(2, "WRONG", "redis", "hear what is published").is(2, "WRONG", "redis", "PUBLISH");
+    // What is advised is enough.
+    let advised = said.text.split_once("ACL SETUSER … ").unwrap().1.lines().next().unwrap();
+    let fresh = ["ACL", "SETUSER", "doctor", "reset", "on", ">geheim"];
+    let all: Vec<&str> = fresh.into_iter().chain(advised.split(' ')).collect();
+    let _: () = redis(&all).await;
+    doctor(&cluster, &[("MOIM_REDIS_URL", &user)]).is(0, "ok", "redis", "AOF");
+    let _: () = redis(&[&all[..], &["-evalsha"]].concat()).await;
+    let said = doctor(&cluster, &[("MOIM_REDIS_URL", &user)]);
+    said.is(2, "WRONG", "redis", "evalsha");
     let _: u32 = redis(&["ACL", "DELUSER", "doctor"]).await;
 
     let _: () = redis(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
@@ -300,9 +309,8 @@ async fn a_worker_wants_a_cluster_and_a_key_that_is_one() {
 
 #[test]
 fn standalone_is_well_or_says_what_is_wrong_with_its_directory() {
-    let doctor = |changed: &[(&str, &str)]| {
-        Said::of(&Server::command(&["doctor"], changed), changed)
-    };
+    let doctor =
+        |changed: &[(&str, &str)]| Said::of(&Server::command(&["doctor"], changed), changed);
     let well = doctor(&[]);
     well.is(0, "ok", "data", "can be written to").with_well(&["config", "listen"]);
     // As root everything is writable, but nothing is in a file.
@@ -313,7 +321,7 @@ fn standalone_is_well_or_says_what_is_wrong_with_its_directory() {
     said.is(2, "WRONG", "tls", "/nowhere.pem").with_well(&["data"]);
     doctor(&[("MOIM_JWKS", "/nowhere.json")]).is(2, "WRONG", "jwks", "/nowhere.json");
     let said = doctor(&[("MOIM_LISTN", "1"), ("MOIM_JWT_SECRET", "short")]);
-    said.is(2, "WRONG", "config", "MOIM_LISTEN").is(2, "WRONG", "config", "jwt_secret");
+    said.is(2, "WRONG", "config", "MOIM_LISTEN").is(2, "WRONG", "config", "MOIM_JWT_SECRET");
 
     let server = Server::start();
     let folder = server.data_dir().to_str().unwrap().to_owned();

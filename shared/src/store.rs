@@ -48,10 +48,9 @@ impl StoreError {
     pub const fn retryable(&self) -> bool {
         match self {
             Self::Unavailable(_) => true,
-            Self::Misconfigured(_)
-            | Self::Migration(_)
-            | Self::Unusable(_)
-            | Self::Refused(_) => false,
+            Self::Misconfigured(_) | Self::Migration(_) | Self::Unusable(_) | Self::Refused(_) => {
+                false
+            }
         }
     }
 }

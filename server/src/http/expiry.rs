@@ -29,9 +29,9 @@ fn item(bytes: &[u8]) -> Option<Item<'_>> {
         (usize::from(first), rest)
     } else {
         let (size, rest) = rest.split_at_checked(usize::from(first & 0x7f).min(9))?;
-        let size = size.iter().try_fold(0_usize, |sum, byte| {
-            Some(sum.checked_mul(256)? | usize::from(*byte))
-        })?;
+        let size = size
+            .iter()
+            .try_fold(0_usize, |sum, byte| Some(sum.checked_mul(256)? | usize::from(*byte)))?;
         (size, rest)
     };
     let (content, rest) = rest.split_at_checked(size)?;
@@ -58,7 +58,8 @@ fn seconds(tag: u8, text: &str) -> Option<u64> {
     let part = |at: usize| rest.get(at..at + 2)?.parse::<u64>().ok();
     let (month, day) = (part(0)?, part(2)?);
     // Years begin in March, so that the odd day is the last.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
+    let (year, month) =
+        if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
     let since_1970 = days.checked_sub(719_468)?;
     Some(since_1970 * 86_400 + part(4)? * 3_600 + part(6)? * 60 + part(8)?)

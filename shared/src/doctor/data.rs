@@ -43,11 +43,7 @@ fn judge(folder: &Path, looked: Result<Looked, StoreError>, disk: Option<Disk>) 
 }
 
 fn mib(bytes: u64) -> String {
-    if bytes >= 10 << 30 {
-        format!("{} GiB", bytes >> 30)
-    } else {
-        format!("{} MiB", bytes >> 20)
-    }
+    if bytes >= 10 << 30 { format!("{} GiB", bytes >> 30) } else { format!("{} MiB", bytes >> 20) }
 }
 
 #[cfg(test)]
@@ -76,7 +72,8 @@ mod tests {
         assert!(code == 0 && text.contains("up to date"), "{text}");
         drop(serving);
         assert!(said(&folder, 20 << 30).1.contains("up to date"));
-        let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|it| it.unwrap().path()).collect();
+        let left: Vec<_> =
+            std::fs::read_dir(&folder).unwrap().map(|it| it.unwrap().path()).collect();
         assert_eq!(left.len(), 2, "{left:?}: the database and its lock");
     }
 

@@ -24,7 +24,8 @@ fn judge(looked: &Looked, connections: usize) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     let numbers = version(&server.version);
     if numbers < OLDEST.to_vec() {
-        let too_old = format!("{at} is Postgres {}, too old: put a newer one there", server.version);
+        let too_old =
+            format!("{at} is Postgres {}, too old: put a newer one there", server.version);
         verdicts.push(Verdict::Wrong(StartError::Usage(too_old)));
     } else if numbers < KEPT.to_vec() {
         verdicts.push(Verdict::Risky(format!(
@@ -47,7 +48,8 @@ fn judge(looked: &Looked, connections: usize) -> Vec<Verdict> {
         let more = missing.len() - 1;
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let create = if server.may_create { "" } else { ", as a user who may create tables there" };
-        let lacks = format!("{at} lacks migration {first}{more}; run `moim-server migrate`{create}");
+        let lacks =
+            format!("{at} lacks migration {first}{more}; run `moim-server migrate`{create}");
         verdicts.push(Verdict::Wrong(StartError::Migration(lacks)));
     }
     if !closed.is_empty() {
@@ -139,7 +141,11 @@ mod tests {
         let wrong: [(Change, u8, &str); 9] = [
             (|it| it.server.version = "10.23".into(), 2, "too old"),
             (|it| it.server.standby = true, 3, "name the primary"),
-            (|it| it.missing = vec!["1".into()], 4, "lacks migration 1; run `moim-server migrate`\n"),
+            (
+                |it| it.missing = vec!["1".into()],
+                4,
+                "lacks migration 1; run `moim-server migrate`\n",
+            ),
             (|it| it.missing = vec!["1".into(), "2".into()], 4, "migration 1 and 1 more"),
             (
                 |it| {
@@ -151,7 +157,7 @@ mod tests {
             ),
             (|it| it.unknown = Some("9".into()), 4, "newer program"),
             (|it| it.closed = vec!["rooms".into()], 5, "read and write rooms; "),
-            (|it| it.server.clock_ms = 300_000, 2, "clock is 298 s behind that of Postgres"),
+            (|it| it.server.clock_ms = 300_000, 2, "clock is 299 s behind that of Postgres"),
             (|it| it.server.clock_ms = 20_000, 2, "take each other for gone"),
         ];
         for (change, code, says) in wrong {
@@ -169,7 +175,7 @@ mod tests {
             (|it| it.server.full_page_writes = "off".into(), "full_page_writes of"),
             (|it| it.server.synchronous_commit = "off".into(), "loses acknowledged"),
             (|it| it.server.used = 90, "has 7 of 97 connections left"),
-            (|it| it.server.clock_ms = 5_000, "clock is 3 s behind"),
+            (|it| it.server.clock_ms = 5_000, "clock is 4 s behind"),
         ];
         for (change, says) in risky {
             let (code, text) = said(change);

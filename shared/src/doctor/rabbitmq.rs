@@ -17,10 +17,10 @@ pub(super) async fn rabbitmq(config: &Config) -> Vec<Verdict> {
     };
     let options = queue_options(config, address);
     let at = options.address.to_string();
-    judge(&at, options.queue_bytes, look(&options).await)
+    judge(&at, &options.prefix, options.queue_bytes, Box::pin(look(&options)).await)
 }
 
-fn judge(at: &str, bytes: u64, looked: Result<Looked, Unseen>) -> Vec<Verdict> {
+fn judge(at: &str, prefix: &str, bytes: u64, looked: Result<Looked, Unseen>) -> Vec<Verdict> {
     let looked = match looked {
         Ok(looked) => looked,
         Err(Unseen(why)) => return vec![unseen(at, &why)],
@@ -35,9 +35,9 @@ fn judge(at: &str, bytes: u64, looked: Result<Looked, Unseen>) -> Vec<Verdict> {
     }
     if let Some(why) = &looked.refused {
         verdicts.push(usage(format!(
-            "{at} does not let this user work: {why}; let it configure, write and read \
-             (rabbitmqctl set_permissions -p VHOST USER '^<MOIM_CLUSTER>\\.' '^<MOIM_CLUSTER>\\.' \
-             '^<MOIM_CLUSTER>\\.')"
+            "{at} does not let this user work: {}; let it configure, write and read (rabbitmqctl \
+             set_permissions -p VHOST USER '^{prefix}\\.' '^{prefix}\\.' '^{prefix}\\.')",
+            plain(why)
         )));
     }
     if let Some(why) = &looked.blocked {
@@ -57,8 +57,9 @@ fn judge(at: &str, bytes: u64, looked: Result<Looked, Unseen>) -> Vec<Verdict> {
             ))),
             Stands::Otherwise(why) => {
                 let other = format!(
-                    "queue {name} is none that this program can use: {why}; drain and delete it (a \
-                     start makes it again), or choose another MOIM_CLUSTER"
+                    "queue {name} is none that this program can use: {}; drain and delete it (a \
+                     start makes it again), or choose another MOIM_CLUSTER",
+                    plain(why)
                 );
                 verdicts.push(Verdict::Wrong(StartError::Data(other)));
             }
@@ -72,8 +73,16 @@ fn judge(at: &str, bytes: u64, looked: Result<Looked, Unseen>) -> Vec<Verdict> {
     verdicts
 }
 
+/// Its own words, without those in front of them.
+fn plain(why: &str) -> &str {
+    let behind = |mark| why.split_once(mark).and_then(|(_, behind)| behind.split_once(": "));
+    let own = behind("AMQP soft error: ").or_else(|| behind("AMQP hard error: "));
+    own.map_or(why, |(_, own)| own)
+}
+
 /// What it means that nothing is known.
 fn unseen(at: &str, why: &str) -> Verdict {
+    let why = plain(why);
     let has = |words: &[&str]| words.iter().any(|word| why.to_lowercase().contains(word));
     let told = |advice: &str| format!("{at}: {why}; {advice}");
     if has(&["access_refused", "access-refused", "login was refused"]) {
@@ -100,7 +109,7 @@ mod tests {
     use crate::doctor::Report;
 
     fn said(looked: Result<Looked, Unseen>) -> (u8, String) {
-        let report = Report::only("rabbitmq", judge("amqp://ann@here:1", 7, looked));
+        let report = Report::only("rabbitmq", judge("amqp://ann@here:1", "moim", 7, looked));
         (report.code(), report.to_string())
     }
 
@@ -128,7 +137,11 @@ mod tests {
             (Looked { version: Some("3.9.29".into()), ..good() }, 2, "RabbitMQ 3.9.29, too old"),
             (Looked { refused: Some("ACCESS_REFUSED".into()), ..good() }, 2, "set_permissions"),
             (Looked { blocked: Some("low on memory".into()), ..good() }, 0, "WARN "),
-            (self::good(Stands::OtherBound(5)), 0, "holds 5 bytes, and limits.queue_max_bytes is 7"),
+            (
+                self::good(Stands::OtherBound(5)),
+                0,
+                "holds 5 bytes, and limits.queue_max_bytes is 7",
+            ),
             (self::good(Stands::Otherwise("inequivalent".into())), 5, "moim.messages is none"),
         ] {
             let (found, text) = said(Ok(looked));
@@ -142,6 +155,8 @@ mod tests {
     fn who_is_not_let_in_was_told_the_wrong_thing_and_silence_is_away() {
         let code = |why: &str| said(Err(Unseen(why.into()))).0;
         assert_eq!(code("ACCESS_REFUSED - Login was refused using PLAIN"), 2);
+        let told = "protocol error: AMQP soft error: ACCESS-REFUSED: ACCESS_REFUSED - Login was";
+        assert_eq!(plain(told), "ACCESS_REFUSED - Login was");
         assert_eq!(code("NOT_ALLOWED - vhost chat not found"), 2);
         assert_eq!(code("invalid peer certificate: UnknownIssuer"), 2);
         assert_eq!(code("Connection refused (os error 111)"), 3);

@@ -36,7 +36,7 @@ pub(super) async fn redis(config: &Config) -> Vec<Verdict> {
         Ok(target) => target,
         Err(error) => return vec![usage(format!("{error}; correct MOIM_REDIS_URL"))],
     };
-    let at = target.to_string();
+    let (at, prefix) = (target.to_string(), config.cluster.as_str());
     let cluster = target.is_cluster();
     let links = match Links::new(target) {
         Ok(links) => links,
@@ -44,12 +44,12 @@ pub(super) async fn redis(config: &Config) -> Vec<Verdict> {
     };
     let told = match ask(&links).await {
         Ok(told) => told,
-        Err(error) => return vec![away(&at, &error.0)],
+        Err(error) => return vec![away(&at, prefix, &error.0)],
     };
     let mut verdicts = judge(&at, cluster, &told);
     if verdicts.iter().all(|verdict| !matches!(verdict, Verdict::Wrong(_))) {
-        let tried = trial(&links, config.cluster.as_str()).await;
-        verdicts.extend(allowed(&at, tried));
+        let tried = trial(&links, prefix).await;
+        verdicts.extend(allowed(&at, prefix, tried));
     }
     // What is well comes first, and is not said of what is not.
     let wrong = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Wrong(_)));
@@ -162,15 +162,11 @@ fn judge(at: &str, cluster: bool, told: &[Told]) -> Vec<Verdict> {
 }
 
 /// What is to be said of what was tried.
-fn allowed(at: &str, tried: Result<Tried, RedisAway>) -> Vec<Verdict> {
-    let grant = "let the user of MOIM_REDIS_URL do it: ACL SETUSER … ~<MOIM_CLUSTER>:* \
-                 &<MOIM_CLUSTER>:* +@all -@admin -@dangerous +info";
+fn allowed(at: &str, prefix: &str, tried: Result<Tried, RedisAway>) -> Vec<Verdict> {
+    let grant = grant(prefix);
     let Tried { refused, unheard } = match tried {
         Ok(tried) => tried,
-        Err(error) if error.0.contains("NOPERM") || error.0.contains("permission") => {
-            return vec![usage(format!("{at} does not let scripts run: {}; {grant}", error.0))];
-        }
-        Err(error) => return vec![away(at, &error.0)],
+        Err(error) => return vec![away(at, prefix, &error.0)],
     };
     let mut verdicts = Vec::new();
     if let Some(first) = refused.first() {
@@ -186,14 +182,24 @@ fn allowed(at: &str, tried: Result<Tried, RedisAway>) -> Vec<Verdict> {
     verdicts
 }
 
+/// How a user gets what a process needs, and no more.
+fn grant(prefix: &str) -> String {
+    format!(
+        "let the user of MOIM_REDIS_URL do it: ACL SETUSER … ~{prefix}:* &{prefix}:* +@all -@admin \
+         -@dangerous +info"
+    )
+}
+
 /// What it means that it does not answer as it should.
-fn away(at: &str, why: &str) -> Verdict {
+fn away(at: &str, prefix: &str, why: &str) -> Verdict {
+    // The pool's words say nothing.
+    let why = why.strip_prefix("Error occurred while creating a new object: ").unwrap_or(why);
     let has = |words: &[&str]| words.iter().any(|word| why.to_lowercase().contains(word));
     let told = |advice: &str| format!("{at}: {why}; {advice}");
     if has(&["authentication", "wrongpass", "noauth", "invalid password"]) {
         usage(told("correct user and password in MOIM_REDIS_URL"))
     } else if has(&["noperm"]) {
-        usage(told("let the user of MOIM_REDIS_URL do it (ACL SETUSER)"))
+        usage(told(&grant(prefix)))
     } else if has(&["certificate", "unknownissuer"]) {
         usage(told("name the file of its issuer in SSL_CERT_FILE"))
     } else if has(&["cluster support disabled"]) {
@@ -260,7 +266,7 @@ mod tests {
     #[test]
     fn what_is_refused_is_named_and_why_nothing_is_heard() {
         let code = |tried| {
-            let report = Report::only("redis", allowed("here:1", tried));
+            let report = Report::only("redis", allowed("here:1", "moim", tried));
             (report.code(), report.to_string())
         };
         assert_eq!(code(Ok(Tried::default())), (0, String::new()));
@@ -270,13 +276,14 @@ mod tests {
         let unheard = Some("what is published is not heard".into());
         let (exit, text) = code(Ok(Tried { refused: Vec::new(), unheard }));
         assert!(exit == 2 && text.contains("not heard"), "{text}");
-        assert_eq!(code(Err(RedisAway("NOPERM evalsha".into()))).0, 2);
+        let (exit, text) = code(Err(RedisAway("NoPerm: User ann … 'evalsha'".into())));
+        assert!(exit == 2 && text.contains("~moim:*"), "{text}");
         assert_eq!(code(Err(RedisAway("broken pipe".into()))).0, 3);
     }
 
     #[test]
     fn a_wrong_password_is_a_fault_of_the_configuration_and_silence_is_not() {
-        let code = |why| Report::only("redis", vec![away("here:1", why)]).code();
+        let code = |why| Report::only("redis", vec![away("here:1", "moim", why)]).code();
         assert_eq!(code("Password authentication failed - AuthenticationFailed"), 2);
         assert_eq!(code("NOAUTH: Authentication required."), 2);
         assert_eq!(code("WRONGPASS: invalid username-password pair"), 2);

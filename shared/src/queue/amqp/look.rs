@@ -61,7 +61,7 @@ impl From<LinkError> for Unseen {
 /// Looks.
 pub(crate) async fn look(options: &Options) -> Result<Looked, Unseen> {
     let within = options.connect_within;
-    let greeting = bounded(within, greeting(options)).await?;
+    let greeting = bounded(within, Box::pin(greeting(options))).await?;
     let mut looked = Looked { version: told(&greeting, "version"), ..Looked::default() };
     let mut link = Link::open(options, &format!("{} doctor", options.prefix)).await?;
     let topology = Topology::new(options);
@@ -142,8 +142,7 @@ async fn stands(link: &Link, name: &str, arguments: FieldTable) -> Result<Stands
         let _ = channel.close(200, "OK".into()).await;
         return Ok(Stands::Fits);
     };
-    Ok(other_bound(&error)
-        .map_or_else(|| Stands::Otherwise(error.to_string()), Stands::OtherBound))
+    Ok(other_bound(&error).map_or_else(|| Stands::Otherwise(error.to_string()), Stands::OtherBound))
 }
 
 fn code(error: &lapin::Error) -> Option<u16> {

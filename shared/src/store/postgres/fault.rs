@@ -124,7 +124,9 @@ pub(super) fn of_connection(shown: &str, error: &tokio_postgres::Error) -> Store
     let wrong = |advice: &str| StoreError::Misconfigured(format!("{shown}: {text}; {advice}"));
     match error.code() {
         Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
-            wrong("correct user and password in MOIM_DATABASE_URL, or let the user in by pg_hba.conf")
+            wrong(
+                "correct user and password in MOIM_DATABASE_URL, or let the user in by pg_hba.conf",
+            )
         }
         Some(&SqlState::INVALID_CATALOG_NAME) => wrong("create the database, or name another one"),
         Some(&SqlState::INSUFFICIENT_PRIVILEGE) => wrong("grant it to this user"),

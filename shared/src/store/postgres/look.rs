@@ -112,6 +112,7 @@ fn closed(conn: &mut Conn) -> QueryResult<Vec<String>> {
         has_table_privilege(to_regclass(name), 'INSERT') AND \
         has_table_privilege(to_regclass(name), 'UPDATE') AND \
         has_table_privilege(to_regclass(name), 'DELETE'))";
-    let closed: Vec<Closed> = diesel::sql_query(ask).bind::<Array<Text>, _>(&TABLES[..]).load(conn)?;
+    let closed: Vec<Closed> =
+        diesel::sql_query(ask).bind::<Array<Text>, _>(&TABLES[..]).load(conn)?;
     Ok(closed.into_iter().filter_map(|closed| closed.name).collect())
 }

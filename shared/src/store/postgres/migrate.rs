@@ -72,7 +72,10 @@ pub(super) fn known(address: &Address) -> Result<BTreeSet<String>, StoreError> {
     Ok(known.iter().map(|one| one.name().version().to_string()).collect())
 }
 
-pub(super) fn unknown(applied: &BTreeSet<String>, address: &Address) -> Result<Option<String>, StoreError> {
+pub(super) fn unknown(
+    applied: &BTreeSet<String>,
+    address: &Address,
+) -> Result<Option<String>, StoreError> {
     Ok(applied.difference(&known(address)?).next().cloned())
 }
 

@@ -46,7 +46,8 @@ impl Database {
         refuse_folder(&path)?;
         let lock = lock(&path)?;
         make(&path)?;
-        let database = Self { url: url(&path)?, log: beside(&path, "-wal"), path, _lock: Some(lock) };
+        let database =
+            Self { url: url(&path)?, log: beside(&path, "-wal"), path, _lock: Some(lock) };
         let mut conn = database.establish("rwc")?;
         database.run(&mut conn, "PRAGMA busy_timeout=5000")?;
         database.check(&mut conn)?;
