@@ -1,6 +1,7 @@
 //! The composition root: the only place that knows all concrete types and the mode.
 
 mod cluster;
+mod doctor;
 mod listen;
 mod people;
 mod shown;
@@ -34,6 +35,7 @@ use moim_worker::runner::Running;
 use moim_worker::telling::Telling;
 use tokio::sync::Notify;
 
+pub use self::doctor::doctor;
 use crate::drain;
 use crate::http::api::{Rates, change_json};
 use crate::http::{Api, Routes};

@@ -1,4 +1,4 @@
-//! The command line: `serve` (also without an argument), `config`, `migrate`, `token`.
+//! The command line: `serve` (also without an argument), `config`, `migrate`, `token`, `doctor`.
 
 use std::process::ExitCode;
 
@@ -8,6 +8,7 @@ use moim_server::token::{Grant, MintRequest, mint, standalone_secret};
 use moim_shared::clock::now_ms;
 use moim_shared::cluster;
 use moim_shared::config::{Config, Mode, Span};
+use moim_shared::doctor;
 use moim_shared::ids::{RoomId, UserId};
 use moim_shared::process::{StartError, configuration, exit, log_to_stderr, print};
 
@@ -31,6 +32,11 @@ enum Command {
     Config,
     /// Brings the schema of a cluster's database up to date; safe from many nodes at once.
     Migrate,
+    /// Checks the configuration and all that the server needs, a line each, and says what to do.
+    ///
+    /// `ok`, `WARN` (it works, and is dangerous) or `WRONG`. Exit code: 0, or that of the first
+    /// that is WRONG.
+    Doctor,
     /// Prints a token for development, signed with the configured secret.
     Token {
         /// The user id (`sub`).
@@ -52,6 +58,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let command = Arguments::parse().command.unwrap_or(Command::Serve);
     let done = match command {
+        Command::Doctor => return doctor(),
         Command::Config => print(&Config::commented_default()),
         Command::Serve => configuration().and_then(serve),
         Command::Migrate => configuration().and_then(|config| migrate(&config)),
@@ -66,6 +73,14 @@ pub fn run() -> ExitCode {
 fn serve(config: Config) -> Result<(), StartError> {
     log_to_stderr(&config.log)?;
     actix_rt::System::new().block_on(app::serve(config))
+}
+
+fn doctor() -> ExitCode {
+    let report = match doctor::configured() {
+        Ok(config) => actix_rt::System::new().block_on(app::doctor(&config)),
+        Err(report) => report,
+    };
+    report.exit("moim-server")
 }
 
 fn migrate(config: &Config) -> Result<(), StartError> {

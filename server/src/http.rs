@@ -4,6 +4,7 @@ pub mod api;
 mod client_address;
 mod connection;
 mod cors;
+mod expiry;
 mod health;
 mod inflow;
 mod io;

@@ -24,11 +24,11 @@ use crate::refusal::{Code, Refusal};
 use key_source::Known;
 
 pub use claims::{MAX_ID_BYTES, MAX_NAME_CHARS, MAX_ROOMS, is_id, said_name};
-pub use key_source::KeySource;
+pub use key_source::{KeySource, Looked, Unread, look};
 pub use mint::{MintRequest, mint};
 pub use proof::Proof;
 pub use revoked::Revoked;
-pub use secret::standalone_secret;
+pub use secret::{look_at_secret, standalone_secret};
 
 /// The longest token that is looked at, in bytes: room for many grants.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;

@@ -43,12 +43,7 @@ pub async fn connect(config: &Config) -> Result<Services, StartError> {
         StoreOptions { connections: config.database_connections, ..StoreOptions::default() };
     let store =
         PostgresStore::open(url(config.database_url.as_ref(), "database_url")?, options).await?;
-    let queue = AmqpQueue::start(QueueOptions {
-        prefix: config.cluster.to_string(),
-        queue_bytes: limits.queue_max_bytes.get() as u64,
-        bound: limits.node_pending_bytes.get(),
-        ..QueueOptions::new(address)
-    });
+    let queue = AmqpQueue::start(queue_options(config, address));
     let broker = BrokerOptions {
         prefix: config.cluster.to_string(),
         keep: limits.hot_log_keep,
@@ -60,6 +55,16 @@ pub async fn connect(config: &Config) -> Result<Services, StartError> {
         look: LOOK,
     };
     Ok(Services { links: Arc::new(links), queue: Arc::new(queue), store: Arc::new(store), broker })
+}
+
+/// How RabbitMQ is used.
+pub(crate) fn queue_options(config: &Config, address: Address) -> QueueOptions {
+    QueueOptions {
+        prefix: config.cluster.to_string(),
+        queue_bytes: config.limits.queue_max_bytes.get() as u64,
+        bound: config.limits.node_pending_bytes.get(),
+        ..QueueOptions::new(address)
+    }
 }
 
 /// Brings the database's schema up to this program's, and prints what was done, a line each.

@@ -12,6 +12,7 @@ pub mod broker;
 pub mod clock;
 pub mod cluster;
 pub mod config;
+pub mod doctor;
 pub mod envelope;
 pub mod gather;
 pub mod health;

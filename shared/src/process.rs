@@ -47,6 +47,7 @@ impl From<StoreError> for StartError {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Unavailable(_) => Self::Away(error.to_string()),
+            StoreError::Misconfigured(_) => Self::Usage(error.to_string()),
             StoreError::Migration(_) => Self::Migration(error.to_string()),
             StoreError::Unusable(_) => Self::Data(error.to_string()),
             StoreError::Refused(_) => Self::Internal(error.to_string()),

@@ -29,6 +29,9 @@ pub enum StoreError {
     /// Away, locked, full: the same call may succeed later.
     #[error("the database is away: {0}")]
     Unavailable(String),
+    /// What this process was told of it does not work: its address, a password, a certificate.
+    #[error("the database cannot be used as configured: {0}")]
+    Misconfigured(String),
     /// Its schema is older or newer than this program.
     #[error("the database has another schema: {0}")]
     Migration(String),
@@ -45,7 +48,9 @@ impl StoreError {
     pub const fn retryable(&self) -> bool {
         match self {
             Self::Unavailable(_) => true,
-            Self::Migration(_) | Self::Unusable(_) | Self::Refused(_) => false,
+            Self::Misconfigured(_) | Self::Migration(_) | Self::Unusable(_) | Self::Refused(_) => {
+                false
+            }
         }
     }
 }

@@ -30,11 +30,7 @@ use crate::telling::Telling;
 
 /// Works until it is told to stop (SIGTERM, SIGINT).
 pub async fn serve(config: Config) -> Result<(), StartError> {
-    if config.mode != Mode::Cluster {
-        return Err(StartError::Usage(
-            "a worker belongs to a cluster: set MOIM_MODE=cluster; standalone has its own".into(),
-        ));
-    }
+    in_cluster(&config)?;
     let push = push(&config)?;
     let services = cluster::connect(&config).await?;
     let (links, store, queue) = (services.links, services.store, services.queue);
@@ -128,12 +124,28 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
+/// A worker is a part of one.
+pub(crate) fn in_cluster(config: &Config) -> Result<(), StartError> {
+    if config.mode == Mode::Cluster {
+        return Ok(());
+    }
+    Err(StartError::Usage(
+        "a worker belongs to a cluster: set MOIM_MODE=cluster; standalone has its own".into(),
+    ))
+}
+
 /// What wakes devices, if that is configured.
 pub fn push(config: &Config) -> Result<Option<Arc<dyn Push>>, StartError> {
+    let push = open_fcm(config)?;
+    Ok(push.map(|push| -> Arc<dyn Push> { Arc::new(push) }))
+}
+
+/// FCM, if it is configured. Nobody is called yet.
+pub(crate) fn open_fcm(config: &Config) -> Result<Option<FcmPush>, StartError> {
     let Some(credentials) = &config.fcm_credentials else { return Ok(None) };
-    let push = FcmPush::open(credentials, &config.fcm_endpoint, fcm::Options::default())
-        .map_err(|error| StartError::Usage(format!("`fcm_credentials`: {error}")))?;
-    Ok(Some(Arc::new(push)))
+    FcmPush::open(credentials, &config.fcm_endpoint, fcm::Options::default())
+        .map(Some)
+        .map_err(|error| StartError::Usage(format!("`fcm_credentials`: {error}")))
 }
 
 /// What `/readyz` looks at.

@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod chores;
+pub mod doctor;
 mod http;
 pub mod jobs;
 pub mod metrics;

@@ -1,10 +1,11 @@
-//! The `moim-worker` command: `serve` (also without an argument), `config`, `migrate`.
+//! The `moim-worker` command: `serve` (also without an argument), `config`, `migrate`, `doctor`.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use moim_shared::cluster;
 use moim_shared::config::Config;
+use moim_shared::doctor;
 use moim_shared::process::{StartError, configuration, exit, log_to_stderr, print};
 use moim_worker::app;
 
@@ -28,10 +29,16 @@ enum Command {
     Config,
     /// Brings the database's schema up to date; safe from many processes at once.
     Migrate,
+    /// Checks the configuration and all that the worker needs, a line each, and says what to do.
+    ///
+    /// `ok`, `WARN` (it works, and is dangerous) or `WRONG`. Exit code: 0, or that of the first
+    /// that is WRONG.
+    Doctor,
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command.unwrap_or(Command::Serve) {
+        Command::Doctor => return doctor(),
         Command::Config => print(&Config::commented_default()),
         Command::Serve => configuration().and_then(serve),
         Command::Migrate => configuration().and_then(|config| migrate(&config)),
@@ -42,6 +49,14 @@ fn main() -> ExitCode {
 fn serve(config: Config) -> Result<(), StartError> {
     log_to_stderr(&config.log)?;
     actix_rt::System::new().block_on(app::serve(config))
+}
+
+fn doctor() -> ExitCode {
+    let report = match doctor::configured() {
+        Ok(config) => actix_rt::System::new().block_on(moim_worker::doctor::doctor(&config)),
+        Err(report) => report,
+    };
+    report.exit("moim-worker")
 }
 
 fn migrate(config: &Config) -> Result<(), StartError> {

@@ -55,15 +55,21 @@ pub(super) fn listen(
 pub(super) fn tls(config: &Config) -> Result<Option<Arc<http::Tls>>, StartError> {
     // Heard in any case: by itself it would end the process, and operators send it to whatever runs.
     let mut hangup = signal(SignalKind::hangup()).map_err(no_signal)?;
-    let (Some(cert), Some(key)) = (&config.tls_cert, &config.tls_key) else {
+    let Some(tls) = open_tls(config)? else {
         actix_rt::spawn(async move { while hangup.recv().await.is_some() {} });
         return Ok(None);
     };
+    let tls = Arc::new(tls);
+    actix_rt::spawn(tls.clone().keep_fresh(async move || _ = hangup.recv().await));
+    Ok(Some(tls))
+}
+
+/// What the files hold, if any are named.
+pub(super) fn open_tls(config: &Config) -> Result<Option<http::Tls>, StartError> {
+    let (Some(cert), Some(key)) = (&config.tls_cert, &config.tls_key) else { return Ok(None) };
     let tls = http::Tls::open(cert, key).map_err(|error| {
         StartError::Usage(format!("{error}; give PEM files that belong together"))
     })?;
-    let tls = Arc::new(tls);
-    actix_rt::spawn(tls.clone().keep_fresh(async move || _ = hangup.recv().await));
     Ok(Some(tls))
 }
 

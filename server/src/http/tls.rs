@@ -23,6 +23,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::Acceptor;
 
 use super::Problem;
+use super::expiry;
 use super::io::Io;
 use crate::refusal::{Code, Refusal};
 
@@ -70,6 +71,13 @@ impl Tls {
             handshakes: Semaphore::new(HANDSHAKES),
             of_one: Mutex::default(),
         })
+    }
+
+    /// When the certificate ends, in seconds since 1970, as far as that can be read.
+    pub fn ends(&self) -> Option<u64> {
+        let seen = self.seen.lock();
+        let first = CertificateDer::pem_slice_iter(&seen.cert).next()?.ok()?;
+        expiry::not_after(&first)
     }
 
     /// Takes what is new in the files, from now on until the process ends. `told` says that they

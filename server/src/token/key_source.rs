@@ -125,6 +125,32 @@ impl Drop for KeySource {
     }
 }
 
+/// What a look at a key set finds.
+pub struct Looked {
+    /// Keys that are of use.
+    pub keys: usize,
+    /// Keys that are not, and why.
+    pub skipped: Vec<String>,
+}
+
+/// Why there are no keys.
+pub enum Unread {
+    /// They cannot be had.
+    Away(String),
+    /// What is there is no key set, or not the right place.
+    Bad(String),
+}
+
+/// Looks once, and keeps nothing. It blocks.
+pub fn look(jwks: &Jwks) -> Result<Looked, Unread> {
+    let text = Origin::new(jwks).text().map_err(|error| match jwks {
+        Jwks::File(_) => Unread::Bad(error),
+        Jwks::Url(_) => Unread::Away(error),
+    })?;
+    let read = Keys::read(&text).map_err(Unread::Bad)?;
+    Ok(Looked { keys: read.keys.len(), skipped: read.skipped })
+}
+
 impl Shared {
     /// False when somebody asked, and was answered, a moment ago.
     fn ask(&self) -> bool {

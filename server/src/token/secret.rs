@@ -25,6 +25,15 @@ pub fn standalone_secret(data_dir: &Path) -> io::Result<Secret> {
     read(&path)?.ok_or_else(vanished)
 }
 
+/// Whether the one that is kept there can be used; none is made. The error says what to do.
+pub fn look_at_secret(data_dir: &Path) -> io::Result<()> {
+    match read(&data_dir.join(FILE)) {
+        // What is wrong with such a directory is not a matter of the secret.
+        Err(err) if err.kind() == io::ErrorKind::NotADirectory => Ok(()),
+        read => read.map(drop),
+    }
+}
+
 fn read(path: &Path) -> io::Result<Option<Secret>> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,

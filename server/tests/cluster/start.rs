@@ -90,7 +90,7 @@ async fn services_that_speak_tls_are_trusted_by_the_authorities_that_the_system_
         let front = certificate.in_front_of(place.parse().unwrap()).await;
         *url = format!("{scheme}://{start}@{front}/{path}{ending}");
     }
-    fails(&cluster, &[], 5, &["SSL_CERT_FILE"]).await;
+    fails(&cluster, &[], 2, &["SSL_CERT_FILE"]).await;
     cluster.settings.push(("SSL_CERT_FILE".into(), authority.display().to_string()));
     cluster.migrate();
     cluster.add_server().await;

@@ -40,6 +40,12 @@ impl Program {
         Self { by: &[], binary, says: "answers on " }
     }
 
+    /// The same, run by another program.
+    #[must_use]
+    pub fn by(self, by: &'static [&'static str]) -> Self {
+        Self { by, ..self }
+    }
+
     /// Runs it until it ends, in a directory without a server.
     pub fn command(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
         let directory = tempfile::tempdir().unwrap();

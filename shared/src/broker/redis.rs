@@ -10,6 +10,7 @@ mod keys;
 mod script;
 mod sweep;
 mod told;
+pub(crate) mod trial;
 mod watch;
 
 use std::sync::{Arc, Weak};

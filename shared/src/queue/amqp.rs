@@ -11,6 +11,7 @@ mod consumer;
 mod flight;
 mod keeper;
 mod link;
+pub(crate) mod look;
 mod publisher;
 mod shelf;
 mod topology;

@@ -15,6 +15,7 @@ mod given;
 mod heads;
 mod insert;
 mod link;
+pub(crate) mod look;
 mod message;
 mod migrate;
 mod moves;

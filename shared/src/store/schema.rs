@@ -196,6 +196,38 @@ diesel::table! {
     }
 }
 
+/// All of them.
+pub(crate) const TABLES: [&str; 17] = [
+    "messages",
+    "marks",
+    "epochs",
+    "rooms",
+    "members",
+    "kept_mutes",
+    "cursors",
+    "delivered",
+    "room_heads",
+    "rounds",
+    "pushes",
+    "accounts",
+    "refresh_tokens",
+    "revocations",
+    "member_changes",
+    "devices",
+    "last_seen",
+];
+
 diesel::allow_tables_to_appear_in_same_query!(
     rooms, members, cursors, messages, epochs, devices, room_heads
 );
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn all_tables_are_listed() {
+        let text = include_str!("schema.rs").split("#[cfg(test)]").next().unwrap();
+        let declared = text.split("diesel::table! {").skip(1);
+        let names = declared.map(|table| table.trim_start().split(' ').next().unwrap());
+        assert_eq!(names.collect::<Vec<_>>(), super::TABLES);
+    }
+}

@@ -8,6 +8,7 @@ mod fault;
 mod file;
 mod given;
 mod heads;
+pub(crate) mod look;
 mod message;
 mod moves;
 #[cfg(test)]

@@ -310,6 +310,6 @@ async fn a_server_that_is_not_there_and_a_user_who_may_not_are_told_without_the_
         assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
     }
     for error in [&stranger, &nowhere, &unreadable] {
-        assert!(matches!(error, StoreError::Unusable(_)), "{error}");
+        assert!(matches!(error, StoreError::Misconfigured(_)), "{error}");
     }
 }

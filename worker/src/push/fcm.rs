@@ -13,6 +13,7 @@ mod pause;
 mod web;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -87,6 +88,11 @@ impl FcmPush {
             pause: Pause::default(),
             misconfigured: options.misconfigured,
         })
+    }
+
+    /// Gets an access token without sending anything, and says of which project.
+    pub async fn may_send(&self) -> Result<Arc<str>, PushError> {
+        Ok(self.access.pass().await?.project)
     }
 
     /// Sends, with one more try when the access token is not taken: it may have been revoked.

@@ -369,7 +369,10 @@ impl Desk {
 }
 
 /// Those of the channels that are heard now: of a cluster one server may be away, and the others not.
-async fn subscribe(link: &Link, channels: &[String]) -> Result<HashSet<String>, RedisAway> {
+pub(super) async fn subscribe(
+    link: &Link,
+    channels: &[String],
+) -> Result<HashSet<String>, RedisAway> {
     match link {
         Link::One(link) => {
             link.clone().subscribe(channels).await?;

@@ -27,7 +27,13 @@ macro_rules! scripts {
     ($($name:ident: $($file:literal),*;)*) => { $(
         pub(super) static $name: LazyLock<Script> =
             LazyLock::new(|| Script::new(concat!($(include_str!(concat!("scripts/", $file))),*)));
-    )* };
+    )*
+        /// What they all say.
+        #[cfg(test)]
+        pub(super) fn texts() -> Vec<&'static str> {
+            vec![$($name.text),*]
+        }
+    };
 }
 
 scripts! {
@@ -41,6 +47,7 @@ scripts! {
     CLOSE: "prelude.lua", "close.lua";
     OPEN_ENDS: "prelude.lua", "open_ends.lua";
     SKIP: "prelude.lua", "skip.lua";
+    TRIAL: "trial.lua";
     UNLOCK: "unlock.lua";
 }
 

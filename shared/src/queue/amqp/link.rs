@@ -4,12 +4,13 @@
 //! connection that is gone undecided, and a room waits for an answer.
 
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::{Stream, StreamExt};
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
@@ -73,26 +74,20 @@ impl Link {
 
     async fn connect(options: &Options, name: &str) -> Result<Self, LinkError> {
         let cut = Cut::default();
-        let (socket, tls, within) = (cut.0.clone(), options.address.tls(), options.connect_within);
-        let ca = OwnedTLSConfig { cert_chain: options.ca.clone(), identity: None };
+        let (socket, to) = (cut.0.clone(), options.clone());
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         // As lapin would, but for the second handle: a connection whose peer has gone silent ends
         // when we say so and not when TCP gives up.
         let connection = Connection::connector(
             options.address.uri().clone(),
             lapin::runtime::default_runtime()?,
-            async move |uri: AMQPUri, runtime| {
-                let host = uri.authority.host;
-                let dial = async {
-                    let found = lookup_host((host.as_str(), uri.authority.port)).await?;
-                    AsyncTcpStream::connect(&runtime, found.collect::<Vec<_>>()).await
-                };
-                let stream =
-                    tokio::time::timeout(within, dial).await.map_err(io::Error::from)??;
-                if let AsyncTcpStream::Plain(plain) = &stream {
-                    socket.lock().keep(plain.get_ref().as_fd())?;
-                }
-                Ok(if tls { stream.into_tls(&host, ca.as_ref()).await? } else { stream })
+            async move |_uri: AMQPUri, runtime| {
+                let reach = async |found| AsyncTcpStream::connect(&runtime, found).await;
+                let stream = dial(&to, reach, |stream| match stream {
+                    AsyncTcpStream::Plain(plain) => socket.lock().keep(plain.get_ref().as_fd()),
+                    _sealed => Ok(()),
+                });
+                Ok(stream.await?)
             },
             properties,
         )
@@ -162,6 +157,27 @@ impl Channels {
     pub async fn open(&self) -> Result<Channel, LinkError> {
         Ok(self.connection.create_channel().await?)
     }
+}
+
+/// Reaches RabbitMQ by `reach`, and shakes hands where its address wants TLS. `seen` is shown the
+/// socket before that.
+pub(super) async fn dial<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    options: &Options,
+    reach: impl AsyncFnOnce(Vec<SocketAddr>) -> io::Result<AsyncTcpStream<S>>,
+    seen: impl FnOnce(&AsyncTcpStream<S>) -> io::Result<()>,
+) -> io::Result<AsyncTcpStream<S>> {
+    let place = &options.address.uri().authority;
+    let dial = async {
+        let found = lookup_host((place.host.as_str(), place.port)).await?;
+        reach(found.collect()).await
+    };
+    let stream = tokio::time::timeout(options.connect_within, dial).await??;
+    seen(&stream)?;
+    if !options.address.tls() {
+        return Ok(stream);
+    }
+    let ca = OwnedTLSConfig { cert_chain: options.ca.clone(), identity: None };
+    stream.into_tls(&place.host, ca.as_ref()).await
 }
 
 /// Ends a socket that others hold, at its drop at the latest.

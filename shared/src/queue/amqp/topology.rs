@@ -31,7 +31,7 @@ pub(super) struct Topology {
     pub messages: String,
     /// Exchange, queue and routing key of the dead.
     pub dead: String,
-    queue_bytes: i64,
+    pub queue_bytes: i64,
 }
 
 impl Topology {
@@ -66,9 +66,16 @@ impl Topology {
 
     /// Makes what is missing. A queue that exists otherwise closes the channel.
     pub async fn declare(&self, channel: &Channel, queue_bytes: i64) -> lapin::Result<()> {
+        for (name, arguments) in self.queues(queue_bytes) {
+            declare_one(channel, &name, arguments).await?;
+        }
+        Ok(())
+    }
+
+    /// The queues with their arguments, in the order in which they are made.
+    pub fn queues(&self, queue_bytes: i64) -> [(String, FieldTable); 2] {
         let quorum = text("quorum");
         let dead = [("x-queue-type", quorum.clone())];
-        self.declare_one(channel, &self.dead, dead).await?;
         let messages = [
             ("x-queue-type", quorum),
             ("x-overflow", text("reject-publish")),
@@ -79,25 +86,7 @@ impl Topology {
             // Its default may lose what is put aside; this needs `reject-publish`.
             ("x-dead-letter-strategy", text("at-least-once")),
         ];
-        self.declare_one(channel, &self.messages, messages).await
-    }
-
-    async fn declare_one<const N: usize>(
-        &self,
-        channel: &Channel,
-        name: &str,
-        arguments: [(&'static str, AMQPValue); N],
-    ) -> lapin::Result<()> {
-        let mut table = FieldTable::default();
-        for (key, value) in arguments {
-            table.insert(key.into(), value);
-        }
-        let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
-        let none = FieldTable::default();
-        channel.exchange_declare(name.into(), ExchangeKind::Direct, durable, none.clone()).await?;
-        channel.queue_declare(name.into(), QueueDeclareOptions::durable(), table).await?;
-        let bind = QueueBindOptions::default();
-        channel.queue_bind(name.into(), name.into(), name.into(), bind, none).await
+        [(self.dead.clone(), table(dead)), (self.messages.clone(), table(messages))]
     }
 
     /// The same again, with the bound that the queue has by now.
@@ -118,6 +107,23 @@ impl Topology {
     }
 }
 
+async fn declare_one(channel: &Channel, name: &str, arguments: FieldTable) -> lapin::Result<()> {
+    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    let none = FieldTable::default();
+    channel.exchange_declare(name.into(), ExchangeKind::Direct, durable, none.clone()).await?;
+    channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments).await?;
+    let bind = QueueBindOptions::default();
+    channel.queue_bind(name.into(), name.into(), name.into(), bind, none).await
+}
+
+fn table<const N: usize>(arguments: [(&'static str, AMQPValue); N]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (key, value) in arguments {
+        table.insert(key.into(), value);
+    }
+    table
+}
+
 async fn count(channel: &Channel, queue: &str) -> lapin::Result<u32> {
     let passive = QueueDeclareOptions { passive: true, ..Default::default() };
     let found = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
@@ -130,7 +136,7 @@ fn text(text: &str) -> AMQPValue {
 
 /// The bound that the queue has, if RabbitMQ refused the declaration for that alone, as far as it
 /// says.
-fn other_bound(refused: &lapin::Error) -> Option<i64> {
+pub(super) fn other_bound(refused: &lapin::Error) -> Option<i64> {
     const PRECONDITION_FAILED: u16 = 406;
     let ErrorKind::ProtocolError(error) = refused.kind() else { return None };
     let told = error.get_message().as_str();

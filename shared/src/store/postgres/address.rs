@@ -85,7 +85,7 @@ fn option_of(error: &tokio_postgres::Error) -> String {
 }
 
 fn unreadable(why: &str) -> StoreError {
-    StoreError::Unusable(format!(
+    StoreError::Misconfigured(format!(
         "its URL cannot be read{why}; it looks like postgres://user:password@host:5432/moim"
     ))
 }
@@ -119,7 +119,7 @@ fn tls(roots: Option<&str>) -> Result<MakeRustlsConnect, StoreError> {
         None => drop(store.add_parsable_certificates(crate::roots::roots().iter().cloned())),
         Some(file) => {
             let unusable = |why: &dyn std::fmt::Display| {
-                StoreError::Unusable(format!(
+                StoreError::Misconfigured(format!(
                     "{file}: {why}; name a PEM file of certificates in sslrootcert"
                 ))
             };
@@ -136,7 +136,7 @@ fn tls(roots: Option<&str>) -> Result<MakeRustlsConnect, StoreError> {
     let provider = Arc::new(crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| StoreError::Unusable(error.to_string()))?
+        .map_err(|error| StoreError::Misconfigured(error.to_string()))?
         .with_root_certificates(store)
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
@@ -180,6 +180,6 @@ mod tests {
             assert_eq!(address.config.get_ssl_mode(), mode, "{query}");
         }
         let error = parse("postgres://db/moim?sslrootcert=%2Fnowhere&sslmode=require").err();
-        assert!(matches!(&error, Some(StoreError::Unusable(why)) if why.contains("/nowhere")));
+        assert!(matches!(&error, Some(StoreError::Misconfigured(why)) if why.contains("/nowhere")));
     }
 }

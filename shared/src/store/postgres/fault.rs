@@ -121,18 +121,20 @@ pub(super) fn of_connection(shown: &str, error: &tokio_postgres::Error) -> Store
         }
         cause = inner.source();
     }
-    let unusable = |advice: &str| StoreError::Unusable(format!("{shown}: {text}; {advice}"));
+    let wrong = |advice: &str| StoreError::Misconfigured(format!("{shown}: {text}; {advice}"));
     match error.code() {
         Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
-            unusable("correct user and password in its URL, or let the user in by pg_hba.conf")
+            wrong(
+                "correct user and password in MOIM_DATABASE_URL, or let the user in by pg_hba.conf",
+            )
         }
-        Some(&SqlState::INVALID_CATALOG_NAME) => unusable("create the database"),
-        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => unusable("grant it to this user"),
-        _ if text.contains("certificate") => unusable(
+        Some(&SqlState::INVALID_CATALOG_NAME) => wrong("create the database, or name another one"),
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => wrong("grant it to this user"),
+        _ if text.contains("certificate") => wrong(
             "name the file of its issuer in sslrootcert or SSL_CERT_FILE, or say sslmode=disable",
         ),
-        _ if text.contains("does not support TLS") => unusable("say sslmode=disable"),
-        _ if text.contains("password missing") => unusable("put the password into its URL"),
+        _ if text.contains("does not support TLS") => wrong("say sslmode=disable"),
+        _ if text.contains("password missing") => wrong("put the password into MOIM_DATABASE_URL"),
         _ => {
             let advice =
                 advice(&text).unwrap_or("check that it runs and that the way to it is open");

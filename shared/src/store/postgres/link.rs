@@ -25,6 +25,10 @@ const GRACE: Duration = Duration::from_secs(3);
 const LOST: u32 = 2;
 const UNCLEAR: u32 = 3;
 
+/// Only who may set it gets errors in English; others have what their database says.
+pub(super) const ENGLISH: &str = "DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
+    EXCEPTION WHEN insufficient_privilege THEN NULL; END $$";
+
 /// The database server, for all threads.
 pub(super) struct Server {
     pub(super) address: Address,
@@ -46,11 +50,8 @@ impl Server {
             return Err(error.clone());
         }
         let statement = self.options.statement_timeout.as_millis();
-        // Only who may set it gets errors in English; others have what their database says.
         let setup = format!(
-            "DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
-             EXCEPTION WHEN insufficient_privilege THEN NULL; END $$; \
-             SET statement_timeout = {statement}; \
+            "{ENGLISH}; SET statement_timeout = {statement}; \
              SET idle_in_transaction_session_timeout = {statement}; SET jit = off; {setup}"
         );
         let opened = Session::open(&self.address, self.options.connect_timeout, &setup);

@@ -66,13 +66,16 @@ fn run_with(conn: &mut Conn, address: &Address) -> Result<Vec<String>, StoreErro
 }
 
 /// What this program knows.
-fn known(address: &Address) -> Result<BTreeSet<String>, StoreError> {
+pub(super) fn known(address: &Address) -> Result<BTreeSet<String>, StoreError> {
     let known = MigrationSource::<Pg>::migrations(&MIGRATIONS)
         .map_err(|error| StoreError::Migration(format!("{}: {error}", address.shown)))?;
     Ok(known.iter().map(|one| one.name().version().to_string()).collect())
 }
 
-fn unknown(applied: &BTreeSet<String>, address: &Address) -> Result<Option<String>, StoreError> {
+pub(super) fn unknown(
+    applied: &BTreeSet<String>,
+    address: &Address,
+) -> Result<Option<String>, StoreError> {
     Ok(applied.difference(&known(address)?).next().cloned())
 }
 

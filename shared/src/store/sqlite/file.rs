@@ -1,7 +1,7 @@
 //! The file: its lock, its connections, and what must hold before anything is stored in it.
 
 use std::fs::{DirBuilder, File, TryLockError};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -30,34 +30,49 @@ pub(super) struct Database {
     path: PathBuf,
     log: PathBuf,
     url: String,
-    /// Held, not read: its end frees the file for the next process.
-    _lock: File,
+    /// Held, not read: its end frees the file for the next process. Who only looks has none.
+    _lock: Option<File>,
 }
 
 impl Database {
     /// Makes the folder and the file when they are missing, makes sure that they are ours and
     /// whole, and brings the schema up to date.
     pub(super) fn prepare(path: &Path) -> Result<Self, StoreError> {
-        let path = std::path::absolute(path).map_err(|error| unusable(path, &error))?;
+        let path = absolute(path)?;
         if let Some(folder) = path.parent() {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
             made.map_err(|error| unusable(folder, &error))?;
         }
-        if path.is_dir() {
-            return Err(StoreError::Unusable(format!(
-                "{} is a directory and not a database; move it away, or name another folder in \
-                 MOIM_DATA_DIR",
-                path.display()
-            )));
-        }
+        refuse_folder(&path)?;
         let lock = lock(&path)?;
         make(&path)?;
-        let database = Self { url: url(&path)?, log: beside(&path, "-wal"), path, _lock: lock };
+        let database =
+            Self { url: url(&path)?, log: beside(&path, "-wal"), path, _lock: Some(lock) };
         let mut conn = database.establish("rwc")?;
         database.run(&mut conn, "PRAGMA busy_timeout=5000")?;
         database.check(&mut conn)?;
         database.migrate(&mut conn)?;
         Ok(database)
+    }
+
+    /// Looks at the file that another process may serve, and says what its migrations lack. Nothing
+    /// when it is not there yet.
+    pub(super) fn look(path: &Path) -> Result<Option<Vec<String>>, StoreError> {
+        let path = absolute(path)?;
+        refuse_folder(&path)?;
+        match std::fs::metadata(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unusable(&path, &error)),
+            Ok(file) if file.len() == 0 => return Ok(None),
+            Ok(_) => {}
+        }
+        let database = Self { url: url(&path)?, log: beside(&path, "-wal"), path, _lock: None };
+        let mut conn = database.establish("rw")?;
+        database.run(&mut conn, "PRAGMA busy_timeout=2000; PRAGMA query_only=ON")?;
+        database.belongs(&mut conn)?;
+        database.is_whole(&mut conn)?;
+        let pending = database.pending(&mut conn)?;
+        Ok(Some(pending))
     }
 
     /// Where it is.
@@ -102,7 +117,7 @@ impl Database {
         conn.batch_execute(sql).map_err(|error| fault::of_statement(&self.path, &error))
     }
 
-    fn check(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    fn belongs(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
         let id = self.number(conn, "SELECT application_id AS n FROM pragma_application_id")?;
         let tables = self.number(conn, "SELECT count(*) AS n FROM sqlite_master")?;
         if id != OURS && tables > 0 {
@@ -111,6 +126,11 @@ impl Database {
                 self.path.display()
             )));
         }
+        Ok(())
+    }
+
+    fn check(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        self.belongs(conn)?;
         self.run(conn, "PRAGMA journal_mode=WAL")?;
         if self.text(conn, "SELECT journal_mode AS t FROM pragma_journal_mode")? != "wal" {
             return Err(StoreError::Unusable(format!(
@@ -119,6 +139,10 @@ impl Database {
                 self.path.display()
             )));
         }
+        self.is_whole(conn)
+    }
+
+    fn is_whole(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
         if std::fs::metadata(&self.path).is_ok_and(|file| file.len() <= CHECKED_SIZE) {
             let found =
                 self.text(conn, "SELECT quick_check AS t FROM pragma_quick_check LIMIT 1")?;
@@ -130,6 +154,13 @@ impl Database {
     }
 
     fn migrate(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        self.pending(conn)?;
+        let done = conn.run_pending_migrations(MIGRATIONS);
+        done.map(drop).map_err(|error| fault::classify(&self.path, &error.to_string()))
+    }
+
+    /// The migrations that are still to be done. One that nobody here knows is an error.
+    fn pending(&self, conn: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
         let fault = |error: Box<dyn std::error::Error + Send + Sync>| {
             fault::classify(&self.path, &error.to_string())
         };
@@ -145,7 +176,9 @@ impl Database {
                 self.path.display()
             )));
         }
-        conn.run_pending_migrations(MIGRATIONS).map(drop).map_err(fault)
+        let missing = known.iter().map(|ours| ours.name().version().to_string());
+        let applied: Vec<_> = applied.iter().map(ToString::to_string).collect();
+        Ok(missing.filter(|version| !applied.contains(version)).collect())
     }
 
     fn number(&self, conn: &mut SqliteConnection, sql: &str) -> Result<i64, StoreError> {
@@ -167,6 +200,37 @@ impl Database {
         let row: QueryResult<Word> = diesel::sql_query(sql).get_result(conn);
         row.map(|row| row.t).map_err(|error| fault::of_statement(&self.path, &error))
     }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+    std::path::absolute(path).map_err(|error| unusable(path, &error))
+}
+
+fn refuse_folder(path: &Path) -> Result<(), StoreError> {
+    if !path.is_dir() {
+        return Ok(());
+    }
+    Err(StoreError::Unusable(format!(
+        "{} is a directory and not a database; move it away, or name another folder in \
+         MOIM_DATA_DIR",
+        path.display()
+    )))
+}
+
+/// Tries to write a file into the folder, or into the one in which it would be made.
+pub(super) fn try_folder(folder: &Path) -> Result<(), StoreError> {
+    let folder = absolute(folder)?;
+    let there = folder.ancestors().find(|one| one.exists()).unwrap_or(&folder);
+    let name = there.join(format!(".moim-doctor.{}", std::process::id()));
+    let tried = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&name)
+        .and_then(|mut file| file.write_all(&[0; 4096]).and_then(|()| file.sync_all()));
+    // It is there unless it could not be made.
+    let _ = std::fs::remove_file(&name);
+    tried.map_err(|error| unusable(&folder, &error))
 }
 
 /// Keeps a second server away from the same data: SQLite alone would let both in, and each would
