@@ -226,9 +226,19 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     });
     let notifying = backends.notify.map(notify::Notify::start);
     let lease = actix_rt::spawn({
-        let hub = hub.clone();
+        let (nodes, hub) = (nodes.clone(), hub.clone());
         async move {
             keep_running("keep the lease", || nodes.clone().keep_up(hub.clone())).await;
+        }
+    });
+    let spread = config.drain_spread.map_or(drain_spread(config.mode), |span| span.get());
+    let hearing = actix_rt::spawn({
+        let sessions = sessions.clone();
+        async move {
+            keep_running("move when deaf", || {
+                drain::keep_hearing(nodes.clone(), sessions.clone(), spread)
+            })
+            .await;
         }
     });
     let revocations = actix_rt::spawn(people.ends.keep_up());
@@ -264,7 +274,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let until = Instant::now() + config.drain_bound.get();
     tracing::info!(connections = metrics.connections.get(), "stopping");
     health.drain();
-    let spread = config.drain_spread.map_or(drain_spread(config.mode), |span| span.get());
+    hearing.abort();
     // What comes after it has the rest.
     drain::send_away(&sessions.reaper, spread, until - config.drain_bound.get() / 3).await;
     let end = async {

@@ -1,4 +1,4 @@
-//! A node that goes sends its sessions away: one after the other, so that those who come back do so
+//! A node that goes, or that alone does not hear the others, sends its sessions away: one after the other, so that those who come back do so
 //! over a span of time whatever their clients make of the reason; and each when what it sent is
 //! answered.
 
@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use rand::seq::SliceRandom;
 use tokio::time::sleep;
 
+use crate::nodes::Nodes;
 use crate::outbox::{CloseReason, Outbox};
 use crate::reaper::Reaper;
+use crate::session::SessionContext;
 
 /// How often it is looked whose turn it is.
 const LOOK: Duration = Duration::from_millis(10);
@@ -18,9 +20,42 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Clients that read the reason come back within so many ms.
 const COME_BACK: u16 = 500;
 
+/// How long a node that is deaf waits for its hearing: mostly another connection is enough.
+const DEAF: Duration = Duration::from_secs(5);
+/// How often it is looked whether it is.
+const LISTEN: Duration = Duration::from_secs(1);
+
+/// Sends sessions to other nodes, as long as there are any, while this one does not hear what is said
+/// there, until it is dropped.
+pub async fn keep_hearing(nodes: Arc<Nodes>, sessions: Arc<SessionContext>, spread: Duration) {
+    let mut since: Option<Instant> = None;
+    loop {
+        sleep(LISTEN).await;
+        let deaf = sessions.is_deaf();
+        since = since.filter(|_| deaf).or_else(|| deaf.then(Instant::now));
+        let long = since.is_some_and(|since| since.elapsed() >= DEAF);
+        if long && nodes.known().live.len() > 1 {
+            let here = sessions.reaper.sessions();
+            if !here.is_empty() {
+                let count = here.len();
+                tracing::warn!(
+                    sessions = count,
+                    "this node is deaf: it sends its sessions to others"
+                );
+                close_all(here, spread, Instant::now() + spread + PATIENCE).await;
+            }
+        }
+    }
+}
+
 /// Sends all sessions away over `spread`, and is done by `until`.
 pub async fn send_away(reaper: &Reaper, spread: Duration, until: Instant) {
-    let mut here = reaper.sessions();
+    close_all(reaper.sessions(), spread, until).await;
+    // With those who came meanwhile.
+    reaper.close_all(CloseReason::COME_BACK);
+}
+
+async fn close_all(mut here: Vec<Arc<Outbox>>, spread: Duration, until: Instant) {
     here.shuffle(&mut rand::rng());
     let (began, count) = (Instant::now(), here.len());
     let mut going: Vec<(Instant, Arc<Outbox>)> = Vec::new();
@@ -41,8 +76,6 @@ pub async fn send_away(reaper: &Reaper, spread: Duration, until: Instant) {
         });
         sleep(LOOK).await;
     }
-    // With those who came meanwhile.
-    reaper.close_all(CloseReason::COME_BACK);
 }
 
 /// How many of `count` it was the turn of.

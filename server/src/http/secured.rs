@@ -47,11 +47,16 @@ pub async fn secured(
         && request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
 
+    let metrics = request.app_data::<web::Data<Routes>>().map(|routes| routes.metrics.clone());
     let mut response = if preflight {
         request.into_response(answer_preflight(origin.is_some()))
     } else {
         with_document(next.call(request).await?.map_into_boxed_body())
     };
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
+    if let (Some(problem), Some(metrics)) = (problem, metrics) {
+        metrics.refused(problem.refusal().code);
+    }
     let headers = response.headers_mut();
     put_headers(client.secure, headers);
     if api && !headers.contains_key(header::CACHE_CONTROL) {

@@ -89,6 +89,10 @@ fn answer(
     if routes.health.is_draining() {
         return Err(Refusal::new(Code::Unavailable, "this node is going away").into());
     }
+    if routes.sessions.is_deaf() {
+        let detail = "this node does not hear the others at the moment";
+        return Err(Refusal::new(Code::Unavailable, detail).into());
+    }
     let open = usize::try_from(routes.metrics.connections.get()).unwrap_or(0);
     if open >= routes.connections_max {
         routes.metrics.dropped("too_many_connections");

@@ -21,7 +21,7 @@ use actix_web_actors::ws::{self, ProtocolError, WebsocketContext};
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::LocalBoxStream;
-use moim_shared::broker::Broker;
+use moim_shared::broker::{Broker, Unheard};
 use moim_shared::ids::{InstallationId, NodeId};
 use moim_shared::presence::Presence;
 use moim_shared::signal::Channel;
@@ -106,6 +106,11 @@ impl SessionContext {
             Channel::Room(_) | Channel::Inbox(_) | Channel::Nodes => {}
         }
         self.broker.ignore(&channel);
+    }
+
+    /// Whether this node alone does not hear what is said on others.
+    pub fn is_deaf(&self) -> bool {
+        matches!(self.broker.hearing(), Err(Unheard::Deaf))
     }
 
     /// The number of a new session.

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use tokio::task::spawn_blocking;
 
 use crate::rig::Cluster;
-use crate::services::Services;
+use crate::services::{Services, redis, service};
 use crate::support::*;
 use crate::until;
 
@@ -136,4 +136,43 @@ async fn whatever_is_still_to_be_done_it_ends_within_the_bound() {
     ann.subscribe_room_with(&room, |frame| frame.header("since", "0-0")).await;
     assert_eq!(ann.bodies(2).await, ["before", "taken"]);
     cluster.end().await;
+}
+
+#[tokio::test]
+async fn a_node_that_alone_is_deaf_sends_its_people_to_the_others_until_it_hears_again() {
+    let mut cluster = Cluster::start(1, 1).await;
+    // A node whose right to listen can be taken alone.
+    let user = format!("user-{}", cluster.name());
+    let rights = ["on", ">secret", "~*", "&*", "+@all"];
+    redis::<()>(&[&["ACL", "SETUSER", &user], &rights[..]].concat()).await;
+    let url = service("MOIM_TEST_REDIS_URL");
+    let own = format!("redis://{user}:secret@{}", url.rsplit_once('@').unwrap().1);
+    let of_all = cluster.replace_setting("MOIM_REDIS_URL", &own);
+    let deaf = cluster.add_server().await;
+    cluster.replace_setting("MOIM_REDIS_URL", &of_all);
+    let room = room("deaf");
+    let mut bob = Client::connect(cluster.server(deaf), "bob").await;
+    bob.subscribe_room(&room).await;
+    let mut ann = Client::connect(cluster.server(0), "ann").await;
+    ann.send_room(&room, "before").await;
+    assert_eq!(bob.bodies(1).await, ["before"]);
+    redis::<()>(&["ACL", "SETUSER", &user, "-subscribe"]).await;
+    redis::<u32>(&["CLIENT", "KILL", "USER", &user, "TYPE", "pubsub"]).await;
+    bob.expect_close_within(1012, Duration::from_secs(30)).await;
+    let answer = cluster.readyz(deaf).await;
+    assert_eq!((answer.status, answer.json()["status"].clone()), (503, "unfit".into()));
+    assert_eq!(Open::new(cluster.server(deaf)).answered().await.err(), Some(503));
+    assert!(cluster.server(deaf).log.text().contains("this node is deaf"));
+    ann.sync().await;
+    redis::<()>(&["ACL", "SETUSER", &user, "+subscribe"]).await;
+    until("it hears again", Duration::from_secs(30), async || {
+        cluster.readyz(deaf).await.status == 200
+    })
+    .await;
+    let mut bob = Client::connect(cluster.server(deaf), "bob").await;
+    bob.subscribe_room(&room).await;
+    ann.send_room(&room, "after").await;
+    assert_eq!(bob.bodies(1).await, ["after"]);
+    cluster.end().await;
+    redis::<u32>(&["ACL", "DELUSER", &user]).await;
 }

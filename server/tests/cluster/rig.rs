@@ -188,6 +188,17 @@ impl Cluster {
         self.workers[number].as_ref().unwrap()
     }
 
+    /// What its queues and rooms are called by.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// For those that are started from now on; what it was.
+    pub fn replace_setting(&mut self, variable: &str, value: &str) -> String {
+        let found = self.settings.iter_mut().find(|(known, _)| known == variable);
+        std::mem::replace(&mut found.unwrap().1, value.to_owned())
+    }
+
     /// The numbers of servers that run.
     pub fn numbers(&self) -> Vec<usize> {
         let running = self.servers.iter().enumerate().filter(|(_, server)| server.is_some());

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc::error::TrySendError;
@@ -20,6 +20,9 @@ use crate::store::{Load, StoreError};
 const PLACE: Duration = Duration::from_secs(5);
 /// How long it waits for its answer after that: a slow disk, never a healthy one.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// How often it is said that there was none.
+const TOLD: Duration = Duration::from_secs(10);
 
 /// Where a job's answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -38,6 +41,8 @@ pub(super) struct Lane<J> {
     calls: AtomicUsize,
     /// Calls that got none in time.
     late: AtomicU64,
+    /// When that was last said.
+    told: Mutex<Option<Instant>>,
 }
 
 /// One call.
@@ -79,6 +84,7 @@ impl<J: Send + 'static> Lane<J> {
             threads: Vec::new(),
             calls: AtomicUsize::new(0),
             late: AtomicU64::new(0),
+            told: Mutex::default(),
         };
         for _ in 0..threads {
             let (serve, inbox) = (serve.clone(), inbox.clone());
@@ -131,6 +137,19 @@ impl<J: Send + 'static> Lane<J> {
 
     fn too_late(&self, what: &str) -> StoreError {
         self.late.fetch_add(1, Ordering::Relaxed);
+        let mut told = self.told.lock();
+        if told.is_none_or(|told| told.elapsed() >= TOLD) {
+            *told = Some(Instant::now());
+            let Load { lane, connections, used, waiting, .. } = self.load();
+            tracing::warn!(
+                lane,
+                connections,
+                used,
+                waiting,
+                "a call to the database got no answer in time: all connections are in use, or what \
+                 they are used for does not end"
+            );
+        }
         self.away(what)
     }
 

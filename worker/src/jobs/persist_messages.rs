@@ -159,6 +159,11 @@ impl Job for PersistMessages {
                 return Ok(());
             }
             self.metrics.buried(poison.len());
+            for (at, why) in &poison {
+                let Envelope { room, position, .. } = &*envelopes[*at];
+                tracing::error!(room.id = %room, %position,
+                    "a message can never be stored and is put aside: {why}");
+            }
             Err(JobError::Poison(poison))
         })
     }

@@ -159,8 +159,11 @@ impl Ear {
                 Ok(link) => self.serve(link, &gone, &listener, &mut first, &mut backoff).await,
                 Err(error) => Hearing::Away(error.0),
             };
+            let why = format!("{ended:?}");
             let ended = self.judge(ended).await;
-            if backoff.tries() == 0 {
+            if matches!(ended, Hearing::Deaf) && !matches!(self.hearing(), Hearing::Deaf) {
+                tracing::error!("this node is deaf: Redis answers, and it is told nothing: {why}");
+            } else if backoff.tries() == 0 {
                 tracing::warn!("what other nodes say is not heard ({ended:?}), trying on");
             }
             *self.hearing.lock() = ended;
