@@ -16,7 +16,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::accounts::Denied;
 use crate::outbox::{CloseReason, Outbox};
 use crate::refusal::Code;
 
@@ -28,8 +27,18 @@ struct Reason {
 
 /// Why a session or room is ended by the server.
 const ENDS: [&str; 4] = ["too_slow", "idle", "room_died", "too_many_connections"];
-/// What is wrong with the token of somebody who is not let in.
-const TOKENS: [&str; 2] = ["token", "no_token"];
+/// Why somebody is not let in.
+pub const DENIALS: [&str; 9] = [
+    "wrong",
+    "ended",
+    "invalid",
+    "taken",
+    "throttled",
+    "crowded",
+    "unavailable",
+    "token",
+    "no_token",
+];
 
 /// What is so at a moment.
 #[derive(Debug, Default)]
@@ -106,7 +115,7 @@ impl Metrics {
         for reason in ENDS {
             drop(metrics.dropped.get_or_create(&Reason { reason }));
         }
-        for reason in Denied::REASONS.into_iter().chain(TOKENS) {
+        for reason in DENIALS {
             drop(metrics.denied.get_or_create(&Reason { reason }));
         }
         metrics.registered()
@@ -218,7 +227,7 @@ impl Metrics {
         self.batches.observe(count as f64);
     }
 
-    /// Somebody was not let in.
+    /// Somebody was not let in, for one of [`DENIALS`].
     pub fn denied(&self, reason: &'static str) {
         self.denied.get_or_create(&Reason { reason }).inc();
     }

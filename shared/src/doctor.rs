@@ -9,6 +9,7 @@ mod listen;
 mod postgres;
 mod rabbitmq;
 mod redis;
+mod traces;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ use tokio::sync::oneshot;
 pub use self::cluster::cluster;
 pub use self::data::{Disk, data};
 pub use self::listen::{Listens, listens};
+pub use self::traces::traces;
 use crate::config::{Config, ProcessEnv, Source};
 use crate::process::{StartError, print};
 use crate::store::StoreError;

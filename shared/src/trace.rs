@@ -26,7 +26,7 @@ use crate::ids::RoomId;
 use crate::position::Position;
 
 /// How long the collector may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it may take at the end.
 const LAST: Duration = Duration::from_secs(2);
 /// No collector says more than that.
@@ -114,7 +114,7 @@ impl Traces {
             .with_http_client(client)
             .with_protocol(Protocol::HttpBinary)
             .with_timeout(PATIENCE)
-            .with_endpoint(format!("{endpoint}/v1/traces"))
+            .with_endpoint(endpoint.traces())
             .build()
             .map_err(|error| format!("`otlp_endpoint`: {error}"))?;
         // Its queue is bounded, and what does not fit is dropped.

@@ -21,6 +21,9 @@ pub async fn doctor(config: &Config) -> Report {
     checks.extend(doctor::cluster(config));
     checks.push(("listen", Box::pin(ready(doctor::listens(&listens)))));
     checks.push(("fcm", Box::pin(fcm(config))));
+    if let Some(endpoint) = &config.otlp_endpoint {
+        checks.push(("traces", Box::pin(doctor::traces(endpoint))));
+    }
     Report::of(checks).await
 }
 

@@ -37,11 +37,7 @@ pub enum Denied {
 }
 
 impl Denied {
-    /// All that [`Denied::reason`] says.
-    pub const REASONS: [&str; 7] =
-        ["wrong", "ended", "invalid", "taken", "throttled", "crowded", "unavailable"];
-
-    /// The same for those who count it.
+    /// The same for those who count it: one of [`DENIALS`](crate::metrics::DENIALS).
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Wrong => "wrong",
@@ -71,5 +67,27 @@ impl From<Denied> for Refusal {
             // Why is for the log.
             Denied::Store(_) | Denied::Token(_) => Self::unavailable(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::DENIALS;
+
+    #[test]
+    fn whoever_counts_knows_every_reason() {
+        let away = || StoreError::Unavailable(String::new());
+        let all = [
+            Denied::Wrong,
+            Denied::Ended,
+            Denied::Invalid(String::new()),
+            Denied::Taken,
+            Denied::Throttled(Duration::ZERO),
+            Denied::Crowded,
+            Denied::Store(away()),
+            Denied::Token(TokenError::Expired),
+        ];
+        assert!(all.iter().all(|denied| DENIALS.contains(&denied.reason())));
     }
 }

@@ -40,6 +40,9 @@ pub async fn doctor(config: &Config) -> Report {
     if config.mode == Mode::Standalone && config.fcm_credentials.is_some() {
         checks.push(("fcm", Box::pin(moim_worker::doctor::fcm(config))));
     }
+    if let Some(endpoint) = &config.otlp_endpoint {
+        checks.push(("traces", Box::pin(doctor::traces(endpoint))));
+    }
     Report::of(checks).await
 }
 

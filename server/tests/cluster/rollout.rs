@@ -224,7 +224,7 @@ async fn all_are_replaced_and_their_number_is_changed_while_people_chat() {
     let variables = pairs(&configuration["data"]);
     let users = std::env::var("MOIM_TEST_USERS").map_or(240, |text| text.parse().unwrap());
     let (spread, seconds) = match users {
-        2_000.. => (&*variables["MOIM_DRAIN_SPREAD"], 300),
+        2_000.. => (&*variables["MOIM_DRAIN_SPREAD"], 240),
         _ => ("3s", 75),
     };
     let settings =

@@ -24,6 +24,12 @@ impl BaseUrl {
         Self("https://fcm.googleapis.com".into())
     }
 
+    /// Where a collector there takes traces
+    /// (<https://opentelemetry.io/docs/specs/otlp/#otlphttp-request>).
+    pub fn traces(&self) -> String {
+        format!("{self}/v1/traces")
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
