@@ -47,6 +47,18 @@ pub enum Verdict {
     Wrong(StartError),
 }
 
+impl Verdict {
+    /// What the process was told is wrong.
+    pub const fn usage(text: String) -> Self {
+        Self::Wrong(StartError::Usage(text))
+    }
+
+    /// Something is not there.
+    pub const fn away(text: String) -> Self {
+        Self::Wrong(StartError::Away(text))
+    }
+}
+
 /// A check on its way, by its name.
 pub type Check<'a> = (&'static str, LocalBoxFuture<'a, Vec<Verdict>>);
 

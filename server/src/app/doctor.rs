@@ -108,7 +108,7 @@ fn ends(end: Option<u64>, now: u64) -> Verdict {
     if left <= 0 {
         let days = -left / DAY;
         let told = format!("the certificate ended {days} days ago, clients refuse it: renew it");
-        Verdict::Wrong(StartError::Usage(told))
+        Verdict::usage(told)
     } else if left < SOON_DAYS * DAY {
         Verdict::Risky(format!("the certificate ends in {} days: renew it", left / DAY))
     } else {

@@ -236,7 +236,7 @@ impl Room {
                     pause(wait).await;
                     let from = SystemTime::now();
                     let traces = &context.metrics.traces;
-                    let traced = traces.are_on().then(|| envelopes.clone()).unwrap_or_default();
+                    let traced = if traces.are_on() { envelopes.clone() } else { Vec::new() };
                     context.queue.publish(envelopes).await?;
                     traces.steps(Step::Enqueue, &traced, from);
                     traces.receipts(&traced);

@@ -4,7 +4,6 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 
 use super::Verdict;
-use crate::process::StartError;
 
 /// An address, and the variable that names it.
 #[derive(Debug, Clone, Copy)]
@@ -32,9 +31,9 @@ fn judge(it: Listens, bound: Result<(), (ErrorKind, String)>) -> Verdict {
             "{address} is in use: well if this program runs here already; else choose another \
              with {key}"
         )),
-        Err((_, error)) => Verdict::Wrong(StartError::Usage(format!(
+        Err((_, error)) => Verdict::usage(format!(
             "cannot listen on {address}: {error}; choose another with {key}"
-        ))),
+        )),
     }
 }
 

@@ -26,7 +26,7 @@ fn judge(looked: &Looked, connections: usize) -> Vec<Verdict> {
     if numbers < OLDEST.to_vec() {
         let too_old =
             format!("{at} is Postgres {}, too old: put a newer one there", server.version);
-        verdicts.push(Verdict::Wrong(StartError::Usage(too_old)));
+        verdicts.push(Verdict::usage(too_old));
     } else if numbers < KEPT.to_vec() {
         verdicts.push(Verdict::Risky(format!(
             "{at} is Postgres {}, which gets no corrections any more: put a newer one there",
@@ -34,10 +34,10 @@ fn judge(looked: &Looked, connections: usize) -> Vec<Verdict> {
         )));
     }
     if server.standby {
-        verdicts.push(Verdict::Wrong(StartError::Away(format!(
+        verdicts.push(Verdict::away(format!(
             "{at} takes no writes: it is a standby, or read-only by its settings; name the primary \
              server in MOIM_DATABASE_URL"
-        ))));
+        )));
     }
     if let Some(newer) = unknown {
         verdicts.push(Verdict::Wrong(StartError::Migration(format!(

@@ -13,7 +13,7 @@ pub(super) async fn rabbitmq(config: &Config) -> Vec<Verdict> {
     let url = config.amqp_url.as_ref().map_or("", ServiceUrl::as_str);
     let address = match url.parse() {
         Ok(address) => address,
-        Err(error) => return vec![usage(format!("{error}; correct MOIM_AMQP_URL"))],
+        Err(error) => return vec![Verdict::usage(format!("{error}; correct MOIM_AMQP_URL"))],
     };
     let options = queue_options(config, address);
     let at = options.address.to_string();
@@ -28,13 +28,13 @@ fn judge(at: &str, prefix: &str, bytes: u64, looked: Result<Looked, Unseen>) -> 
     let mut verdicts = Vec::new();
     let numbers = looked.version.as_deref().map(version).unwrap_or_default();
     if !numbers.is_empty() && numbers < OLDEST.to_vec() {
-        verdicts.push(usage(format!(
+        verdicts.push(Verdict::usage(format!(
             "{at} is RabbitMQ {}, too old: put 3.10 or newer there, or name one in MOIM_AMQP_URL",
             looked.version.as_deref().unwrap_or_default()
         )));
     }
     if let Some(why) = &looked.refused {
-        verdicts.push(usage(format!(
+        verdicts.push(Verdict::usage(format!(
             "{at} does not let this user work: {}; let it configure, write and read (rabbitmqctl \
              set_permissions -p VHOST USER '^{prefix}\\.' '^{prefix}\\.' '^{prefix}\\.')",
             plain(why)
@@ -86,21 +86,17 @@ fn unseen(at: &str, why: &str) -> Verdict {
     let has = |words: &[&str]| words.iter().any(|word| why.to_lowercase().contains(word));
     let told = |advice: &str| format!("{at}: {why}; {advice}");
     if has(&["access_refused", "access-refused", "login was refused"]) {
-        usage(told("correct user and password in MOIM_AMQP_URL"))
+        Verdict::usage(told("correct user and password in MOIM_AMQP_URL"))
     } else if has(&["vhost", "not_allowed", "not-allowed"]) {
-        usage(told(
+        Verdict::usage(told(
             "make the virtual host and let the user in (rabbitmqctl add_vhost, set_permissions), \
              or correct it in MOIM_AMQP_URL (`%2f` is `/`)",
         ))
     } else if has(&["certificate", "unknownissuer"]) {
-        usage(told("name the file of its issuer in SSL_CERT_FILE"))
+        Verdict::usage(told("name the file of its issuer in SSL_CERT_FILE"))
     } else {
-        Verdict::Wrong(StartError::Away(told("check that it runs and that the way to it is open")))
+        Verdict::away(told("check that it runs and that the way to it is open"))
     }
-}
-
-const fn usage(text: String) -> Verdict {
-    Verdict::Wrong(StartError::Usage(text))
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub(super) async fn redis(config: &Config) -> Vec<Verdict> {
     let url = config.redis_url.as_ref().map_or("", ServiceUrl::as_str);
     let target = match Target::parse(url) {
         Ok(target) => target,
-        Err(error) => return vec![usage(format!("{error}; correct MOIM_REDIS_URL"))],
+        Err(error) => return vec![Verdict::usage(format!("{error}; correct MOIM_REDIS_URL"))],
     };
     let (at, prefix) = (target.to_string(), config.cluster.as_str());
     let cluster = target.is_cluster();
@@ -120,7 +120,7 @@ fn judge(at: &str, cluster: bool, told: &[Told]) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     for one in told {
         if version(&one.version) < OLDEST.to_vec() {
-            verdicts.push(usage(format!(
+            verdicts.push(Verdict::usage(format!(
                 "{at} is Redis {}, too old: put Redis 7.0 or newer there, or name one in \
                  MOIM_REDIS_URL",
                 one.version
@@ -128,15 +128,15 @@ fn judge(at: &str, cluster: bool, told: &[Told]) -> Vec<Verdict> {
         }
         if one.loading {
             let loads = format!("{at} loads its data: wait until it has");
-            verdicts.push(Verdict::Wrong(StartError::Away(loads)));
+            verdicts.push(Verdict::away(loads));
         } else if one.replica {
-            verdicts.push(usage(format!(
+            verdicts.push(Verdict::usage(format!(
                 "{at} is a replica, which takes no writes: name the master, or its Sentinels as \
                  redis+sentinel://host,host/name"
             )));
         }
         if one.in_cluster && !cluster {
-            verdicts.push(usage(format!(
+            verdicts.push(Verdict::usage(format!(
                 "{at} is a part of a Redis Cluster: say redis+cluster://host,host"
             )));
         }
@@ -173,11 +173,11 @@ fn allowed(at: &str, prefix: &str, tried: Result<Tried, RedisAway>) -> Vec<Verdi
         let commands: Vec<_> =
             refused.iter().map(|one| one.split(':').next().unwrap_or_default()).collect();
         let all = commands.join(", ");
-        verdicts.push(usage(format!("{at} refuses {all} ({first}); {grant}")));
+        verdicts.push(Verdict::usage(format!("{at} refuses {all} ({first}); {grant}")));
     }
     if let Some(why) = unheard {
         let says = format!("{at} does not let this program hear what is published: {why}");
-        verdicts.push(usage(format!("{says}; {grant}")));
+        verdicts.push(Verdict::usage(format!("{says}; {grant}")));
     }
     verdicts
 }
@@ -197,20 +197,16 @@ fn away(at: &str, prefix: &str, why: &str) -> Verdict {
     let has = |words: &[&str]| words.iter().any(|word| why.to_lowercase().contains(word));
     let told = |advice: &str| format!("{at}: {why}; {advice}");
     if has(&["authentication", "wrongpass", "noauth", "invalid password"]) {
-        usage(told("correct user and password in MOIM_REDIS_URL"))
+        Verdict::usage(told("correct user and password in MOIM_REDIS_URL"))
     } else if has(&["noperm"]) {
-        usage(told(&grant(prefix)))
+        Verdict::usage(told(&grant(prefix)))
     } else if has(&["certificate", "unknownissuer"]) {
-        usage(told("name the file of its issuer in SSL_CERT_FILE"))
+        Verdict::usage(told("name the file of its issuer in SSL_CERT_FILE"))
     } else if has(&["cluster support disabled"]) {
-        usage(told("it is no Redis Cluster: say redis://"))
+        Verdict::usage(told("it is no Redis Cluster: say redis://"))
     } else {
-        Verdict::Wrong(StartError::Away(told("check that it runs and that the way to it is open")))
+        Verdict::away(told("check that it runs and that the way to it is open"))
     }
-}
-
-const fn usage(text: String) -> Verdict {
-    Verdict::Wrong(StartError::Usage(text))
 }
 
 #[cfg(test)]
