@@ -19,7 +19,7 @@ use moim_shared::config::{Config, Mode, Secret};
 use moim_shared::health::{Health, Trouble};
 use moim_shared::ids::NodeId;
 use moim_shared::presence::Presence;
-use moim_shared::process::{StartError, told_to_stop};
+use moim_shared::process::{StartError, Stop};
 use moim_shared::queue::Queue;
 use moim_shared::store::accounts::Accounts;
 use moim_shared::store::devices::Devices;
@@ -79,6 +79,7 @@ struct Backends {
 
 /// Runs the server until it is told to stop (SIGTERM, SIGINT).
 pub async fn serve(config: Config) -> Result<(), StartError> {
+    let stop = Stop::listen()?;
     let relay = Arc::new(Relay::default());
     let backends = match config.mode {
         Mode::Standalone => standalone::backends(&config, relay.clone())?,
@@ -91,7 +92,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let traces = Traces::start(&config, "moim-server").map_err(StartError::Usage)?;
     let metrics = Arc::new(Metrics::new().traced(traces));
     let health = Arc::new(Health::default());
-    watch(&health, &backends);
+    watch(&health, &backends, nodes.clone());
 
     let limits = &config.limits;
     let rooms = Arc::new(RoomContext {
@@ -226,19 +227,17 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     });
     let notifying = backends.notify.map(notify::Notify::start);
     let lease = actix_rt::spawn({
-        let (nodes, hub) = (nodes.clone(), hub.clone());
+        let (nodes, hub, broker) = (nodes.clone(), hub.clone(), backends.broker.clone());
         async move {
-            keep_running("keep the lease", || nodes.clone().keep_up(hub.clone())).await;
+            keep_running("keep the lease", || nodes.clone().keep_up(hub.clone(), broker.clone()))
+                .await;
         }
     });
-    let spread = config.drain_spread.map_or(drain_spread(config.mode), |span| span.get());
+    let spread = drain_spread(&config);
     let hearing = actix_rt::spawn({
         let sessions = sessions.clone();
         async move {
-            keep_running("move when deaf", || {
-                drain::keep_hearing(nodes.clone(), sessions.clone(), spread)
-            })
-            .await;
+            keep_running("move when deaf", || drain::keep_hearing(sessions.clone(), spread)).await;
         }
     });
     let revocations = actix_rt::spawn(people.ends.keep_up());
@@ -270,13 +269,13 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     tracing::info!(node.id = %node, mode = config.mode.name(),
         "moim {} listens on {scheme}://{address} (WebSocket at /ws)", env!("CARGO_PKG_VERSION"));
 
-    told_to_stop().await?;
+    stop.told().await;
     let until = Instant::now() + config.drain_bound.get();
     tracing::info!(connections = metrics.connections.get(), "stopping");
     health.drain();
     hearing.abort();
-    // What comes after it has the rest.
-    drain::send_away(&sessions.reaper, spread, until - config.drain_bound.get() / 3).await;
+    let closed = Instant::now() + closing_bound(&config);
+    drain::send_away(&sessions.reaper, spread, closed).await;
     let end = async {
         let quiet = || metrics.connections.get() == 0 && hub.pending_bytes() == 0;
         wait_until(Duration::from_secs(5), quiet).await;
@@ -319,21 +318,34 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     if tokio::time::timeout_at(until.into(), end).await.is_err() {
         tracing::error!("not everything ended within drain_bound; nothing acknowledged is lost");
     }
-    metrics.traces.end();
+    if Instant::now() < until {
+        metrics.traces.end();
+    }
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Over how long sessions are sent away when nobody said it: alone, there is no other node for them.
-const fn drain_spread(mode: Mode) -> Duration {
-    match mode {
-        Mode::Cluster => Duration::from_secs(20),
-        Mode::Standalone => Duration::ZERO,
+/// What closing sessions may take of `drain_bound`; what comes after it has the rest.
+fn closing_bound(config: &Config) -> Duration {
+    config.drain_bound.get() * 2 / 3
+}
+
+/// Over how long sessions are sent away. Alone, there is no other node for them.
+fn drain_spread(config: &Config) -> Duration {
+    let spread = match (config.drain_spread, config.mode) {
+        (Some(span), _) => span.get(),
+        (None, Mode::Cluster) => Duration::from_secs(20),
+        (None, Mode::Standalone) => Duration::ZERO,
+    };
+    let most = closing_bound(config).saturating_sub(drain::PATIENCE);
+    if spread > most {
+        tracing::warn!(?spread, ?most, "`drain_bound` leaves less than `drain_spread`: raise it");
     }
+    spread.min(most)
 }
 
 /// What `/readyz` looks at.
-fn watch(health: &Health, backends: &Backends) {
+fn watch(health: &Health, backends: &Backends, nodes: Arc<Nodes>) {
     let store = backends.store.clone();
     health.watch(
         "store",
@@ -347,8 +359,8 @@ fn watch(health: &Health, backends: &Backends) {
         "broker",
         Box::new(move || {
             let heard = broker.hearing().map_err(|unheard| match unheard {
-                Unheard::Away(_) => Trouble::from(unheard),
-                Unheard::Deaf => Trouble::Unfit(unheard.to_string()),
+                Unheard::Deaf if nodes.is_deaf_alone() => Trouble::Unfit(unheard.to_string()),
+                Unheard::Away(_) | Unheard::Deaf => Trouble::from(unheard),
             });
             Box::pin(std::future::ready(heard))
         }),

@@ -1,6 +1,6 @@
-//! A node that goes, or that alone does not hear the others, sends its sessions away: one after the other, so that those who come back do so
-//! over a span of time whatever their clients make of the reason; and each when what it sent is
-//! answered.
+//! A node that goes, or that alone does not hear the others, sends its sessions away: one after the
+//! other, so that those who come back do so over a span of time whatever their clients make of the
+//! reason; and each when what it sent is answered.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use rand::seq::SliceRandom;
 use tokio::time::sleep;
 
-use crate::nodes::Nodes;
 use crate::outbox::{CloseReason, Outbox};
 use crate::reaper::Reaper;
 use crate::session::SessionContext;
@@ -16,25 +15,23 @@ use crate::session::SessionContext;
 /// How often it is looked whose turn it is.
 const LOOK: Duration = Duration::from_millis(10);
 /// How long a session may wait for its answers.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Clients that read the reason come back within so many ms.
 const COME_BACK: u16 = 500;
-
 /// How long a node that is deaf waits for its hearing: mostly another connection is enough.
 const DEAF: Duration = Duration::from_secs(5);
 /// How often it is looked whether it is.
 const LISTEN: Duration = Duration::from_secs(1);
 
-/// Sends sessions to other nodes, as long as there are any, while this one does not hear what is said
-/// there, until it is dropped.
-pub async fn keep_hearing(nodes: Arc<Nodes>, sessions: Arc<SessionContext>, spread: Duration) {
+/// Sends sessions to the other nodes while this one alone does not hear what is said, until it is
+/// dropped.
+pub async fn keep_hearing(sessions: Arc<SessionContext>, spread: Duration) {
     let mut since: Option<Instant> = None;
     loop {
         sleep(LISTEN).await;
-        let deaf = sessions.is_deaf();
+        let deaf = sessions.hub.is_deaf_alone();
         since = since.filter(|_| deaf).or_else(|| deaf.then(Instant::now));
-        let long = since.is_some_and(|since| since.elapsed() >= DEAF);
-        if long && nodes.known().live.len() > 1 {
+        if since.is_some_and(|since| since.elapsed() >= DEAF) {
             let here = sessions.reaper.sessions();
             if !here.is_empty() {
                 let count = here.len();
@@ -42,7 +39,8 @@ pub async fn keep_hearing(nodes: Arc<Nodes>, sessions: Arc<SessionContext>, spre
                     sessions = count,
                     "this node is deaf: it sends its sessions to others"
                 );
-                close_all(here, spread, Instant::now() + spread + PATIENCE).await;
+                let until = Instant::now() + spread + PATIENCE;
+                close_all(here, spread, until, || sessions.hub.is_deaf_alone()).await;
             }
         }
     }
@@ -50,32 +48,57 @@ pub async fn keep_hearing(nodes: Arc<Nodes>, sessions: Arc<SessionContext>, spre
 
 /// Sends all sessions away over `spread`, and is done by `until`.
 pub async fn send_away(reaper: &Reaper, spread: Duration, until: Instant) {
-    close_all(reaper.sessions(), spread, until).await;
-    // With those who came meanwhile.
+    let end = Instant::now() + spread;
+    loop {
+        // Some were just being looked at the last time.
+        let here = reaper.sessions().into_iter().filter(|outbox| !outbox.is_closing());
+        let here: Vec<Arc<Outbox>> = here.collect();
+        if here.is_empty() || Instant::now() >= until {
+            break;
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        close_all(here, left, until, || true).await;
+        sleep(LOOK).await;
+    }
+    // With those who come meanwhile.
     reaper.close_all(CloseReason::COME_BACK);
 }
 
-async fn close_all(mut here: Vec<Arc<Outbox>>, spread: Duration, until: Instant) {
+/// `goes_on`: whether more are to go.
+async fn close_all(
+    mut here: Vec<Arc<Outbox>>,
+    spread: Duration,
+    until: Instant,
+    goes_on: impl Fn() -> bool,
+) {
     here.shuffle(&mut rand::rng());
     let (began, count) = (Instant::now(), here.len());
     let mut going: Vec<(Instant, Arc<Outbox>)> = Vec::new();
     while !(here.is_empty() && going.is_empty()) && Instant::now() < until {
+        if !goes_on() {
+            here.clear();
+        }
         let now = Instant::now();
         let stay = count - turned(count, now - began, spread);
         for outbox in here.drain(stay.min(here.len())..) {
-            if outbox.stop_hearing() {
-                going.push((now, outbox));
-            }
+            outbox.stop_hearing();
+            going.push((now, outbox));
         }
         going.retain(|(since, outbox)| {
-            let waits = outbox.owes() && now - *since < PATIENCE;
+            let waits = outbox.owes() && !outbox.is_closing() && now - *since < PATIENCE;
             if !waits {
-                outbox.close(CloseReason::come_back(rand::random_range(0..COME_BACK)));
+                go(outbox);
             }
             waits
         });
         sleep(LOOK).await;
     }
+    // Who hears nothing any more must not stay.
+    going.iter().for_each(|(_, outbox)| go(outbox));
+}
+
+fn go(outbox: &Outbox) {
+    outbox.close(CloseReason::come_back(rand::random_range(0..COME_BACK)));
 }
 
 /// How many of `count` it was the turn of.

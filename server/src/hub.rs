@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context, Handler, Message};
+use moim_shared::broker::Unheard;
 use moim_shared::ids::RoomId;
 use parking_lot::RwLock;
 
@@ -135,6 +136,13 @@ impl Hub {
             let rooms: Vec<Arc<Handle>> = shard.read().values().cloned().collect();
             rooms.iter().for_each(|handle| handle.tell(Notice::Nodes));
         }
+    }
+
+    /// Whether this node alone does not hear what is said on others.
+    pub fn is_deaf_alone(&self) -> bool {
+        // It may hear again since that was looked at.
+        let deaf = || matches!(self.context.history.broker.hearing(), Err(Unheard::Deaf));
+        self.context.nodes.is_deaf_alone() && deaf()
     }
 
     /// Messages that wait in the mailboxes of all rooms.

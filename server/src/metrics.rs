@@ -186,7 +186,7 @@ impl Metrics {
         );
         registry.register(
             "holes_filled",
-            "Times that a room was not told of messages and read them",
+            "Pages of messages that a room was not told of, and read",
             self.holes.clone(),
         );
         registry.register(

@@ -1,9 +1,12 @@
-//! Which nodes live: says that this one does, and looks who else says so.
+//! Which nodes live, and whether this one alone does not hear what is said: says how it is with it,
+//! and looks how it is with the others.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use moim_shared::broker::{Broker, Unheard};
 use moim_shared::ids::NodeId;
 use moim_shared::presence::Presence;
 use parking_lot::RwLock;
@@ -50,12 +53,20 @@ pub struct Nodes {
     run: NodeId,
     lease: Duration,
     known: RwLock<Arc<Known>>,
+    deaf_alone: AtomicBool,
 }
 
 impl Nodes {
     /// `run` is this one; `lease` is what `presence` was made with.
     pub fn new(presence: Arc<dyn Presence>, run: NodeId, lease: Duration) -> Self {
-        Self { presence, run, lease, known: RwLock::default() }
+        let (known, deaf_alone) = (RwLock::default(), AtomicBool::new(false));
+        Self { presence, run, lease, known, deaf_alone }
+    }
+
+    /// Whether this one does not hear what is said, and others do. When none does, people are as well
+    /// off here as anywhere.
+    pub fn is_deaf_alone(&self) -> bool {
+        self.deaf_alone.load(Ordering::Relaxed)
     }
 
     /// What is known now.
@@ -65,11 +76,14 @@ impl Nodes {
 
     /// Says and looks several times in a lease, and tells the rooms of `hub` what is new, until it is
     /// dropped.
-    pub async fn keep_up(self: Arc<Self>, hub: Arc<Hub>) {
+    pub async fn keep_up(self: Arc<Self>, hub: Arc<Hub>, broker: Arc<dyn Broker>) {
         loop {
-            if let Err(error) = self.presence.renew(&self.run).await {
+            let deaf = matches!(broker.hearing(), Err(Unheard::Deaf));
+            if let Err(error) = self.presence.renew(&self.run, broker.hearing().is_ok()).await {
                 tracing::warn!(%error, "presence was not told that this node lives");
             }
+            let alone = deaf && self.presence.others_hear(&self.run).await.unwrap_or(false);
+            self.deaf_alone.store(alone, Ordering::Relaxed);
             match self.presence.nodes().await {
                 Ok(live) => {
                     let known = self.known().next(live);

@@ -377,10 +377,9 @@ impl Outbox {
         Some(closing.reason)
     }
 
-    /// From now on nothing more of the client is taken; what it sent before goes on. False: it was
-    /// like that.
-    pub fn stop_hearing(&self) -> bool {
-        !self.deaf.swap(true, Ordering::Relaxed)
+    /// From now on nothing more of the client is taken; what it sent before goes on.
+    pub fn stop_hearing(&self) {
+        self.deaf.store(true, Ordering::Relaxed);
     }
 
     /// Whether what the client sends is taken.

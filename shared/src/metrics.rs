@@ -1,6 +1,8 @@
 //! Numbers that all processes have: whether what they depend on is there, and how busy their ways to
 //! the database are.
 
+use std::sync::atomic::Ordering;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -67,8 +69,9 @@ impl Standing {
             self.connections.get_or_create(&lane).set(number(load.connections));
             self.used.get_or_create(&lane).set(number(load.used));
             self.waiting.get_or_create(&lane).set(number(load.waiting));
+            // Of two who look at once none counts what the other does.
             let late = self.late.get_or_create(&lane);
-            late.inc_by(load.late.saturating_sub(late.get()));
+            late.inner().fetch_max(load.late, Ordering::Relaxed);
         }
     }
 }

@@ -86,6 +86,13 @@ pub trait Presence: Send + Sync + 'static {
     fn nodes(&self) -> BoxFuture<'_, Result<Vec<NodeId>, PresenceError>>;
 
     /// The node lives: its entries stay for the lease from now on. To be called several times in
-    /// a lease.
-    fn renew<'a>(&'a self, node: &'a NodeId) -> BoxFuture<'a, Result<(), PresenceError>>;
+    /// a lease. `hears`: whether it is told what others say.
+    fn renew<'a>(
+        &'a self,
+        node: &'a NodeId,
+        hears: bool,
+    ) -> BoxFuture<'a, Result<(), PresenceError>>;
+
+    /// Whether a node that lives, and is not this one, said with its last renewal that it hears.
+    fn others_hear<'a>(&'a self, node: &'a NodeId) -> BoxFuture<'a, Result<bool, PresenceError>>;
 }

@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Log, LogFormat, ProcessEnv};
@@ -94,23 +94,37 @@ pub fn log_to_stderr(settings: &Log) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Waits until the process is told to stop (SIGTERM, SIGINT). A second time ends it at once.
-pub async fn told_to_stop() -> Result<(), StartError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signal)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What tells the process to stop: SIGTERM, SIGINT.
+pub struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    /// Heard from now on. The first process of a container hears none before.
+    pub fn listen() -> Result<Self, StartError> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(no_signal)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(no_signal)?,
+        })
     }
-    tokio::spawn(async move {
+
+    /// Waits until the process is told to stop. A second time ends it at once.
+    pub async fn told(mut self) {
+        self.next().await;
+        tokio::spawn(async move {
+            self.next().await;
+            tracing::warn!("told to stop twice, ending at once");
+            std::process::exit(0);
+        });
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        tracing::warn!("told to stop twice, ending at once");
-        std::process::exit(0);
-    });
-    Ok(())
+    }
 }
 
 /// Signals are not heard.

@@ -6,7 +6,7 @@
 //! told, and nothing of it is carried over RabbitMQ or kept in rows.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use opentelemetry::trace::{
@@ -17,6 +17,7 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanProcessor};
+use parking_lot::Mutex;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 use crate::config::Config;
@@ -29,6 +30,8 @@ use crate::position::Position;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it may take at the end.
 const LAST: Duration = Duration::from_secs(2);
+/// How often it is said that it takes nothing.
+const TOLD: Duration = Duration::from_secs(60);
 /// No collector says more than that.
 const ANSWER_MOST: u64 = 64 << 10;
 
@@ -108,7 +111,8 @@ impl Traces {
     /// does. An error is for the operator.
     pub fn start(config: &Config, service: &'static str) -> Result<Self, String> {
         let Some(endpoint) = &config.otlp_endpoint else { return Ok(Self(None)) };
-        let client = Client(https::agent(endpoint.as_str(), PATIENCE));
+        let agent = https::agent(endpoint.as_str(), PATIENCE);
+        let client = Client { agent, told: Mutex::default() };
         let exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(client)
@@ -217,13 +221,31 @@ pub fn time_of(ms: u64) -> SystemTime {
 
 /// The client of the exporter, which calls it on a thread of its own.
 #[derive(Debug)]
-struct Client(ureq::Agent);
+struct Client {
+    agent: ureq::Agent,
+    /// When it was last said that nothing is taken.
+    told: Mutex<Option<Instant>>,
+}
 
 #[async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let sent = self.send(request);
+        if let Err(error) = &sent {
+            let mut told = self.told.lock();
+            if told.is_none_or(|told| told.elapsed() >= TOLD) {
+                *told = Some(Instant::now());
+                tracing::warn!(%error, "the collector takes no traces; they are dropped");
+            }
+        }
+        Ok(sent?)
+    }
+}
+
+impl Client {
+    fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ureq::Error> {
         let (parts, body) = request.into_parts();
-        let mut answer = self.0.run(Request::from_parts(parts, &body[..]))?;
+        let mut answer = self.agent.run(Request::from_parts(parts, &body[..]))?;
         let said = answer.body_mut().with_config().limit(ANSWER_MOST).read_to_vec()?;
         let (parts, _) = answer.into_parts();
         Ok(Response::from_parts(parts, said.into()))

@@ -56,6 +56,7 @@ both_keep!(
         many_users_are_asked_about_at_once_and_answered_in_their_order,
         who_is_away_with_every_session_is_away,
         nodes_that_live_are_known,
+        whether_others_hear_is_known,
     ]
     SHORT => [
         a_node_that_is_silent_for_its_lease_takes_its_entries_with_it,
@@ -97,7 +98,7 @@ async fn what_one_process_says_another_is_told_also_after_redis_lost_it() {
     let key = format!("{}:presence:{{one}}", redis.prefix);
     let _: u64 = redis.links.command("", cmd("DEL").arg(key)).await.unwrap();
     assert_eq!(there.sessions(&mina).await.unwrap(), []);
-    here.renew(&node).await.unwrap();
+    here.renew(&node, true).await.unwrap();
     assert_eq!(there.sessions(&mina).await.unwrap(), [entry]);
     here.left(&mina, &node, 7).await.unwrap();
     assert_eq!(there.sessions(&mina).await.unwrap(), []);
@@ -107,7 +108,7 @@ async fn what_one_process_says_another_is_told_also_after_redis_lost_it() {
 async fn what_an_older_program_wrote_is_read() {
     let redis = Redis::new();
     let (presence, node) = (redis.presence(LONG), NodeId::parse("one").unwrap());
-    presence.renew(&node).await.unwrap();
+    presence.renew(&node, true).await.unwrap();
     let key = format!("{}:presence:{{one}}", redis.prefix);
     let mut set = cmd("HSET");
     set.arg(key).arg("mina").arg("7 pixel-9\n8 ");
@@ -131,7 +132,7 @@ async fn a_page_of_members_costs_as_many_commands_as_there_are_nodes() {
     let redis = Redis::new();
     let presence = redis.presence(LONG);
     for node in ["one", "two"] {
-        presence.renew(&NodeId::parse(node).unwrap()).await.unwrap();
+        presence.renew(&NodeId::parse(node).unwrap(), true).await.unwrap();
     }
     let users: Vec<UserId> = (0..200).map(|n| UserId::parse(&format!("u{n}")).unwrap()).collect();
     let before = (calls(&redis, "hmget").await, calls(&redis, "hget").await);

@@ -6,7 +6,7 @@ use moim_shared::broker::redis::RedisBroker;
 use moim_shared::cluster;
 use moim_shared::config::{Config, Mode};
 use moim_shared::health::{Health, Trouble};
-use moim_shared::process::{StartError, told_to_stop};
+use moim_shared::process::{StartError, Stop};
 use moim_shared::queue::Queue;
 use moim_shared::queue::amqp::AmqpQueue;
 use moim_shared::redis::Links;
@@ -30,6 +30,7 @@ use crate::telling::Telling;
 
 /// Works until it is told to stop (SIGTERM, SIGINT).
 pub async fn serve(config: Config) -> Result<(), StartError> {
+    let stop = Stop::listen()?;
     in_cluster(&config)?;
     let push = push(&config)?;
     let services = cluster::connect(&config).await?;
@@ -91,7 +92,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         env!("CARGO_PKG_VERSION")
     );
 
-    told_to_stop().await?;
+    stop.told().await;
     tracing::info!("stopping");
     health.drain();
     sweeping.abort();

@@ -89,7 +89,7 @@ fn answer(
     if routes.health.is_draining() {
         return Err(Refusal::new(Code::Unavailable, "this node is going away").into());
     }
-    if routes.sessions.is_deaf() {
+    if routes.sessions.hub.is_deaf_alone() {
         let detail = "this node does not hear the others at the moment";
         return Err(Refusal::new(Code::Unavailable, detail).into());
     }

@@ -87,7 +87,7 @@ pub struct Counts {
     pub delivered: u64,
     /// Those of them that are new, and when they were sent, in ms since 1970.
     pub given: Vec<(Position, u64)>,
-    /// Messages that the room was not told of and reads.
+    /// Pages of what the room was not told of, and read.
     pub holes: u64,
     /// Epochs that came after another.
     pub epochs: u64,

@@ -21,7 +21,7 @@ use actix_web_actors::ws::{self, ProtocolError, WebsocketContext};
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::LocalBoxStream;
-use moim_shared::broker::{Broker, Unheard};
+use moim_shared::broker::Broker;
 use moim_shared::ids::{InstallationId, NodeId};
 use moim_shared::presence::Presence;
 use moim_shared::signal::Channel;
@@ -108,11 +108,6 @@ impl SessionContext {
         self.broker.ignore(&channel);
     }
 
-    /// Whether this node alone does not hear what is said on others.
-    pub fn is_deaf(&self) -> bool {
-        matches!(self.broker.hearing(), Err(Unheard::Deaf))
-    }
-
     /// The number of a new session.
     pub fn next_session(&self) -> u64 {
         self.sessions.fetch_add(1, Ordering::Relaxed)
@@ -184,7 +179,11 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
     fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
         self.outbox.heard();
         self.note_proof();
-        if !self.outbox.hears() && !matches!(message, Ok(ws::Message::Close(_))) {
+        let control = matches!(
+            message,
+            Ok(ws::Message::Close(_) | ws::Message::Ping(_) | ws::Message::Pong(_))
+        );
+        if !self.outbox.hears() && !control {
             return;
         }
         let taken = match message {

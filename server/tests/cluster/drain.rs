@@ -11,6 +11,7 @@ use crate::support::*;
 use crate::until;
 
 const BRIEF: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(40);
 
 /// Told to stop, and not ready any more.
 async fn told_to_stop(cluster: &Cluster, number: usize) {
@@ -138,16 +139,38 @@ async fn whatever_is_still_to_be_done_it_ends_within_the_bound() {
     cluster.end().await;
 }
 
+/// The user of Redis that some nodes are, whose right to listen can be taken.
+struct Listener(String);
+
+impl Listener {
+    /// Servers that start from now on are this one; gives what they were before.
+    async fn of(cluster: &mut Cluster) -> (Self, String) {
+        let user = format!("user-{}", cluster.name());
+        let rights = ["on", ">secret", "~*", "&*", "+@all"];
+        redis::<()>(&[&["ACL", "SETUSER", &user], &rights[..]].concat()).await;
+        let url = service("MOIM_TEST_REDIS_URL");
+        let own = format!("redis://{user}:secret@{}", url.rsplit_once('@').unwrap().1);
+        (Self(user), cluster.replace_setting("MOIM_REDIS_URL", &own))
+    }
+
+    async fn deafen(&self) {
+        redis::<()>(&["ACL", "SETUSER", &self.0, "-subscribe"]).await;
+        redis::<u32>(&["CLIENT", "KILL", "USER", &self.0, "TYPE", "pubsub"]).await;
+    }
+
+    async fn heal(&self) {
+        redis::<()>(&["ACL", "SETUSER", &self.0, "+subscribe"]).await;
+    }
+
+    async fn end(self) {
+        redis::<u32>(&["ACL", "DELUSER", &self.0]).await;
+    }
+}
+
 #[tokio::test]
 async fn a_node_that_alone_is_deaf_sends_its_people_to_the_others_until_it_hears_again() {
     let mut cluster = Cluster::start(1, 1).await;
-    // A node whose right to listen can be taken alone.
-    let user = format!("user-{}", cluster.name());
-    let rights = ["on", ">secret", "~*", "&*", "+@all"];
-    redis::<()>(&[&["ACL", "SETUSER", &user], &rights[..]].concat()).await;
-    let url = service("MOIM_TEST_REDIS_URL");
-    let own = format!("redis://{user}:secret@{}", url.rsplit_once('@').unwrap().1);
-    let of_all = cluster.replace_setting("MOIM_REDIS_URL", &own);
+    let (listener, of_all) = Listener::of(&mut cluster).await;
     let deaf = cluster.add_server().await;
     cluster.replace_setting("MOIM_REDIS_URL", &of_all);
     let room = room("deaf");
@@ -156,23 +179,63 @@ async fn a_node_that_alone_is_deaf_sends_its_people_to_the_others_until_it_hears
     let mut ann = Client::connect(cluster.server(0), "ann").await;
     ann.send_room(&room, "before").await;
     assert_eq!(bob.bodies(1).await, ["before"]);
-    redis::<()>(&["ACL", "SETUSER", &user, "-subscribe"]).await;
-    redis::<u32>(&["CLIENT", "KILL", "USER", &user, "TYPE", "pubsub"]).await;
-    bob.expect_close_within(1012, Duration::from_secs(30)).await;
+    listener.deafen().await;
+    bob.expect_close_within(1012, LONG).await;
     let answer = cluster.readyz(deaf).await;
     assert_eq!((answer.status, answer.json()["status"].clone()), (503, "unfit".into()));
     assert_eq!(Open::new(cluster.server(deaf)).answered().await.err(), Some(503));
     assert!(cluster.server(deaf).log.text().contains("this node is deaf"));
     ann.sync().await;
-    redis::<()>(&["ACL", "SETUSER", &user, "+subscribe"]).await;
-    until("it hears again", Duration::from_secs(30), async || {
-        cluster.readyz(deaf).await.status == 200
-    })
-    .await;
+    listener.heal().await;
+    until("it hears again", LONG, async || cluster.readyz(deaf).await.status == 200).await;
     let mut bob = Client::connect(cluster.server(deaf), "bob").await;
     bob.subscribe_room(&room).await;
     ann.send_room(&room, "after").await;
     assert_eq!(bob.bodies(1).await, ["after"]);
     cluster.end().await;
-    redis::<u32>(&["ACL", "DELUSER", &user]).await;
+    listener.end().await;
+}
+
+#[tokio::test]
+async fn nodes_that_are_all_deaf_keep_their_people_and_stay_ready() {
+    let mut cluster = Cluster::start(0, 1).await;
+    let (listener, _) = Listener::of(&mut cluster).await;
+    for _ in 0..2 {
+        cluster.add_server().await;
+    }
+    let room = room("all-deaf");
+    let mut ann = Client::connect(cluster.server(0), "ann").await;
+    let mut bob = Client::connect(cluster.server(1), "bob").await;
+    bob.subscribe_room(&room).await;
+    ann.send_room(&room, "before").await;
+    assert_eq!(bob.bodies(1).await, ["before"]);
+    listener.deafen().await;
+    // Well after one that is alone would have sent them away.
+    until("they have heard nothing for long", LONG, async || {
+        let silent = |server: &Server| {
+            let text = server.get("/metrics").body;
+            let age = text.lines().find_map(|line| line.strip_prefix("moim_canary_age_seconds "));
+            age.unwrap().parse::<f64>().unwrap() > 15.0
+        };
+        cluster.servers().all(silent)
+    })
+    .await;
+    for number in 0..2 {
+        let answer = cluster.readyz(number).await;
+        assert_eq!((answer.status, answer.json()["status"].clone()), (200, "degraded".into()));
+    }
+    ann.send_room(&room, "meanwhile").await;
+    assert_eq!(bob.bodies(1).await, ["meanwhile"], "read from the log");
+    assert!(Open::new(cluster.server(0)).answered().await.is_ok());
+    listener.heal().await;
+    until("they hear again", LONG, async || {
+        let mut ok = true;
+        for number in 0..2 {
+            ok &= cluster.readyz(number).await.json()["status"] == "ok";
+        }
+        ok
+    })
+    .await;
+    cluster.end().await;
+    listener.end().await;
 }

@@ -173,13 +173,27 @@ fn allowed(at: &str, prefix: &str, tried: Result<Tried, RedisAway>) -> Vec<Verdi
         let commands: Vec<_> =
             refused.iter().map(|one| one.split(':').next().unwrap_or_default()).collect();
         let all = commands.join(", ");
-        verdicts.push(Verdict::usage(format!("{at} refuses {all} ({first}); {grant}")));
+        let refuses = format!("{at} refuses {all} ({first})");
+        verdicts.push(if is_right(first) {
+            Verdict::usage(format!("{refuses}; {grant}"))
+        } else {
+            Verdict::away(format!("{refuses}; see what Redis says of itself there"))
+        });
     }
     if let Some(why) = unheard {
         let says = format!("{at} does not let this program hear what is published: {why}");
         verdicts.push(Verdict::usage(format!("{says}; {grant}")));
     }
     verdicts
+}
+
+/// Whether Redis refuses for a right that the user lacks; else it is full, or lacks replicas.
+fn is_right(why: &str) -> bool {
+    let why = why.to_lowercase();
+    why.contains("noperm")
+        || why.contains("permission")
+        || why.contains("acl")
+        || why.contains("can't run")
 }
 
 /// How a user gets what a process needs, and no more.

@@ -1,6 +1,6 @@
 //! Presence inside one process: a map with leases.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -21,6 +21,8 @@ struct Inner {
     users: HashMap<UserId, Vec<Entry>>,
     /// Until when each node's entries count.
     leases: HashMap<NodeId, Instant>,
+    /// Nodes that hear what others say.
+    hear: HashSet<NodeId>,
 }
 
 impl MemoryPresence {
@@ -82,13 +84,31 @@ impl Presence for MemoryPresence {
         Box::pin(std::future::ready(Ok(nodes)))
     }
 
-    fn renew<'a>(&'a self, node: &'a NodeId) -> BoxFuture<'a, Result<(), PresenceError>> {
+    fn others_hear<'a>(&'a self, node: &'a NodeId) -> BoxFuture<'a, Result<bool, PresenceError>> {
+        let inner = self.inner.lock();
+        let now = Instant::now();
+        let lives = |other: &NodeId| inner.leases.get(other).is_some_and(|end| *end > now);
+        let hear = inner.hear.iter().any(|other| other != node && lives(other));
+        Box::pin(std::future::ready(Ok(hear)))
+    }
+
+    fn renew<'a>(
+        &'a self,
+        node: &'a NodeId,
+        hears: bool,
+    ) -> BoxFuture<'a, Result<(), PresenceError>> {
         let mut inner = self.inner.lock();
         let now = Instant::now();
         inner.leases.insert(node.clone(), now + self.lease);
-        let Inner { users, leases } = &mut *inner;
+        if hears {
+            inner.hear.insert(node.clone());
+        } else {
+            inner.hear.remove(node);
+        }
+        let Inner { users, leases, hear } = &mut *inner;
         if leases.values().any(|end| *end <= now) {
             leases.retain(|_, end| *end > now);
+            hear.retain(|node| leases.contains_key(node));
             users.retain(|_, entries| {
                 entries.retain(|entry| leases.contains_key(&entry.node));
                 !entries.is_empty()

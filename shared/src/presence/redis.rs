@@ -25,6 +25,8 @@ use crate::redis::{Links, RedisAway};
 
 /// The field that says which process wrote the hash. No user has an empty id.
 const WRITER: &str = "";
+/// The field of a node that hears what others say, as the one above no user.
+const HEARS: &str = "\0hears";
 
 /// Fields that one command writes.
 const FIELDS: usize = 1_000;
@@ -272,17 +274,40 @@ impl Presence for RedisPresence {
         })
     }
 
-    fn renew<'a>(&'a self, node: &'a NodeId) -> BoxFuture<'a, Result<(), PresenceError>> {
+    fn renew<'a>(
+        &'a self,
+        node: &'a NodeId,
+        hears: bool,
+    ) -> BoxFuture<'a, Result<(), PresenceError>> {
         Box::pin(async move {
             self.prolong(node).await?;
             if !self.is_mine(node).await? {
                 let written = self.write_all(node).await;
                 if written.is_err() {
                     self.unsure.store(true, Ordering::Relaxed);
+                    return written;
                 }
-                return written;
             }
+            let key = self.key(node);
+            let command = match hears {
+                true => cmd("HSET").arg(&key).arg(HEARS).arg(1).clone(),
+                false => cmd("HDEL").arg(&key).arg(HEARS).clone(),
+            };
+            let _: u64 = self.links.command(&key, &command).await?;
             Ok(())
+        })
+    }
+
+    fn others_hear<'a>(&'a self, node: &'a NodeId) -> BoxFuture<'a, Result<bool, PresenceError>> {
+        Box::pin(async move {
+            for other in self.nodes().await?.iter().filter(|other| *other != node) {
+                let key = self.key(other);
+                let asked = cmd("HEXISTS").arg(&key).arg(HEARS).clone();
+                if self.links.command::<u64>(&key, &asked).await? > 0 {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
         })
     }
 }

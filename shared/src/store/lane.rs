@@ -28,7 +28,26 @@ const TOLD: Duration = Duration::from_secs(10);
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// The receiving end, shared by the threads of a lane.
-pub(super) type Inbox<J> = Arc<Mutex<mpsc::Receiver<J>>>;
+pub(super) struct Inbox<J> {
+    jobs: Mutex<mpsc::Receiver<J>>,
+    /// Threads that do not wait for a job.
+    busy: AtomicUsize,
+}
+
+impl<J> Inbox<J> {
+    /// The next job, for a thread that has none; `None`: there is none any more.
+    pub(super) fn wait(&self) -> Option<J> {
+        self.busy.fetch_sub(1, Ordering::Relaxed);
+        let job = self.jobs.lock().blocking_recv();
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        job
+    }
+
+    /// The next one, if there is one.
+    pub(super) fn try_next(&self) -> Option<J> {
+        self.jobs.lock().try_recv().ok()
+    }
+}
 
 /// Threads that serve one bounded queue of jobs.
 pub(super) struct Lane<J> {
@@ -37,28 +56,13 @@ pub(super) struct Lane<J> {
     place: Duration,
     answer: Duration,
     threads: Vec<JoinHandle<()>>,
-    /// Calls that wait for an answer.
-    calls: AtomicUsize,
+    inbox: Arc<Inbox<J>>,
+    /// How long its threads are waited for at the end; `None`: until they end.
+    farewell: Option<Duration>,
     /// Calls that got none in time.
     late: AtomicU64,
     /// When that was last said.
     told: Mutex<Option<Instant>>,
-}
-
-/// One call.
-struct Call<'a>(&'a AtomicUsize);
-
-impl<'a> Call<'a> {
-    fn begin(calls: &'a AtomicUsize) -> Self {
-        calls.fetch_add(1, Ordering::Relaxed);
-        Self(calls)
-    }
-}
-
-impl Drop for Call<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl<J: Send + 'static> Lane<J> {
@@ -74,7 +78,7 @@ impl<J: Send + 'static> Lane<J> {
         S: Fn(&Inbox<J>) + Clone + Send + 'static,
     {
         let (jobs, inbox) = mpsc::channel(bound);
-        let inbox = Arc::new(Mutex::new(inbox));
+        let inbox = Arc::new(Inbox { jobs: Mutex::new(inbox), busy: AtomicUsize::new(threads) });
         let (place, answer) = (PLACE, ANSWER);
         let mut lane = Self {
             name,
@@ -82,7 +86,8 @@ impl<J: Send + 'static> Lane<J> {
             place,
             answer,
             threads: Vec::new(),
-            calls: AtomicUsize::new(0),
+            inbox: inbox.clone(),
+            farewell: None,
             late: AtomicU64::new(0),
             told: Mutex::default(),
         };
@@ -98,9 +103,15 @@ impl<J: Send + 'static> Lane<J> {
         Ok(lane)
     }
 
+    /// At the end its threads are waited for so long, and left to themselves after that.
+    #[must_use]
+    pub(super) fn leaves_after(mut self, farewell: Duration) -> Self {
+        self.farewell = Some(farewell);
+        self
+    }
+
     /// Hands over a job and waits for its answer.
     pub(super) async fn call<T>(&self, job: impl FnOnce(Reply<T>) -> J) -> Result<T, StoreError> {
-        let _call = Call::begin(&self.calls);
         let (reply, answer) = oneshot::channel();
         self.hand_over(job(reply)).await?;
         match timeout(self.answer, answer).await {
@@ -112,12 +123,12 @@ impl<J: Send + 'static> Lane<J> {
 
     /// How busy it is.
     pub(super) fn load(&self) -> Load {
-        let (threads, calls) = (self.threads.len(), self.calls.load(Ordering::Relaxed));
+        let waiting = |jobs: &mpsc::Sender<J>| jobs.max_capacity() - jobs.capacity();
         Load {
             lane: self.name.strip_prefix("store-").unwrap_or(self.name),
-            connections: threads,
-            used: calls.min(threads),
-            waiting: calls.saturating_sub(threads),
+            connections: self.threads.len(),
+            used: self.inbox.busy.load(Ordering::Relaxed),
+            waiting: self.jobs.as_ref().map_or(0, waiting),
             late: self.late.load(Ordering::Relaxed),
         }
     }
@@ -162,8 +173,14 @@ impl<J> Drop for Lane<J> {
     /// Waits until what was handed over is done, so that the database is free after it.
     fn drop(&mut self) {
         self.jobs = None;
+        let until = self.farewell.map(|farewell| Instant::now() + farewell);
         for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
+            while !thread.is_finished() && until.is_some_and(|until| Instant::now() < until) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            if until.is_some() && !thread.is_finished() {
+                tracing::warn!("the thread {} is left with what it does", self.name);
+            } else if thread.join().is_err() {
                 tracing::error!("the thread {} ended with a panic", self.name);
             }
         }
@@ -178,7 +195,7 @@ mod tests {
 
     fn lane() -> Lane<Job> {
         Lane::start("test", 1, 4, |inbox: &Inbox<Job>| {
-            while let Some(Job(panic, reply)) = inbox.lock().blocking_recv() {
+            while let Some(Job(panic, reply)) = inbox.wait() {
                 assert!(!panic, "as asked");
                 let _ = reply.send(Ok(7));
             }
@@ -199,7 +216,7 @@ mod tests {
         let (release, stuck) = std::sync::mpsc::channel::<()>();
         let stuck = Arc::new(Mutex::new(stuck));
         let mut lane = Lane::start("test", 1, 1, move |inbox: &Inbox<Job>| {
-            while inbox.lock().blocking_recv().is_some() {
+            while inbox.wait().is_some() {
                 let _ = stuck.lock().recv();
             }
         })

@@ -84,6 +84,9 @@ impl Default for Options {
     }
 }
 
+/// How long threads are waited for at the end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Something for a thread to do with its connection.
 type Job = Box<dyn FnOnce(&mut Link) + Send>;
 
@@ -115,15 +118,16 @@ impl PostgresStore {
             let serve = move |inbox: &Inbox<Job>| {
                 let mut link = Link::new(server.clone(), setup);
                 loop {
-                    let job = inbox.lock().blocking_recv();
-                    let Some(job) = job else { break };
+                    let Some(job) = inbox.wait() else { break };
                     job(&mut link);
                 }
                 link.close();
             };
-            Lane::start(name, threads, WAITING, serve).map_err(|error| {
+            let lane = Lane::start(name, threads, WAITING, serve).map_err(|error| {
                 StoreError::Unavailable(format!("no thread for the database: {error}"))
-            })
+            });
+            // A server that hangs does not keep the process.
+            lane.map(|lane| lane.leaves_after(FAREWELL))
         };
         let store = Self {
             inserts: lane("store-insert", quarter, "")?,

@@ -175,7 +175,7 @@ impl SqliteStore {
 fn answer_questions(database: &Database, inbox: &Inbox<Question>) {
     let mut slot = None;
     loop {
-        let Some(question) = inbox.lock().blocking_recv() else { return };
+        let Some(question) = inbox.wait() else { return };
         let conn = match slot.take() {
             Some(conn) => Ok(conn),
             None => database.reader(),

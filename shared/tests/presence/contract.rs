@@ -81,10 +81,10 @@ pub async fn a_node_that_is_silent_for_its_lease_takes_its_entries_with_it(
     // `alive` is renewed far longer than `dead`'s lease lasts.
     while sessions(presence, "mina").await.contains(&entry("dead", 1)) {
         assert!(Instant::now() < deadline, "the lease never ends");
-        presence.renew(&node("alive")).await.unwrap();
+        presence.renew(&node("alive"), true).await.unwrap();
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    presence.renew(&node("alive")).await.unwrap();
+    presence.renew(&node("alive"), true).await.unwrap();
     assert_eq!(sessions(presence, "mina").await, [entry("alive", 2)]);
 }
 
@@ -132,23 +132,34 @@ async fn nodes(presence: &dyn Presence) -> Vec<NodeId> {
 
 pub async fn nodes_that_live_are_known(presence: &dyn Presence) {
     assert_eq!(nodes(presence).await, []);
-    presence.renew(&node("b")).await.unwrap();
-    presence.renew(&node("a")).await.unwrap();
+    presence.renew(&node("b"), true).await.unwrap();
+    presence.renew(&node("a"), true).await.unwrap();
     assert_eq!(nodes(presence).await, [node("a"), node("b")]);
 }
 
+pub async fn whether_others_hear_is_known(presence: &dyn Presence) {
+    let others_hear = async |of| presence.others_hear(&node(of)).await.unwrap();
+    presence.renew(&node("a"), true).await.unwrap();
+    assert!(!others_hear("a").await, "it is no other");
+    presence.renew(&node("b"), false).await.unwrap();
+    assert_eq!((others_hear("a").await, others_hear("b").await), (false, true));
+    presence.renew(&node("b"), true).await.unwrap();
+    presence.renew(&node("a"), false).await.unwrap();
+    assert_eq!((others_hear("a").await, others_hear("b").await), (true, false));
+}
+
 pub async fn a_node_that_is_silent_for_its_lease_does_not_live(presence: &dyn Presence) {
-    presence.renew(&node("dead")).await.unwrap();
-    presence.renew(&node("alive")).await.unwrap();
+    presence.renew(&node("dead"), true).await.unwrap();
+    presence.renew(&node("alive"), true).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     // `alive` is renewed far longer than `dead`'s lease lasts.
     while nodes(presence).await.contains(&node("dead")) {
         assert!(Instant::now() < deadline, "the lease never ends");
-        presence.renew(&node("alive")).await.unwrap();
+        presence.renew(&node("alive"), true).await.unwrap();
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    presence.renew(&node("alive")).await.unwrap();
+    presence.renew(&node("alive"), true).await.unwrap();
     assert_eq!(nodes(presence).await, [node("alive")]);
-    presence.renew(&node("dead")).await.unwrap();
+    presence.renew(&node("dead"), true).await.unwrap();
     assert_eq!(nodes(presence).await, [node("alive"), node("dead")], "it said so again");
 }

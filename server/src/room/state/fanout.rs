@@ -143,7 +143,6 @@ impl State {
             filling.again = true;
             return Vec::new();
         }
-        self.counts.holes += 1;
         self.filling = Some(Filling { wanted, whole: false, again: false });
         vec![Effect::Fill { after: self.at }]
     }
@@ -161,6 +160,7 @@ impl State {
         };
         let progress = page.upto > self.at;
         if progress {
+            self.counts.holes += 1;
             self.fan_out(&page.envelopes, page.upto);
         }
         if let Some(filling) = &mut self.filling

@@ -129,12 +129,13 @@ fn told(greeting: &[u8], name: &str) -> Option<String> {
 
 async fn stands(link: &Link, name: &str, arguments: FieldTable) -> Result<Stands, LinkError> {
     const NOT_FOUND: u16 = 404;
+    const DIFFERS: u16 = 406;
     let channel = link.channels().open().await?;
     let passive = QueueDeclareOptions { passive: true, ..Default::default() };
     match channel.queue_declare(name.into(), passive, FieldTable::default()).await {
         Ok(_) => {}
         Err(error) if code(&error) == Some(NOT_FOUND) => return Ok(Stands::Missing),
-        Err(error) => return Ok(Stands::Otherwise(error.to_string())),
+        Err(error) => return Err(error.into()),
     }
     // It is there, so this changes nothing: it says whether it is the same.
     let same = channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments).await;
@@ -142,7 +143,12 @@ async fn stands(link: &Link, name: &str, arguments: FieldTable) -> Result<Stands
         let _ = channel.close(200, "OK".into()).await;
         return Ok(Stands::Fits);
     };
-    Ok(other_bound(&error).map_or_else(|| Stands::Otherwise(error.to_string()), Stands::OtherBound))
+    match (other_bound(&error), code(&error)) {
+        (Some(bound), _) => Ok(Stands::OtherBound(bound)),
+        (None, Some(DIFFERS)) => Ok(Stands::Otherwise(error.to_string())),
+        // Nothing is known of the queue.
+        (None, _) => Err(error.into()),
+    }
 }
 
 fn code(error: &lapin::Error) -> Option<u16> {

@@ -143,12 +143,11 @@ pub(super) fn serve(database: &Database, inbox: &Inbox<Box<dyn Command>>) {
 
 /// Waits for a command and takes those that stand behind it.
 fn next_group(inbox: &Inbox<Box<dyn Command>>) -> Option<Vec<Box<dyn Command>>> {
-    let mut inbox = inbox.lock();
-    let first = inbox.blocking_recv()?;
+    let first = inbox.wait()?;
     let (mut rows, mut bytes) = first.weight();
     let mut group = vec![first];
     while rows < MAX_ROWS && bytes < MAX_BYTES {
-        let Ok(command) = inbox.try_recv() else { break };
+        let Some(command) = inbox.try_next() else { break };
         let more = command.weight();
         (rows, bytes) = (rows + more.0, bytes + more.1);
         group.push(command);
