@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moim_shared::broker::{Broker, Unheard};
 use moim_shared::ids::NodeId;
@@ -15,6 +15,13 @@ use crate::hub::Hub;
 
 /// Nodes that are remembered to have died.
 const DEAD_MOST: usize = 1_000;
+
+/// How often it is looked whether this one hears.
+const LISTEN: Duration = Duration::from_millis(250);
+
+fn is_deaf(broker: &dyn Broker) -> bool {
+    matches!(broker.hearing(), Err(Unheard::Deaf))
+}
 
 /// What is known of the runs of nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,7 +85,7 @@ impl Nodes {
     /// dropped.
     pub async fn keep_up(self: Arc<Self>, hub: Arc<Hub>, broker: Arc<dyn Broker>) {
         loop {
-            let deaf = matches!(broker.hearing(), Err(Unheard::Deaf));
+            let deaf = is_deaf(&*broker);
             if let Err(error) = self.presence.renew(&self.run, broker.hearing().is_ok()).await {
                 tracing::warn!(%error, "presence was not told that this node lives");
             }
@@ -94,7 +101,11 @@ impl Nodes {
                 }
                 Err(error) => tracing::debug!(%error, "nobody knows which nodes live"),
             }
-            tokio::time::sleep(self.lease / 4).await;
+            // That it turned deaf, or hears again, is said at once.
+            let next = Instant::now() + self.lease / 4;
+            while Instant::now() < next && is_deaf(&*broker) == deaf {
+                tokio::time::sleep(LISTEN.min(self.lease / 4)).await;
+            }
         }
     }
 }
