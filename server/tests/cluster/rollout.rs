@@ -225,7 +225,7 @@ async fn all_are_replaced_and_their_number_is_changed_while_people_chat() {
     let users = std::env::var("MOIM_TEST_USERS").map_or(240, |text| text.parse().unwrap());
     let (spread, seconds) = match users {
         2_000.. => (&*variables["MOIM_DRAIN_SPREAD"], 240),
-        _ => ("3s", 75),
+        _ => ("3s", 100),
     };
     let settings =
         [("MOIM_DRAIN_SPREAD", spread), ("MOIM_DRAIN_BOUND", &variables["MOIM_DRAIN_BOUND"])];
