@@ -187,13 +187,10 @@ fn allowed(at: &str, prefix: &str, tried: Result<Tried, RedisAway>) -> Vec<Verdi
     verdicts
 }
 
-/// Whether Redis refuses for a right that the user lacks; else it is full, or lacks replicas.
+/// Whether Redis refuses for a right that the user lacks; else it is full, or lacks replicas. In its
+/// words, outside of a script and inside.
 fn is_right(why: &str) -> bool {
-    let why = why.to_lowercase();
-    why.contains("noperm")
-        || why.contains("permission")
-        || why.contains("acl")
-        || why.contains("can't run")
+    ["NOPERM", "NoPerm", "The user executing the script"].iter().any(|words| why.contains(words))
 }
 
 /// How a user gets what a process needs, and no more.
