@@ -7,10 +7,10 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context, Handler, Message};
-use moim_shared::broker::Unheard;
 use moim_shared::ids::RoomId;
 use parking_lot::RwLock;
 
+use crate::nodes::is_deaf;
 use crate::outbox::CloseReason;
 use crate::room::{Ask, Gate, Missed, Notice, Owner, Room, RoomContext, Survivor};
 
@@ -141,8 +141,7 @@ impl Hub {
     /// Whether this node alone does not hear what is said on others.
     pub fn is_deaf_alone(&self) -> bool {
         // It may hear again since that was looked at.
-        let deaf = || matches!(self.context.history.broker.hearing(), Err(Unheard::Deaf));
-        self.context.nodes.is_deaf_alone() && deaf()
+        self.context.nodes.is_deaf_alone() && is_deaf(&*self.context.history.broker)
     }
 
     /// Messages that wait in the mailboxes of all rooms.

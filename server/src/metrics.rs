@@ -72,7 +72,7 @@ pub struct Metrics {
     pub now: Now,
     /// What the node depends on.
     pub standing: Standing,
-    /// Times that a room was not told of messages.
+    /// Pages of messages that a room was not told of, and read.
     pub holes: Counter,
     /// Times that a room went on in a new epoch.
     pub epochs: Counter,

@@ -19,7 +19,8 @@ const DEAD_MOST: usize = 1_000;
 /// How often it is looked whether this one hears.
 const LISTEN: Duration = Duration::from_millis(250);
 
-fn is_deaf(broker: &dyn Broker) -> bool {
+/// Whether it answers and this node hears nothing of it.
+pub fn is_deaf(broker: &dyn Broker) -> bool {
     matches!(broker.hearing(), Err(Unheard::Deaf))
 }
 
