@@ -1,6 +1,7 @@
 //! Numbers for operators, as `/metrics` shows them.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -228,7 +229,12 @@ impl Metrics {
     }
 
     /// Somebody was not let in, for one of [`DENIALS`].
-    pub fn denied(&self, reason: &'static str) {
+    pub fn denied(&self, reason: &'static str, address: Option<IpAddr>) {
+        tracing::info!(
+            reason,
+            client.address = address.map(tracing::field::display),
+            "somebody is not let in"
+        );
         self.denied.get_or_create(&Reason { reason }).inc();
     }
 

@@ -377,6 +377,11 @@ impl Outbox {
         Some(closing.reason)
     }
 
+    /// The code that it is closed with, if it is.
+    pub fn close_code(&self) -> Option<u16> {
+        self.state.lock().closing.map(|closing| closing.reason.code)
+    }
+
     /// From now on nothing more of the client is taken; what it sent before goes on.
     pub fn stop_hearing(&self) {
         self.deaf.store(true, Ordering::Relaxed);

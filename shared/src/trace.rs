@@ -4,6 +4,9 @@
 //! Which trace a message belongs to, and whether it is one of those that are shown, follows from its
 //! room and position. So every process that has something to do with it knows both without being
 //! told, and nothing of it is carried over RabbitMQ or kept in rows.
+//!
+//! Log lines about single messages have the trace's id; with this module at `debug` there is one for
+//! each step, also without a collector.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,6 +21,7 @@ use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfi
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanProcessor};
 use parking_lot::Mutex;
+use tracing::Level;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 use crate::config::Config;
@@ -106,6 +110,11 @@ impl Ids {
     }
 }
 
+/// The id of a message's trace.
+pub fn id(room: &RoomId, at: Position) -> TraceId {
+    Ids::of(room, at).trace
+}
+
 impl Traces {
     /// Shows spans of `service` (`moim-server`, `moim-worker`) where the configuration says, if it
     /// does. An error is for the operator.
@@ -136,13 +145,16 @@ impl Traces {
         })))
     }
 
-    /// Whether any message is shown.
-    pub const fn are_on(&self) -> bool {
-        self.0.is_some()
+    /// Whether any step is shown, as a span or in the log.
+    pub fn are_on(&self) -> bool {
+        self.0.is_some() || tracing::enabled!(Level::DEBUG)
     }
 
     /// Shows a step of the message there, if that is one of those that are shown.
     pub fn step(&self, step: Step, room: &RoomId, at: Position, from: SystemTime, to: SystemTime) {
+        let name = step.name();
+        tracing::debug!(step = name, room.id = %room, position = %at, trace.id = %id(room, at),
+            took = ?to.duration_since(from).unwrap_or_default(), "a message's step: {name}");
         let Some(Sink { processor, one_in, scope }) = &self.0 else { return };
         let Ids { trace, root, chance } = Ids::of(room, at);
         if chance % one_in != 0 {
@@ -163,7 +175,7 @@ impl Traces {
             parent_span_id: parent,
             parent_span_is_remote: false,
             span_kind: step.kind(),
-            name: step.name().into(),
+            name: name.into(),
             start_time: from,
             end_time: to.max(from),
             attributes: vec![
@@ -202,6 +214,12 @@ impl Traces {
                 self.step(Step::Send, &envelope.room, envelope.position, from, to);
             }
         }
+    }
+
+    /// Says which session's SEND it was that is durable now.
+    pub fn answered(&self, session: Option<u64>, room: &RoomId, at: Position) {
+        tracing::debug!(session.id = session, room.id = %room, position = %at,
+            trace.id = %id(room, at), "a SEND is answered");
     }
 
     /// Sends what waits.

@@ -122,13 +122,14 @@ impl Reply {
         Self { to, answered: false, began: Instant::now(), metrics, _permit: permit }
     }
 
-    /// It is durable, and stands at `position`.
-    pub fn stored(mut self, position: Position) {
+    /// It is durable, and stands there.
+    pub fn stored(mut self, room: &RoomId, position: Position) {
         if self.answered {
             return;
         }
         self.answered = true;
         self.metrics.stored(self.began.elapsed());
+        self.metrics.traces.answered(self.session(), room, position);
         match &mut self.to {
             To::Session { outbox, receipt: Some(receipt), .. } => {
                 let mut text = [0; 48];
@@ -162,8 +163,21 @@ impl Reply {
         self.answered
     }
 
+    /// Whose it is.
+    fn session(&self) -> Option<u64> {
+        match &self.to {
+            To::Session { outbox, .. } => Some(outbox.session()),
+            To::Caller(_) => None,
+        }
+    }
+
     fn refuse(&mut self, refusal: &Refusal) {
         self.answered = true;
+        tracing::debug!(
+            session.id = self.session(),
+            code = refusal.code.as_str(),
+            "a SEND is refused"
+        );
         self.metrics.refused(refusal.code);
         match &mut self.to {
             To::Session { outbox, receipt, commit } => {
@@ -257,16 +271,20 @@ mod tests {
         Reply::to_caller(Arc::new(Metrics::new()), permit)
     }
 
+    fn lobby() -> RoomId {
+        RoomId::parse("lobby").unwrap()
+    }
+
     #[test]
     fn a_caller_is_answered_once_also_by_a_room_that_panicked() {
         let at = Position::new(5, 1);
         let (stored, mut answer) = reply();
-        stored.stored(at);
+        stored.stored(&lobby(), at);
         assert_eq!(answer.try_recv(), Ok(Ok(at)));
 
         let (mut late, mut answer) = reply();
         late.expire();
-        late.stored(at);
+        late.stored(&lobby(), at);
         assert_eq!(answer.try_recv(), Ok(Err(Refusal::unconfirmed())));
 
         let (dropped, mut answer) = reply();
@@ -278,6 +296,6 @@ mod tests {
     fn a_caller_that_has_gone_is_nobodys_trouble() {
         let (gone, answer) = reply();
         drop(answer);
-        gone.stored(Position::new(5, 1));
+        gone.stored(&lobby(), Position::new(5, 1));
     }
 }

@@ -429,6 +429,8 @@ impl Drop for Session {
         }
         self.context.metrics.ended(&self.outbox);
         let Some(who) = self.who.take() else { return };
+        tracing::debug!(session.id = self.outbox.session(), user.id = %who.user,
+            code = self.outbox.close_code(), "a session ends");
         let was_there = self.context.registry.leave(&who.user, self.outbox.session());
         if was_there && !who.anonymous {
             self.context.seen.note(&who.user);
@@ -439,7 +441,8 @@ impl Drop for Session {
         if actix::System::is_registered() && actix::Arbiter::try_current().is_some() {
             actix::spawn(async move {
                 if let Err(error) = context.presence.left(&who.user, &context.run, session).await {
-                    tracing::warn!(%error, "presence was not told of a departure");
+                    tracing::warn!(session.id = session, %error,
+                        "presence was not told of a departure");
                 }
             });
         }

@@ -12,8 +12,10 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use parking_lot::Mutex;
 use prost::Message as _;
+use serde_json::Value as Line;
 
 use crate::push::Pushing;
+use crate::rig::Cluster;
 use crate::support::*;
 use crate::until;
 
@@ -74,7 +76,12 @@ fn text(attributes: &[KeyValue], key: &str) -> String {
 #[tokio::test]
 async fn one_trace_goes_from_a_send_over_the_queue_to_the_row_and_the_push() {
     let (url, spans) = collector();
-    let settings = [("MOIM_OTLP_ENDPOINT", &*url), ("MOIM_OTLP_ONE_IN", "1")];
+    let settings = [
+        ("MOIM_OTLP_ENDPOINT", &*url),
+        ("MOIM_OTLP_ONE_IN", "1"),
+        ("MOIM_LOG", "info,moim_shared::trace=debug"),
+        ("MOIM_LOG__FORMAT", "json"),
+    ];
     let pushing = Pushing::with(2, 1, "200ms", &settings).await;
     pushing.register("bob", "phone");
     let room = pushing.room(&["bob", "cho"]);
@@ -109,7 +116,7 @@ async fn one_trace_goes_from_a_send_over_the_queue_to_the_row_and_the_push() {
     })
     .await;
     let all = of_message();
-    assert_eq!((named(&all), all.len()), (wanted, 6));
+    assert_eq!((named(&all), all.len()), (wanted.clone(), 6));
     let by_step: HashMap<&str, &Span> = all.iter().map(|(_, span)| (&*span.name, span)).collect();
     let send = by_step["send"];
     assert!(send.parent_span_id.is_empty() && send.start_time_unix_nano > 0);
@@ -118,5 +125,35 @@ async fn one_trace_goes_from_a_send_over_the_queue_to_the_row_and_the_push() {
         assert!(step == "send" || span.parent_span_id == send.span_id, "{step}");
         assert!(!format!("{span:?}").contains("secret"), "{step}");
     }
+    the_log_tells_the_same(&pushing.cluster, &send.trace_id, &wanted).await;
     pushing.cluster.end().await;
+}
+
+/// In lines of all processes that have the trace's id, one of them with the session; none has a body.
+async fn the_log_tells_the_same(
+    cluster: &Cluster,
+    trace: &[u8],
+    wanted: &BTreeSet<(String, String)>,
+) {
+    let trace: String = trace.iter().map(|byte| format!("{byte:02x}")).collect();
+    let lines = || -> Vec<(String, Line)> {
+        let of = |service: &str, server: &Server| -> Vec<(String, Line)> {
+            let text = server.log.text();
+            assert!(!text.contains("secret"), "{text}");
+            let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+            let lines = lines.filter(|line: &Line| line["fields"]["trace.id"] == *trace);
+            lines.map(|line| (service.to_owned(), line["fields"].clone())).collect()
+        };
+        let servers = cluster.servers().flat_map(|server| of("moim-server", server));
+        servers.chain(of("moim-worker", cluster.worker(0))).collect()
+    };
+    until("the log has all steps", Duration::from_secs(10), async || {
+        let lines = lines();
+        let step = |(service, line): &(String, Line)| {
+            Some((service.clone(), line["step"].as_str()?.to_owned()))
+        };
+        let answered = lines.iter().filter(|(_, line)| line["session.id"].is_u64()).count();
+        lines.iter().filter_map(step).collect::<BTreeSet<_>>() == *wanted && answered == 1
+    })
+    .await;
 }

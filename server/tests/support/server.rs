@@ -114,7 +114,7 @@ impl Server {
             let _ = child.kill();
             panic!("the server did not start: {:?}\n{log}", child.wait());
         };
-        let url = line.split(program.says).nth(1).unwrap().split(' ').next().unwrap();
+        let url = line.split(program.says).nth(1).unwrap().split([' ', '"']).next().unwrap();
         let address = url.split("://").nth(1).unwrap().parse().unwrap();
         let process = Mutex::new(Process { child, watchdog });
         Self { directory, settings, program, process, address, log }

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::{Dead, Delivery, Pressure, Queue, QueueError, Settle};
-use crate::BoxFuture;
 use crate::envelope::Envelope;
+use crate::{BoxFuture, trace};
 
 /// The in-process queue.
 #[derive(Debug, Clone)]
@@ -184,7 +184,8 @@ impl Settle for SettleParcel {
     ) -> BoxFuture<'static, Result<(), QueueError>> {
         for Dead { envelope, reason } in &dead {
             let (room, position) = (&envelope.room, envelope.position);
-            tracing::error!(room.id = %room, %position, reason, "a message can never be stored");
+            tracing::error!(room.id = %room, %position, trace.id = %trace::id(room, position), reason,
+                "a message can never be stored");
         }
         let reason = dead.into_iter().next().map(|dead| dead.reason);
         self.end(reason.map_or(Ok(()), |reason| Err(QueueError::Buried(reason))));

@@ -16,7 +16,7 @@ use moim_shared::envelope::Envelope;
 use moim_shared::ids::RoomId;
 use moim_shared::queue::Queue;
 use moim_shared::store::{Store, StoreError, Stored};
-use moim_shared::trace::Step;
+use moim_shared::trace::{self, Step};
 
 use super::resend::say_again;
 use crate::metrics::Metrics;
@@ -161,7 +161,7 @@ impl Job for PersistMessages {
             self.metrics.buried(poison.len());
             for (at, why) in &poison {
                 let Envelope { room, position, .. } = &*envelopes[*at];
-                tracing::error!(room.id = %room, %position,
+                tracing::error!(room.id = %room, %position, trace.id = %trace::id(room, *position),
                     "a message can never be stored and is put aside: {why}");
             }
             Err(JobError::Poison(poison))

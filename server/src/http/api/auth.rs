@@ -1,5 +1,7 @@
 //! `/api/v1/auth`: accounts and their tokens.
 
+use std::net::IpAddr;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use moim_shared::ids::{InstallationId, UserId};
 use serde::{Deserialize, Serialize};
@@ -124,7 +126,7 @@ async fn login(
     let address = client_of(&request).address;
     let password = Password::new(asked.password);
     let known = logins(&api)?.log_in(&asked.user, password, address).await;
-    Ok(Json(known.inspect_err(|denied| count(&api, denied))?.into()))
+    Ok(Json(known.inspect_err(|denied| count(&api, address, denied))?.into()))
 }
 
 /// Change a refresh token for new tokens
@@ -137,14 +139,16 @@ async fn login(
     responses((status = 200, body = LoggedIn, description = "New tokens of the same log-in.")))]
 async fn refresh(
     api: web::Data<Api>,
+    request: HttpRequest,
     Json(asked): Json<Refresh>,
 ) -> Result<Json<LoggedIn>, Problem> {
+    let address = client_of(&request).address;
     let known = logins(&api)?.refresh(&refresh_token(&asked.refresh_token)?).await;
-    Ok(Json(known.inspect_err(|denied| count(&api, denied))?.into()))
+    Ok(Json(known.inspect_err(|denied| count(&api, address, denied))?.into()))
 }
 
-fn count(api: &Api, denied: &Denied) {
-    api.sessions.metrics.denied(denied.reason());
+fn count(api: &Api, address: IpAddr, denied: &Denied) {
+    api.sessions.metrics.denied(denied.reason(), Some(address));
 }
 
 /// Log out

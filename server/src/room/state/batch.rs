@@ -145,7 +145,7 @@ impl State {
                     replies.push((position, deadline, Some(reply)));
                     envelopes.push(envelope);
                 }
-                Placed::Duplicate { position, pending: None } => reply.stored(position),
+                Placed::Duplicate { position, pending: None } => reply.stored(&self.room, position),
                 Placed::NameReused => reply.refused(&Refusal::name_reused()),
             }
         }
@@ -183,7 +183,7 @@ impl State {
             self.backoff.reset();
             for (position, _, reply) in batch.into_iter().flat_map(|batch| batch.replies) {
                 if let Some(reply) = reply {
-                    reply.stored(position);
+                    reply.stored(&self.room, position);
                 }
             }
         }

@@ -288,9 +288,9 @@ fn a_commit_is_answered_after_its_last_part() {
     let parts = ["a", "b"].map(|name| mina.reply(name, Some(commit.clone())));
     drop(commit);
     let [first, second] = parts;
-    second.stored(at(2));
+    second.stored(&room(), at(2));
     assert_eq!(receipts(&mina.reader.frames()), [("b", at(2))]);
-    first.stored(at(1));
+    first.stored(&room(), at(1));
     let frames = mina.reader.frames();
     let order: Vec<_> = frames.iter().map(|frame| frame.get("receipt-id").unwrap()).collect();
     assert_eq!(order, ["a", "tx"]);
@@ -304,7 +304,7 @@ fn a_commit_with_a_refused_part_is_refused_with_its_reason() {
     drop(commit);
     let [first, second] = parts;
     first.refused(&crate::refusal::Refusal::banned());
-    second.stored(at(1));
+    second.stored(&room(), at(1));
     let frames = mina.reader.frames();
     let said: Vec<_> =
         frames.iter().map(|frame| (&*frame.command, frame.get("receipt-id"))).collect();

@@ -22,6 +22,8 @@ pub(super) struct Connecting {
     version: Version,
     beats: Beats,
     device: Option<InstallationId>,
+    /// Where the client is, as far as that is known.
+    pub(super) address: Option<IpAddr>,
     pub(super) receipt: Option<Box<str>>,
 }
 
@@ -30,7 +32,7 @@ impl Session {
         let upgrade = self.upgrade.take().unwrap_or_default();
         let receipt = headers.get("receipt");
         match self.offer(headers, &upgrade) {
-            Ok((connecting, shown)) => self.prove(connecting, shown, upgrade.address, ctx),
+            Ok((connecting, shown)) => self.prove(connecting, shown, ctx),
             Err(Rejected::Refused(refusal)) => self.fail(receipt, &refusal),
             Err(Rejected::Version) => {
                 self.context.metrics.refused(Code::BadRequest);
@@ -50,11 +52,12 @@ impl Session {
             version: connect::version(headers, upgrade.subprotocol)?,
             beats: connect::beats(headers, limits.heart_beat_min_ms, limits.idle_ms)?,
             device: connect::device(headers)?,
+            address: upgrade.address,
             receipt: headers.get("receipt").map(Into::into),
         };
         let shown = connect::credentials(headers, upgrade);
         if shown.is_none() && !self.context.anonymous {
-            self.context.metrics.denied("no_token");
+            self.context.metrics.denied("no_token", upgrade.address);
             return Err(connect::no_token());
         }
         Ok((connecting, shown))
@@ -64,7 +67,6 @@ impl Session {
         &mut self,
         connecting: Connecting,
         shown: Option<Credentials<'_>>,
-        address: Option<IpAddr>,
         ctx: &mut WebsocketContext<Self>,
     ) {
         let token = match (shown, self.context.logins.clone()) {
@@ -73,7 +75,7 @@ impl Session {
                 return self.welcome(connecting, stranger);
             }
             (Some(Credentials::Account { login, passcode }), Some(logins)) => {
-                return self.log_in(connecting, logins, (login, passcode), address, ctx);
+                return self.log_in(connecting, logins, (login, passcode), ctx);
             }
             (Some(Credentials::Token(text) | Credentials::Account { passcode: text, .. }), _) => {
                 text
@@ -100,7 +102,7 @@ impl Session {
             _ if self.outbox.is_closing() => return,
             Ok(claims) => claims,
             Err(error) => {
-                self.context.metrics.denied("token");
+                self.context.metrics.denied("token", connecting.address);
                 return self.fail(connecting.receipt.as_deref(), &error.into());
             }
         };
@@ -125,7 +127,9 @@ impl Session {
     }
 
     pub(super) fn welcome(&mut self, connecting: Connecting, who: Identity) {
-        let Connecting { version, beats, device, .. } = connecting;
+        let Connecting { version, beats, device, address, .. } = connecting;
+        tracing::debug!(session.id = self.outbox.session(), user.id = %who.user,
+            client.address = address.map(tracing::field::display), "a session begins");
         self.protocol.connected(version);
         self.inbound.version(version);
         self.outbox.connected(version, beats);

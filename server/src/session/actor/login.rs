@@ -20,12 +20,11 @@ impl Session {
         connecting: Connecting,
         logins: Arc<Logins>,
         (login, passcode): (&str, &str),
-        address: Option<IpAddr>,
         ctx: &mut WebsocketContext<Self>,
     ) {
         let user = UserId::parse(login);
         let password = Password::new(passcode.to_owned());
-        let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let address = connecting.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let check = async move {
             match user {
                 Ok(user) => logins.check(&user, password, address).await,
@@ -38,7 +37,7 @@ impl Session {
             Ok((account, asked)) => session.known(connecting, account, asked),
             Err(denied) => {
                 session.report(&denied);
-                session.context.metrics.denied(denied.reason());
+                session.context.metrics.denied(denied.reason(), connecting.address);
                 session.fail(connecting.receipt.as_deref(), &denied.into());
             }
         });

@@ -105,7 +105,7 @@ async fn tell(
         let (node, session) = (context.run.clone(), outbox.session());
         let entry = Entry { node, session, device: device.clone(), away };
         if let Err(error) = context.presence.arrived(&user, entry).await {
-            tracing::warn!(%error, "presence was not told of an arrival");
+            tracing::warn!(session.id = session, %error, "presence was not told of an arrival");
         }
         if told.get() == Told::UnderWay && outbox.is_away() == away {
             told.set(Told::All);

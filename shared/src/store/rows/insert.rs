@@ -8,6 +8,7 @@ use crate::envelope::Envelope;
 use crate::position::Position;
 use crate::store::Stored;
 use crate::store::schema::{marks, messages};
+use crate::trace;
 
 /// `marks.kind` of a row that lost its name to an earlier one.
 const DUPLICATE: &str = "duplicate";
@@ -46,6 +47,7 @@ pub fn again(envelope: &Envelope, body_hash: u64) -> Stored {
         tracing::error!(
             room.id = %envelope.room,
             position = %envelope.position,
+            trace.id = %trace::id(&envelope.room, envelope.position),
             "another message stands at this position; this one is not stored"
         );
     }
