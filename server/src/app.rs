@@ -274,11 +274,15 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     tracing::info!(connections = metrics.connections.get(), "stopping");
     health.drain();
     hearing.abort();
+    nodes.leave().await;
     let closed = Instant::now() + closing_bound(&config);
     drain::send_away(&sessions.reaper, spread, closed).await;
     let end = async {
-        let quiet = || metrics.connections.get() == 0 && hub.pending_bytes() == 0;
-        wait_until(Duration::from_secs(5), quiet).await;
+        let quiet = || {
+            let here = metrics.connections.get() + metrics.requests.get();
+            here == 0 && hub.pending_bytes() == 0
+        };
+        wait_until(drain::PATIENCE, quiet).await;
         lease.abort();
         keeping.abort();
         listening.abort();

@@ -10,7 +10,7 @@ use moim_shared::cluster;
 use moim_shared::config::{Config, Mode, Span};
 use moim_shared::doctor;
 use moim_shared::ids::{RoomId, UserId};
-use moim_shared::process::{StartError, configuration, exit, log_to_stderr, print};
+use moim_shared::process::{self, StartError, configuration, exit, print};
 
 /// A chat server: STOMP over WebSocket, one binary, nothing acknowledged is ever lost.
 ///
@@ -60,7 +60,7 @@ pub fn run() -> ExitCode {
     let done = match command {
         Command::Doctor => return doctor(),
         Command::Config => print(&Config::commented_default()),
-        Command::Serve => configuration().and_then(serve),
+        Command::Serve => configuration().and_then(|config| process::run(config, app::serve)),
         Command::Migrate => configuration().and_then(|config| migrate(&config)),
         Command::Token { user, name, rooms, ttl } => configuration().and_then(|config| {
             let token = token(&config, &user, name.as_deref(), &rooms, ttl)?;
@@ -68,11 +68,6 @@ pub fn run() -> ExitCode {
         }),
     };
     exit("moim-server", done)
-}
-
-fn serve(config: Config) -> Result<(), StartError> {
-    log_to_stderr(&config.log)?;
-    actix_rt::System::new().block_on(app::serve(config))
 }
 
 fn doctor() -> ExitCode {

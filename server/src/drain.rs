@@ -32,7 +32,7 @@ pub async fn keep_hearing(sessions: Arc<SessionContext>, spread: Duration) {
         let deaf = sessions.hub.is_deaf_alone();
         since = since.filter(|_| deaf).or_else(|| deaf.then(Instant::now));
         if since.is_some_and(|since| since.elapsed() >= DEAF) {
-            let here = sessions.reaper.sessions();
+            let here = staying(&sessions.reaper);
             if !here.is_empty() {
                 let count = here.len();
                 tracing::warn!(
@@ -50,9 +50,8 @@ pub async fn keep_hearing(sessions: Arc<SessionContext>, spread: Duration) {
 pub async fn send_away(reaper: &Reaper, spread: Duration, until: Instant) {
     let end = Instant::now() + spread;
     loop {
-        // Some were just being looked at the last time.
-        let here = reaper.sessions().into_iter().filter(|outbox| !outbox.is_closing());
-        let here: Vec<Arc<Outbox>> = here.collect();
+        // Some may have come meanwhile.
+        let here = staying(reaper);
         if here.is_empty() || Instant::now() >= until {
             break;
         }
@@ -62,6 +61,11 @@ pub async fn send_away(reaper: &Reaper, spread: Duration, until: Instant) {
     }
     // With those who come meanwhile.
     reaper.close_all(CloseReason::COME_BACK);
+}
+
+/// The sessions that do not close yet.
+fn staying(reaper: &Reaper) -> Vec<Arc<Outbox>> {
+    reaper.sessions().into_iter().filter(|outbox| !outbox.is_closing()).collect()
 }
 
 /// `goes_on`: whether more are to go.

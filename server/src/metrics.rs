@@ -65,6 +65,8 @@ pub struct Metrics {
     pub traces: Traces,
     /// Open WebSocket connections.
     pub connections: Gauge,
+    /// HTTP requests that are not answered yet.
+    pub requests: Gauge,
     /// Sessions that are connected.
     pub sessions: Gauge,
     /// Rooms in memory.
@@ -95,6 +97,7 @@ impl Metrics {
             registry,
             traces: Traces::default(),
             connections: Gauge::default(),
+            requests: Gauge::default(),
             sessions: Gauge::default(),
             rooms: Gauge::default(),
             now: Now::default(),
@@ -131,6 +134,8 @@ impl Metrics {
     fn registered(mut self) -> Self {
         let (registry, now) = (&mut self.registry, &self.now);
         registry.register("connections", "Open WebSocket connections", self.connections.clone());
+        let help = "HTTP requests that are not answered yet";
+        registry.register("requests", help, self.requests.clone());
         registry.register("sessions", "Connected STOMP sessions", self.sessions.clone());
         registry.register("rooms", "Rooms in memory", self.rooms.clone());
         registry.register("subscriptions", "Subscriptions", now.subscriptions.clone());

@@ -10,6 +10,7 @@ use moim_shared::broker::{Broker, Unheard};
 use moim_shared::ids::NodeId;
 use moim_shared::presence::Presence;
 use parking_lot::RwLock;
+use tokio::time::timeout;
 
 use crate::hub::Hub;
 
@@ -18,6 +19,9 @@ const DEAD_MOST: usize = 1_000;
 
 /// How often it is looked whether this one hears.
 const LISTEN: Duration = Duration::from_millis(250);
+
+/// How long telling that this one goes may take.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Whether it answers and this node hears nothing of it.
 pub fn is_deaf(broker: &dyn Broker) -> bool {
@@ -62,19 +66,31 @@ pub struct Nodes {
     lease: Duration,
     known: RwLock<Arc<Known>>,
     deaf_alone: AtomicBool,
+    /// This one goes, and takes nobody.
+    leaves: AtomicBool,
 }
 
 impl Nodes {
     /// `run` is this one; `lease` is what `presence` was made with.
     pub fn new(presence: Arc<dyn Presence>, run: NodeId, lease: Duration) -> Self {
-        let (known, deaf_alone) = (RwLock::default(), AtomicBool::new(false));
-        Self { presence, run, lease, known, deaf_alone }
+        let (known, deaf_alone, leaves) =
+            (RwLock::default(), AtomicBool::new(false), AtomicBool::new(false));
+        Self { presence, run, lease, known, deaf_alone, leaves }
     }
 
     /// Whether this one does not hear what is said, and others do. When none does, people are as well
     /// off here as anywhere.
     pub fn is_deaf_alone(&self) -> bool {
         self.deaf_alone.load(Ordering::Relaxed)
+    }
+
+    /// Tells the others not to count on this one any more, since it goes.
+    pub async fn leave(&self) {
+        self.leaves.store(true, Ordering::Relaxed);
+        let told = timeout(FAREWELL, self.presence.renew(&self.run, false)).await;
+        if !matches!(told, Ok(Ok(()))) {
+            tracing::debug!("the other nodes were not told that this one goes");
+        }
     }
 
     /// What is known now.
@@ -87,7 +103,8 @@ impl Nodes {
     pub async fn keep_up(self: Arc<Self>, hub: Arc<Hub>, broker: Arc<dyn Broker>) {
         loop {
             let deaf = is_deaf(&*broker);
-            if let Err(error) = self.presence.renew(&self.run, broker.hearing().is_ok()).await {
+            let hears = broker.hearing().is_ok() && !self.leaves.load(Ordering::Relaxed);
+            if let Err(error) = self.presence.renew(&self.run, hears).await {
                 tracing::warn!(%error, "presence was not told that this node lives");
             }
             let alone = deaf && self.presence.others_hear(&self.run).await.unwrap_or(false);

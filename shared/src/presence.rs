@@ -86,7 +86,7 @@ pub trait Presence: Send + Sync + 'static {
     fn nodes(&self) -> BoxFuture<'_, Result<Vec<NodeId>, PresenceError>>;
 
     /// The node lives: its entries stay for the lease from now on. To be called several times in
-    /// a lease. `hears`: whether it is told what others say.
+    /// a lease. `hears`: whether it is told what others say, and takes their sessions.
     fn renew<'a>(
         &'a self,
         node: &'a NodeId,

@@ -1,10 +1,16 @@
 //! What every process of Moim does alike: it logs, listens to signals, and says by its exit code why
 //! it does not run.
 
+use std::future::Future;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Log, LogFormat, ProcessEnv};
@@ -60,6 +66,29 @@ pub fn configuration() -> Result<Config, StartError> {
     Config::load(&ProcessEnv).map_err(|error| StartError::Usage(error.to_string()))
 }
 
+/// Logs, and runs `serve` until it is done.
+pub fn run<S>(config: Config, serve: impl FnOnce(Config) -> S) -> Result<(), StartError>
+where
+    S: Future<Output = Result<(), StartError>>,
+{
+    log_to_stderr(&config.log)?;
+    if let Err(error) = allow_files() {
+        tracing::warn!(%error, "no more files than before may be open");
+    }
+    let system = actix_rt::System::new();
+    let done = system.block_on(serve(config));
+    // Its end would wait for threads that still wait for others, such as a resolver of names.
+    std::mem::forget(system);
+    done
+}
+
+/// As many open files as the system grants: every connection is one, and what a process begins with
+/// is often 1,024.
+fn allow_files() -> nix::Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)
+}
+
 /// Says on standard error why `name` did not run, and by the exit code.
 pub fn exit(name: &str, done: Result<(), StartError>) -> ExitCode {
     match done {
@@ -80,7 +109,7 @@ pub fn print(text: &str) -> Result<(), StartError> {
 }
 
 /// Logs to standard error from now on.
-pub fn log_to_stderr(settings: &Log) -> Result<(), StartError> {
+fn log_to_stderr(settings: &Log) -> Result<(), StartError> {
     let filter = EnvFilter::try_new(&settings.filter)
         .map_err(|error| StartError::Usage(format!("MOIM_LOG: {error}")))?;
     let log = tracing_subscriber::fmt()
@@ -94,36 +123,52 @@ pub fn log_to_stderr(settings: &Log) -> Result<(), StartError> {
     Ok(())
 }
 
-/// What tells the process to stop: SIGTERM, SIGINT.
+/// What tells the process to stop: SIGTERM, SIGINT. The second one ends it at once, and so does the
+/// first before it is up.
 pub struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
+    told: Arc<Notify>,
+    up: Arc<AtomicBool>,
 }
 
 impl Stop {
-    /// Heard from now on. The first process of a container hears none before.
+    /// Heard from now on; the first process of a container hears none before. On a thread of its own,
+    /// so whatever the others wait for.
     pub fn listen() -> Result<Self, StartError> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(no_signal)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(no_signal)?,
-        })
-    }
-
-    /// Waits until the process is told to stop. A second time ends it at once.
-    pub async fn told(mut self) {
-        self.next().await;
-        tokio::spawn(async move {
-            self.next().await;
+        let stop = Self { told: Arc::default(), up: Arc::default() };
+        let (told, up) = (stop.told.clone(), stop.up.clone());
+        let runtime =
+            runtime::Builder::new_current_thread().enable_io().build().map_err(no_signal)?;
+        let (mut terminate, mut interrupt) = {
+            let _inside = runtime.enter();
+            let listen = |kind| signal(kind).map_err(no_signal);
+            (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?)
+        };
+        let hear = async move {
+            let mut next = async || {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            };
+            next().await;
+            if !up.load(Ordering::Acquire) {
+                tracing::info!("told to stop before it was up");
+                std::process::exit(0);
+            }
+            told.notify_one();
+            next().await;
             tracing::warn!("told to stop twice, ending at once");
             std::process::exit(0);
-        });
+        };
+        let thread = std::thread::Builder::new().name("signals".into());
+        thread.spawn(move || runtime.block_on(hear)).map_err(no_signal)?;
+        Ok(stop)
     }
 
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+    /// The process is up. Waits until it is told to stop.
+    pub async fn told(&self) {
+        self.up.store(true, Ordering::Release);
+        self.told.notified().await;
     }
 }
 

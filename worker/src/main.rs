@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use moim_shared::cluster;
 use moim_shared::config::Config;
 use moim_shared::doctor;
-use moim_shared::process::{StartError, configuration, exit, log_to_stderr, print};
+use moim_shared::process::{self, StartError, configuration, exit, print};
 use moim_worker::app;
 
 /// A worker of a chat cluster: writes behind what servers acknowledged.
@@ -40,15 +40,10 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command.unwrap_or(Command::Serve) {
         Command::Doctor => return doctor(),
         Command::Config => print(&Config::commented_default()),
-        Command::Serve => configuration().and_then(serve),
+        Command::Serve => configuration().and_then(|config| process::run(config, app::serve)),
         Command::Migrate => configuration().and_then(|config| migrate(&config)),
     };
     exit("moim-worker", done)
-}
-
-fn serve(config: Config) -> Result<(), StartError> {
-    log_to_stderr(&config.log)?;
-    actix_rt::System::new().block_on(app::serve(config))
 }
 
 fn doctor() -> ExitCode {

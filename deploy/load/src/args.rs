@@ -134,7 +134,7 @@ pub struct Rate {
     /// How long late RECEIPTs and messages are waited for [default: 15s, with --resume 60s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub patience: Option<Duration>,
-    /// Seconds of sending
+    /// Seconds of sending, or until SIGINT
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub seconds: u32,
     /// Bytes of a message

@@ -78,7 +78,8 @@ fn files(config: &Config) -> Vec<Verdict> {
     let limit = getrlimit(Resource::RLIMIT_NOFILE);
     vec![limit.map_or_else(
         |error| Verdict::Risky(format!("how many this process may open is not known: {error}")),
-        |(may, _)| enough(may, config.limits.connections_max as u64),
+        // What it begins with is raised to that.
+        |(_, may)| enough(may, config.limits.connections_max as u64),
     )]
 }
 
@@ -89,7 +90,7 @@ fn enough(may: u64, connections: u64) -> Verdict {
     }
     Verdict::Risky(format!(
         "{may} may be open, and limits.connections_max is {connections}: those beyond are not \
-         accepted; allow {needs} (ulimit -n, LimitNOFILE), or lower MOIM_LIMITS__CONNECTIONS_MAX"
+         accepted; allow {needs} (ulimit -Hn, LimitNOFILE), or lower MOIM_LIMITS__CONNECTIONS_MAX"
     ))
 }
 

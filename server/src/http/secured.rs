@@ -4,9 +4,10 @@
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, ResponseError, web};
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::problem::Problem;
 use super::{Routes, client_of, cors, problem};
@@ -47,15 +48,20 @@ pub async fn secured(
         && request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
 
-    let metrics = request.app_data::<web::Data<Routes>>().map(|routes| routes.metrics.clone());
+    let routes = request.app_data::<web::Data<Routes>>().cloned();
+    let _here = routes.as_ref().map(|routes| Here::new(routes.metrics.requests.clone()));
     let mut response = if preflight {
         request.into_response(answer_preflight(origin.is_some()))
     } else {
         with_document(next.call(request).await?.map_into_boxed_body())
     };
     let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
-    if let (Some(problem), Some(metrics)) = (problem, metrics) {
-        metrics.refused(problem.refusal().code);
+    if let (Some(problem), Some(routes)) = (problem, &routes) {
+        routes.metrics.refused(problem.refusal().code);
+    }
+    if routes.is_some_and(|routes| routes.health.is_draining()) {
+        // The next one is for another node.
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     let headers = response.headers_mut();
     put_headers(client.secure, headers);
@@ -66,6 +72,22 @@ pub async fn secured(
         cors::put_headers(origin.as_ref(), headers);
     }
     Ok(response)
+}
+
+/// A request that is not answered yet.
+struct Here(Gauge);
+
+impl Here {
+    fn new(all: Gauge) -> Self {
+        all.inc();
+        Self(all)
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// The headers of every answer, to a client that came by TLS or not.

@@ -1,5 +1,6 @@
 //! P8: a node that goes says so, sends its people away over time, and answers what it took.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -137,6 +138,63 @@ async fn whatever_is_still_to_be_done_it_ends_within_the_bound() {
     ann.subscribe_room_with(&room, |frame| frame.header("since", "0-0")).await;
     assert_eq!(ann.bodies(2).await, ["before", "taken"]);
     cluster.end().await;
+}
+
+/// As one whose server is away.
+const HANGING_RESOLVER: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <netdb.h>
+#include <string.h>
+#include <unistd.h>
+typedef int resolve(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found) {
+    if (name && strstr(name, "hanging.test")) {
+        write(2, "resolving\n", 10);
+        sleep(120);
+        return EAI_AGAIN;
+    }
+    return ((resolve *)dlsym(RTLD_NEXT, "getaddrinfo"))(name, service, hints, found);
+}
+"#;
+
+#[tokio::test]
+async fn a_resolver_of_names_that_hangs_keeps_nobody_from_ending() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, library) = (folder.path().join("resolver.c"), folder.path().join("resolver.so"));
+    std::fs::write(&source, HANGING_RESOLVER).unwrap();
+    let mut compile = Command::new("cc");
+    let compiled = compile.args(["-shared", "-fPIC", "-w", "-o"]).args([&library, &source]);
+    assert!(compiled.arg("-ldl").status().unwrap().success());
+    let settings = [
+        ("MOIM_AMQP_URL", "amqp://moim:secret@hanging.test"),
+        ("LD_PRELOAD", library.to_str().unwrap()),
+    ];
+    let mut cluster = Cluster::with(1, 0, &settings).await;
+    let server = cluster.server(0);
+    server.log.wait_for(BRIEF, |line| line.contains("resolving")).expect("it resolves");
+    server.signal(Signal::SIGTERM);
+    ended_well(&mut cluster, 0, BRIEF).await;
+}
+
+#[tokio::test]
+async fn a_deaf_node_takes_people_again_when_the_last_one_that_hears_goes() {
+    let mut cluster = Cluster::start(1, 1).await;
+    let (listener, of_all) = Listener::of(&mut cluster).await;
+    let deaf = cluster.add_server().await;
+    cluster.replace_setting("MOIM_REDIS_URL", &of_all);
+    listener.deafen().await;
+    until("it is deaf", LONG, async || cluster.readyz(deaf).await.status == 503).await;
+    cluster.terminate_server(0).await;
+    // A node that said nothing would count for 10 s and more.
+    cluster.is_ready_and(deaf, "degraded", Duration::from_secs(6)).await;
+    let mut bob = Client::connect(cluster.server(deaf), "bob").await;
+    bob.send_room(&room("alone"), "x").await;
+    listener.heal().await;
+    cluster.is_ready_and(deaf, "ok", LONG).await;
+    cluster.end().await;
+    listener.end().await;
 }
 
 /// The user of Redis that some nodes are, whose right to listen can be taken.

@@ -1,10 +1,14 @@
 //! The command: its arguments, exit codes and signals.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 
 use crate::support::*;
+
+const SOON: Duration = Duration::from_secs(10);
 
 fn fails(arguments: &[&str], settings: &[(&str, &str)], code: i32, says: &[&str]) {
     let output = Server::command(arguments, settings);
@@ -157,6 +161,77 @@ async fn told_to_stop_it_tells_its_clients_to_come_back_and_exits_0() {
         assert_eq!((receipt.at("position"), receipt.at("recovered")), (position.as_str(), "true"));
         assert_eq!(ann.bodies(1).await, ["stored"]);
     }
+}
+
+#[tokio::test]
+async fn told_to_stop_twice_it_ends_at_once() {
+    let server = Server::with(&[("MOIM_DRAIN_SPREAD", "30s"), ("MOIM_DRAIN_BOUND", "120s")]);
+    let mut people = Vec::new();
+    for _ in 0..20 {
+        people.push(Client::connect(&server, "ann").await);
+    }
+    server.signal(Signal::SIGTERM);
+    server.log.wait_for(SOON, |line| line.contains("stopping")).expect("it stops");
+    server.signal(Signal::SIGINT);
+    assert_eq!(server.ended(SOON).code(), Some(0));
+    assert!(server.log.text().contains("told to stop twice"));
+}
+
+#[test]
+fn told_to_stop_before_it_is_up_it_ends_at_once() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let database = format!("postgres://moim:secret@{}/moim", silent.local_addr().unwrap());
+    let settings = [
+        ("MOIM_MODE", "cluster"),
+        ("MOIM_REDIS_URL", "redis://127.0.0.1:1"),
+        ("MOIM_AMQP_URL", "amqp://127.0.0.1:1"),
+        ("MOIM_DATABASE_URL", &database),
+    ];
+    let mut connected = None;
+    let output = Program::server().command_and(&[], &settings, |process| {
+        connected = Some(silent.accept().unwrap());
+        kill(process, Signal::SIGTERM).unwrap();
+    });
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Answers to what was asked before are given, and say that the next one is for another node.
+#[test]
+fn requests_that_are_under_way_are_answered_before_it_ends() {
+    const ASKED: usize = 6;
+    let server = Server::start();
+    let body = r#"{"user":"nobody","password":"not the right one"}"#;
+    let head = "POST /api/v1/auth/login HTTP/1.1\r\nHost: moim\r\nContent-Type: application/json";
+    let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let mut asked: Vec<TcpStream> = (0..ASKED)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address).unwrap();
+            stream.set_read_timeout(Some(SOON)).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let under_way = |text: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix("moim_requests ")).unwrap();
+        line.parse::<usize>().unwrap()
+    };
+    let end = Instant::now() + SOON;
+    // With the one that asks.
+    while under_way(&server.get("/metrics").body) < 3 {
+        assert!(Instant::now() < end, "they are not under way");
+    }
+    server.signal(Signal::SIGTERM);
+    let answers = asked.iter_mut().map(|stream| {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text.to_ascii_lowercase()
+    });
+    let answers: Vec<String> = answers.collect();
+    for answer in &answers {
+        assert!(answer.starts_with("http/1.1 401"), "{answer}");
+    }
+    assert!(answers[ASKED - 1].contains("connection: close"), "{answers:?}");
+    assert_eq!(server.ended(SOON).code(), Some(0));
 }
 
 #[tokio::test]

@@ -48,9 +48,20 @@ impl Program {
 
     /// Runs it until it ends, in a directory without a server.
     pub fn command(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+        self.command_and(arguments, settings, |_process| {})
+    }
+
+    /// The same, and does something with the process that runs.
+    pub fn command_and(
+        &self,
+        arguments: &[&str],
+        settings: &[(&str, &str)],
+        meanwhile: impl FnOnce(Pid),
+    ) -> Output {
         let directory = tempfile::tempdir().unwrap();
         let mut command = command(directory.path(), &owned(settings), self);
         let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        meanwhile(Pid::from_raw(child.id().cast_signed()));
         if wait(&mut child, START).is_none() {
             let _ = child.kill();
             panic!("`{} {arguments:?}` with {settings:?} did not end", self.binary.display());

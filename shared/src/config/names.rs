@@ -8,10 +8,15 @@ pub(super) fn env_of(path: &str) -> String {
     format!("MOIM_{}", path.replace('.', "__").to_ascii_uppercase())
 }
 
+/// What `deploy/cluster` tells the commands that it runs.
+const OF_CLUSTER: [&str; 5] =
+    ["MOIM_URL", "MOIM_URLS", "MOIM_WORKER_URLS", "MOIM_CLUSTER_DIR", "MOIM_CLUSTER_READY"];
+
 /// True for a variable that looks like configuration and is none of it.
 pub(super) fn is_foreign(name: &str, value: &str) -> bool {
     name.starts_with("MOIM_TEST_")
         || name.starts_with("MOIM_LOAD_")
+        || OF_CLUSTER.contains(&name)
         || is_injected_by_kubernetes(name, value)
 }
 

@@ -147,6 +147,7 @@ fn what_kubernetes_injects_and_tests_use_is_not_ours() {
         ("MOIM_PORT", "tcp://10.0.0.1:8080"),
         ("MOIM_SERVICE_HOST", "10.0.0.1"),
         ("MOIM_TEST_REDIS_URL", "redis://127.0.0.1"),
+        ("MOIM_WORKER_URLS", "http://127.0.0.1:8180"),
         ("PATH", "/bin"),
     ]);
     assert_eq!(config, Ok(Config::default()));

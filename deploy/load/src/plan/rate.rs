@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::signal::ctrl_c;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -166,8 +167,23 @@ async fn send(args: &args::Rate, phase: &watch::Sender<Phase>, stats: &Recorder)
     };
     sleep_until(warm).await;
     let (before, began) = (receipts(), Instant::now());
-    sleep_until(until).await;
+    if enough(until).await {
+        phase.send_replace(Phase::Sending(from, Instant::now()));
+    }
     (receipts() - before) / began.elapsed().as_secs_f64()
+}
+
+/// Waits until then, or until somebody has seen enough (SIGINT); the second SIGINT ends the process.
+async fn enough(until: Instant) -> bool {
+    tokio::select! {
+        () = sleep_until(until) => return false,
+        _ = ctrl_c() => {}
+    }
+    tokio::spawn(async {
+        let _ = ctrl_c().await;
+        std::process::exit(130);
+    });
+    true
 }
 
 async fn settle(rooms: &[Arc<Room>], patience: Duration) {

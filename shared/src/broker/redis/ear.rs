@@ -26,6 +26,8 @@ use crate::redis::{ANSWER, Link, Links, RedisAway};
 const SPEAKS: Duration = Duration::from_millis(500);
 /// It is deaf when it heard nothing for so long, although Redis took what it said.
 const DEAF: Duration = Duration::from_secs(3);
+/// How soon it tries again what may have been an accident.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Channels of a cluster that are begun to be heard at once.
 const AT_ONCE: usize = 64;
 /// Channels that one command begins or ends to hear.
@@ -151,7 +153,7 @@ impl Ear {
     /// Listens until it is dropped.
     pub(super) async fn listen(self: Arc<Self>, listener: Arc<dyn Listener>) {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        let mut first = true;
+        let (mut first, mut suspected) = (true, false);
         loop {
             // Of this connection alone: the one before may still be closing.
             let gone = Arc::new(Notify::new());
@@ -160,25 +162,26 @@ impl Ear {
                 Err(error) => Hearing::Away(error.0),
             };
             let why = format!("{ended:?}");
-            let ended = self.judge(ended).await;
+            // Once, it may be Redis that just came back.
+            let suspect = self.seems_deaf(&ended).await;
+            let ended = if suspect && suspected { Hearing::Deaf } else { ended };
+            let at_once = suspect && !suspected;
+            suspected = suspect;
             if matches!(ended, Hearing::Deaf) && !matches!(self.hearing(), Hearing::Deaf) {
                 tracing::error!("this node is deaf: Redis answers, and it is told nothing: {why}");
             } else if backoff.tries() == 0 {
                 tracing::warn!("what other nodes say is not heard ({ended:?}), trying on");
             }
             *self.hearing.lock() = ended;
-            tokio::time::sleep(backoff.wait()).await;
+            tokio::time::sleep(if at_once { AGAIN } else { backoff.wait() }).await;
         }
     }
 
     /// A Redis that answers others and does not let the ear listen is not away.
-    async fn judge(&self, ended: Hearing) -> Hearing {
-        match ended {
-            Hearing::Away(_) if self.silent() > DEAF && self.links.ping().await.is_ok() => {
-                Hearing::Deaf
-            }
-            ended => ended,
-        }
+    async fn seems_deaf(&self, ended: &Hearing) -> bool {
+        matches!(ended, Hearing::Away(_))
+            && self.silent() > DEAF
+            && self.links.ping().await.is_ok()
     }
 
     /// How long it has heard nothing.
@@ -247,8 +250,8 @@ impl Ear {
         if let Err(error) = self.catch_up(&mut link, &mut heard_channels).await {
             return Hearing::Away(error.0);
         }
-        if !std::mem::take(first) {
-            tracing::info!(channels = heard_channels.len(), "what other nodes say is heard again");
+        let again = !std::mem::take(first);
+        if again {
             listener.missed_some();
         }
         let begun = self.now();
@@ -289,7 +292,11 @@ impl Ear {
                     let spoken = speaking.map(|since| since.elapsed());
                     if heard > begun && silent < DEAF && spoken.is_some() {
                         backoff.reset();
-                        *self.hearing.lock() = Hearing::Well;
+                        let before = std::mem::replace(&mut *self.hearing.lock(), Hearing::Well);
+                        if again && before != Hearing::Well {
+                            tracing::info!(channels = heard_channels.len(),
+                                "what other nodes say is heard again");
+                        }
                     }
                     if silent > DEAF && spoken.is_some_and(|spoken| spoken > DEAF) {
                         return Hearing::Deaf;
