@@ -49,9 +49,9 @@ front_configure() {
 }
 
 nginx_answers() {
-    ready "$1"
+    ready "$1" /livez
 }
 
 haproxy_answers() {
-    ready "$1"
+    ready "$1" /livez
 }

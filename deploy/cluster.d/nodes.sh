@@ -52,11 +52,11 @@ worker_answers() {
     ready "$1"
 }
 
-# ready FOLDER: /readyz says 200 within 2 s.
+# ready FOLDER [PATH]: /readyz says 200 within 2 s.
 ready() {
     local fd line=
     exec {fd}<>"/dev/tcp/127.0.0.1/$(<"$1/port")" || return 1
-    printf 'GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&"$fd"
+    printf 'GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' "${2:-/readyz}" >&"$fd"
     IFS= read -r -t 2 -u "$fd" line || true
     exec {fd}>&-
     [[ $line == "HTTP/1.1 200"* ]]

@@ -3,6 +3,8 @@
 //! against each other and against the code. See `manifests/install` for what is installed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "manifests/cited.rs"]
+mod cited;
 #[path = "manifests/code.rs"]
 mod code;
 #[path = "manifests/model.rs"]
@@ -39,6 +41,7 @@ fn complaints(yaml: &str, given: &[&str]) -> Vec<String> {
     all.extend(shape::misfits(&manifests, given));
     all.extend(code::unknown_variables(yaml));
     all.extend(code::mistaken_pods(&manifests));
+    all.extend(code::hasty_rollouts(&manifests));
     all.extend(code::unknown_metrics(&manifests, &code::samples()));
     all.extend(code::unknown_queues(&manifests));
     all
@@ -98,6 +101,8 @@ fn what_is_renamed_or_given_away_is_noticed() {
         ("dev", "MOIM_ADMIN_LISTEN: ", "MOIM_ADMIN_HEAR: ", "no MOIM_ADMIN_HEAR"),
         ("dev", "MOIM_DATABASE_CONNECTIONS: \"8\"", "MOIM_DATABASE_CONNECTIONS: many", "many"),
         ("dev", "MOIM_DRAIN_BOUND: 45s", "MOIM_DRAIN_BOUND: 60s", "are less than its preStop"),
+        ("prod", "MOIM_DRAIN_SPREAD: 20s", "MOIM_DRAIN_SPREAD: 26s", "others leave for 31 s"),
+        ("prod", "minReadySeconds: 30", "minReadySeconds: 10", "counts after 10 s"),
         ("dev", "0.0.0.0:9090", "0.0.0.0:9091", "serves at"),
         ("dev", "containerPort: 8081", "containerPort: 8082", "serves at"),
         ("prod", "path: /readyz", "path: /ready", "readinessProbe asks"),
@@ -133,6 +138,16 @@ fn the_rules_of_prometheus_are_those_of_the_operator() {
     let file = format!("{REPOSITORY}/k8s/overlays/prod/prometheus-rule.yaml");
     let there = std::fs::read_to_string(file).unwrap();
     assert_eq!(run(script, "").unwrap(), there, "run `k8s/rules` again");
+}
+
+#[test]
+fn numbers_that_are_cited_stand_in_the_readme() {
+    let cited = cited::numbers(Path::new(&format!("{REPOSITORY}/k8s")));
+    assert!(cited.len() > 10, "{}", cited.len());
+    let readme = std::fs::read_to_string(format!("{REPOSITORY}/README.md")).unwrap();
+    none(&cited::missing(&cited, &readme));
+    let changed = readme.replace("67,000", "71,700");
+    assert!(!cited::missing(&cited, &changed).is_empty(), "another number is not noticed");
 }
 
 #[test]

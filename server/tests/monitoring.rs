@@ -59,7 +59,12 @@ fn panels() -> Vec<Query> {
             let place = format!("{}: {}", path.display(), panel["title"]);
             for target in panel["targets"].as_array().into_iter().flatten() {
                 let text = target["expr"].as_str().unwrap();
-                let text = text.replace("$__rate_interval", "1m").replace("$instance", ".*");
+                for selector in selectors(text) {
+                    let scoped = selector.contains(r#"{namespace=~"$namespace""#);
+                    assert!(scoped, "{place}: {selector} of every cluster");
+                }
+                let text = text.replace("$__rate_interval", "1m");
+                let text = text.replace("$instance", ".*").replace("$namespace", ".*");
                 assert!(!text.contains('$'), "a variable that nobody fills in: {text}");
                 let legend = target["legendFormat"].as_str().unwrap();
                 let labels = legend.split("{{").skip(1);

@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use moim_server::outbox::CloseReason;
@@ -113,6 +114,33 @@ fn the_tables_name_every_metric() {
     // The label stands beside its metric.
     told.retain(|name| !name.ends_with("_dependency"));
     assert_eq!(told, all);
+}
+
+#[test]
+fn the_tests_of_every_promise_are_there() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let is_there = |name: &str| {
+        let path = top.join(name);
+        path.is_dir() || path.with_extension("rs").is_file()
+    };
+    let mut count = 0;
+    for row in section("## What it promises").lines().filter(|line| line.starts_with("| P")) {
+        // `suite`: `module`, `module`; `path`
+        for group in row.rsplit('|').nth(1).unwrap().split("; ") {
+            let (suite, names) = group.split_once(": ").unwrap_or(("", group));
+            let suite = suite.trim().trim_matches('`');
+            for name in names.split('`').skip(1).step_by(2) {
+                let folders = ["server/src", "server/tests", "."];
+                let known = match suite {
+                    "" => folders.iter().any(|folder| is_there(&format!("{folder}/{name}"))),
+                    _ => is_there(&format!("server/tests/{suite}/{name}")),
+                };
+                assert!(known, "{suite} {name}: {row}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 30, "{count}");
 }
 
 #[test]

@@ -112,16 +112,41 @@ fn mistaken(
     let drain = environment.get("MOIM_DRAIN_BOUND").and_then(|bound| bound.parse::<Span>().ok());
     let drain = drain.map_or(0, |bound| bound.get().as_secs());
     let grace = pod.spec["terminationGracePeriodSeconds"].as_u64().unwrap_or(30);
-    let stop = list(&container["lifecycle"]["preStop"]["exec"]["command"]).map(text);
-    let stop = match stop.collect::<Vec<_>>()[..] {
-        [] => 0,
-        ["sleep", seconds] => seconds.parse().unwrap(),
-        ref other => panic!("how long does {other:?} take?"),
-    };
+    let stop = pre_stop(container);
     if component != "migrate" && (drain == 0 || grace < stop + drain) {
         wrong.push(format!("{grace} s are less than its preStop ({stop} s) and drain ({drain} s)"));
     }
     wrong
+}
+
+/// Rollouts that end one server while another one still sends its people away: a Deployment does
+/// not wait for pods that end.
+pub fn hasty_rollouts(manifests: &Manifests) -> Vec<String> {
+    let servers = manifests.of_kind("Deployment").filter(|one| {
+        one["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"] == "server"
+    });
+    servers
+        .filter_map(|one| {
+            let container = &one["spec"]["template"]["spec"]["containers"][0];
+            let environment = environment(manifests, container).ok()?;
+            let spread: Span = environment.get("MOIM_DRAIN_SPREAD")?.parse().ok()?;
+            let leaving = pre_stop(container) + spread.get().as_secs();
+            let ready = one["spec"]["minReadySeconds"].as_u64().unwrap_or(0);
+            let title = title(one);
+            (ready < leaving)
+                .then(|| format!("{title}: counts after {ready} s, others leave for {leaving} s"))
+        })
+        .collect()
+}
+
+/// Seconds.
+fn pre_stop(container: &Value) -> u64 {
+    let command = list(&container["lifecycle"]["preStop"]["exec"]["command"]).map(text);
+    match command.collect::<Vec<_>>()[..] {
+        [] => 0,
+        ["sleep", seconds] => seconds.parse().unwrap(),
+        ref other => panic!("how long does {other:?} take?"),
+    }
 }
 
 /// The variables of a container: those of its ConfigMaps, then its own. What a Secret holds that
