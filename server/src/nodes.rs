@@ -103,8 +103,14 @@ impl Nodes {
     pub async fn keep_up(self: Arc<Self>, hub: Arc<Hub>, broker: Arc<dyn Broker>) {
         loop {
             let deaf = is_deaf(&*broker);
-            let hears = broker.hearing().is_ok() && !self.leaves.load(Ordering::Relaxed);
-            if let Err(error) = self.presence.renew(&self.run, hears).await {
+            let hears = || broker.hearing().is_ok() && !self.leaves.load(Ordering::Relaxed);
+            let told = hears();
+            let mut renewed = self.presence.renew(&self.run, told).await;
+            // What leaving tells must not be taken back by what was on its way.
+            if told && !hears() {
+                renewed = self.presence.renew(&self.run, false).await;
+            }
+            if let Err(error) = renewed {
                 tracing::warn!(%error, "presence was not told that this node lives");
             }
             let alone = deaf && self.presence.others_hear(&self.run).await.unwrap_or(false);

@@ -188,11 +188,14 @@ async fn a_deaf_node_takes_people_again_when_the_last_one_that_hears_goes() {
     until("it is deaf", LONG, async || cluster.readyz(deaf).await.status == 503).await;
     cluster.terminate_server(0).await;
     // A node that said nothing would count for 10 s and more.
-    cluster.is_ready_and(deaf, "degraded", Duration::from_secs(6)).await;
+    until("it takes people", Duration::from_secs(6), async || {
+        cluster.readyz(deaf).await.json()["status"] == "degraded"
+    })
+    .await;
     let mut bob = Client::connect(cluster.server(deaf), "bob").await;
     bob.send_room(&room("alone"), "x").await;
     listener.heal().await;
-    cluster.is_ready_and(deaf, "ok", LONG).await;
+    until("it hears", LONG, async || cluster.readyz(deaf).await.json()["status"] == "ok").await;
     cluster.end().await;
     listener.end().await;
 }
