@@ -53,9 +53,9 @@ pub async fn secured(
     } else {
         with_document(next.call(request).await?.map_into_boxed_body())
     };
-    let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
-    if let (Some(problem), Some(metrics)) = (problem, metrics) {
-        metrics.refused(problem.refusal().code);
+    let refused = response.response().extensions().get::<Code>().copied();
+    if let (Some(code), Some(metrics)) = (refused, metrics) {
+        metrics.refusals.count(code);
     }
     let headers = response.headers_mut();
     put_headers(client.secure, headers);
@@ -117,11 +117,14 @@ fn with_document(response: ServiceResponse) -> ServiceResponse {
         || status.canonical_reason().unwrap_or("refused").to_ascii_lowercase(),
         ToString::to_string,
     );
-    let problem = Problem::new(status, Refusal::new(code(status), detail));
-    response.map_body(|head, _| {
+    let code = code(status);
+    let problem = Problem::new(status, Refusal::new(code, detail));
+    let mut response = response.map_body(|head, _| {
         problem.put_headers(&mut head.headers);
         BoxBody::new(problem.body())
-    })
+    });
+    response.response_mut().extensions_mut().insert(code);
+    response
 }
 
 fn code(status: StatusCode) -> Code {
