@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moim_shared::ids::RoomId;
 use moim_shared::metrics::Standing;
 use moim_shared::position::Position;
 use moim_shared::trace::{Step, Traces, time_of};
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -41,11 +43,49 @@ pub const DENIALS: [&str; 9] = [
     "no_token",
 ];
 
+/// Counts refusals by their code. Those that sessions are told are counted by their outboxes, those
+/// that HTTP requests are told by the outermost layer of HTTP, and nowhere else.
+#[derive(Debug, Clone)]
+pub struct Refusals(Arc<[Counter; Code::ALL.len()]>);
+
+impl Refusals {
+    fn of(family: &Family<Reason, Counter>) -> Self {
+        let counter = |code: Code| family.get_or_create(&Reason { reason: code.as_str() }).clone();
+        Self(Arc::new(Code::ALL.map(counter)))
+    }
+
+    /// A client was told that.
+    pub fn count(&self, code: Code) {
+        self.0[code as usize].inc();
+    }
+}
+
+/// How often the log says of what comes again and again.
+const TOLD: Duration = Duration::from_secs(1);
+
+/// What the log was told of something.
+#[derive(Debug, Default)]
+struct Told {
+    last: Option<Instant>,
+    /// How often it was since.
+    untold: u64,
+}
+
+impl Told {
+    /// It is once more; how often it is to be told that it was, if it is time.
+    fn another(&mut self, now: Instant) -> Option<u64> {
+        self.untold += 1;
+        if self.last.is_some_and(|last| now.saturating_duration_since(last) < TOLD) {
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
 /// What is so at a moment.
 #[derive(Debug, Default)]
 pub struct Now {
-    /// Subscriptions of all sessions.
-    pub subscriptions: Gauge,
     /// Bytes that wait for clients to read them.
     pub outbox_bytes: Gauge,
     /// Messages in the mailboxes of rooms.
@@ -69,8 +109,12 @@ pub struct Metrics {
     pub requests: Gauge,
     /// Sessions that are connected.
     pub sessions: Gauge,
+    /// Subscriptions that were not refused and have not ended.
+    pub subscriptions: Gauge,
     /// Rooms in memory.
     pub rooms: Gauge,
+    /// What clients are refused.
+    pub refusals: Refusals,
     /// What is set when it is read.
     pub now: Now,
     /// What the node depends on.
@@ -86,12 +130,16 @@ pub struct Metrics {
     refused: Family<Reason, Counter>,
     denied: Family<Reason, Counter>,
     dropped: Family<Reason, Counter>,
+    /// What the log has of each of [`DENIALS`].
+    told: [Mutex<Told>; DENIALS.len()],
 }
 
 impl Metrics {
     /// Everything at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("moim");
+        // With all of them: what never happened is 0, and not unknown.
+        let refused = Family::default();
         let metrics = Self {
             standing: Standing::registered(&mut registry),
             registry,
@@ -99,7 +147,9 @@ impl Metrics {
             connections: Gauge::default(),
             requests: Gauge::default(),
             sessions: Gauge::default(),
+            subscriptions: Gauge::default(),
             rooms: Gauge::default(),
+            refusals: Refusals::of(&refused),
             now: Now::default(),
             holes: Counter::default(),
             epochs: Counter::default(),
@@ -108,14 +158,11 @@ impl Metrics {
             stored: Histogram::new(exponential_buckets(0.000_25, 2.0, 17)),
             delivered: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
             batches: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
-            refused: Family::default(),
+            refused,
             denied: Family::default(),
             dropped: Family::default(),
+            told: Default::default(),
         };
-        // What never happened is 0, and not unknown.
-        for reason in Code::ALL {
-            drop(metrics.refused.get_or_create(&Reason { reason: reason.as_str() }));
-        }
         for reason in ENDS {
             drop(metrics.dropped.get_or_create(&Reason { reason }));
         }
@@ -138,7 +185,7 @@ impl Metrics {
         registry.register("requests", help, self.requests.clone());
         registry.register("sessions", "Connected STOMP sessions", self.sessions.clone());
         registry.register("rooms", "Rooms in memory", self.rooms.clone());
-        registry.register("subscriptions", "Subscriptions", now.subscriptions.clone());
+        registry.register("subscriptions", "Subscriptions", self.subscriptions.clone());
         registry.register_with_unit(
             "outbox",
             "What waits for clients to read it",
@@ -205,7 +252,7 @@ impl Metrics {
             "CONNECTs and log-ins that were refused",
             self.denied.clone(),
         );
-        registry.register("refusals", "Refusals by their code", self.refused.clone());
+        registry.register("refusals", "Refusals that clients were told", self.refused.clone());
         registry.register("drops", "Sessions and rooms ended by the server", self.dropped.clone());
         self
     }
@@ -233,19 +280,20 @@ impl Metrics {
         self.batches.observe(count as f64);
     }
 
-    /// Somebody was not let in, for one of [`DENIALS`].
+    /// Somebody was not let in, for one of [`DENIALS`]. Whoever guesses passwords does not write the
+    /// log at their rate: it has the count since its last line, and where the last of them was.
     pub fn denied(&self, reason: &'static str, address: Option<IpAddr>) {
-        tracing::info!(
-            reason,
-            client.address = address.map(tracing::field::display),
-            "somebody is not let in"
-        );
+        let told = self.told.iter().zip(DENIALS).find(|(_, of)| *of == reason);
+        let count = told.map_or(Some(1), |(told, _)| told.lock().another(Instant::now()));
+        if let Some(count) = count {
+            tracing::info!(
+                reason,
+                count,
+                client.address = address.map(tracing::field::display),
+                "somebody is not let in"
+            );
+        }
         self.denied.get_or_create(&Reason { reason }).inc();
-    }
-
-    /// A client was refused something.
-    pub fn refused(&self, code: Code) {
-        self.refused.get_or_create(&Reason { reason: code.as_str() }).inc();
     }
 
     /// Counts, once, a session that is ended by the server, and says so where it may need somebody.
@@ -280,5 +328,34 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_is_counted_as_itself() {
+        let metrics = Metrics::new();
+        for (times, code) in (1..).zip(Code::ALL) {
+            (0..times).for_each(|_| metrics.refusals.count(code));
+        }
+        let text = metrics.text().unwrap();
+        for (times, code) in (1..).zip(Code::ALL) {
+            let line = format!("moim_refusals_total{{reason=\"{}\"}} {times}\n", code.as_str());
+            assert!(text.contains(&line), "no {line} in {text}");
+        }
+    }
+
+    #[test]
+    fn what_comes_again_and_again_is_told_once_a_second_with_its_count() {
+        let (mut told, begin) = (Told::default(), Instant::now());
+        let at = |ms| begin + Duration::from_millis(ms);
+        assert_eq!(told.another(at(0)), Some(1));
+        assert!((0..999).all(|ms| told.another(at(ms)).is_none()));
+        assert_eq!(told.another(at(1_000)), Some(1_000));
+        assert_eq!(told.another(at(1_999)), None);
+        assert_eq!(told.another(at(60_000)), Some(2));
     }
 }

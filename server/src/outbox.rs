@@ -34,6 +34,7 @@ use self::item::{Entry, Item};
 use self::line::{Line, Sent};
 pub use self::owed::Owed;
 pub use self::vitals::{Beats, Verdict, Vitals};
+use crate::metrics::Refusals;
 use crate::stomp::Version;
 
 /// How much may wait for one session, and for how long.
@@ -70,8 +71,8 @@ pub struct Outbox {
     deaf: AtomicBool,
     /// Answers that the client is owed.
     owed: AtomicUsize,
-    /// Its subscriptions.
-    subscriptions: AtomicUsize,
+    /// Counts what it is refused.
+    refusals: Option<Refusals>,
 }
 
 /// See [`Outbox::unproven`].
@@ -131,8 +132,14 @@ impl Outbox {
             away: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
             owed: AtomicUsize::new(0),
-            subscriptions: AtomicUsize::new(0),
+            refusals: None,
         }
+    }
+
+    /// The same with refusals counted.
+    #[must_use]
+    pub fn counted_by(self, refusals: Refusals) -> Self {
+        Self { refusals: Some(refusals), ..self }
     }
 
     /// The same where nothing but the connection's task may write to the socket, since it writes
@@ -390,16 +397,6 @@ impl Outbox {
     /// Whether what the client sends is taken.
     pub fn hears(&self) -> bool {
         !self.deaf.load(Ordering::Relaxed) && !self.is_closing()
-    }
-
-    /// The client has so many subscriptions.
-    pub fn reads(&self, subscriptions: usize) {
-        self.subscriptions.store(subscriptions, Ordering::Relaxed);
-    }
-
-    /// How many it has.
-    pub fn subscriptions(&self) -> usize {
-        self.subscriptions.load(Ordering::Relaxed)
     }
 
     /// Whether the client is owed an answer.

@@ -28,11 +28,14 @@ struct Shared {
 #[derive(Default)]
 struct Watched {
     due: BinaryHeap<Reverse<Due>>,
+    /// Those that are just being looked at, until they are due again.
+    looked_at: Vec<Due>,
     stopped: bool,
     /// Every session is to be closed.
     closing: Option<CloseReason>,
 }
 
+#[derive(Clone)]
 struct Due {
     at: Instant,
     /// An older one than the session's is void: it was watched anew.
@@ -55,20 +58,18 @@ impl Reaper {
     /// Looks at the session soon, and from then on for its whole life. To be called again when
     /// its heart-beats were agreed: a shorter interval counts at once.
     pub fn watch(&self, outbox: &Arc<Outbox>) {
-        let ticket = outbox.next_ticket();
         let at = Instant::now() + look(outbox);
-        self.shared.put(Due { at, ticket, outbox: Arc::downgrade(outbox) });
+        self.shared.put(at, outbox);
     }
 }
 
 impl Reaper {
-    /// The sessions that there are, but for those that are just being looked at.
+    /// The sessions that there are.
     pub fn sessions(&self) -> Vec<Arc<Outbox>> {
         let watched = self.shared.watched.lock();
-        let newest = |Reverse(due): &Reverse<Due>| {
-            due.outbox.upgrade().filter(|outbox| outbox.ticket() == due.ticket)
-        };
-        watched.due.iter().filter_map(newest).collect()
+        let newest =
+            |due: &Due| due.outbox.upgrade().filter(|outbox| outbox.ticket() == due.ticket);
+        watched.all().filter_map(newest).collect()
     }
 
     /// Closes every session, also those that come after this.
@@ -76,7 +77,7 @@ impl Reaper {
         let all: Vec<Weak<Outbox>> = {
             let mut watched = self.shared.watched.lock();
             watched.closing = Some(reason);
-            watched.due.iter().map(|Reverse(due)| due.outbox.clone()).collect()
+            watched.all().map(|due| due.outbox.clone()).collect()
         };
         for outbox in all.iter().filter_map(Weak::upgrade) {
             outbox.close(reason);
@@ -91,26 +92,36 @@ impl Drop for Reaper {
     }
 }
 
+impl Watched {
+    fn all(&self) -> impl Iterator<Item = &Due> {
+        self.due.iter().map(|Reverse(due)| due).chain(&self.looked_at)
+    }
+}
+
 impl Shared {
-    fn put(&self, due: Due) {
+    fn put(&self, at: Instant, outbox: &Arc<Outbox>) {
         let mut watched = self.watched.lock();
-        let closing = watched.closing.and_then(|reason| Some((reason, due.outbox.upgrade()?)));
-        let sooner = watched.due.peek().is_none_or(|Reverse(first)| due.at < first.at);
-        watched.due.push(Reverse(due));
+        let sooner = watched.due.peek().is_none_or(|Reverse(first)| at < first.at);
+        // In one step: in between the session would be in no list.
+        let ticket = outbox.next_ticket();
+        watched.due.push(Reverse(Due { at, ticket, outbox: Arc::downgrade(outbox) }));
         if sooner {
             self.changed.notify_one();
         }
+        let closing = watched.closing;
         drop(watched);
-        if let Some((reason, outbox)) = closing {
+        if let Some(reason) = closing {
             outbox.close(reason);
         }
     }
 
     fn run(&self) {
-        let mut ripe = Vec::new();
+        let mut ripe: Vec<Due> = Vec::new();
         loop {
             {
                 let mut watched = self.watched.lock();
+                watched.looked_at.clear();
+                watched.due.extend(ripe.drain(..).map(Reverse));
                 let now = Instant::now();
                 loop {
                     if watched.stopped {
@@ -131,12 +142,13 @@ impl Shared {
                 }
                 let now = Instant::now();
                 while watched.due.peek().is_some_and(|Reverse(first)| first.at <= now) {
-                    ripe.extend(watched.due.pop());
+                    ripe.extend(watched.due.pop().map(|Reverse(due)| due));
                 }
+                watched.looked_at.extend(ripe.iter().cloned());
             }
-            for Reverse(Due { ticket, outbox, .. }) in ripe.drain(..) {
-                let alive = outbox.upgrade().filter(|alive| alive.ticket() == ticket);
-                let Some(alive) = alive else { continue };
+            ripe.retain_mut(|due| {
+                let alive = due.outbox.upgrade().filter(|alive| alive.ticket() == due.ticket);
+                let Some(alive) = alive else { return false };
                 // A look at one session that panics must not leave the others unwatched.
                 let looked = catch_unwind(AssertUnwindSafe(|| {
                     let again = look(&alive);
@@ -147,8 +159,9 @@ impl Shared {
                     tracing::error!(session.id = alive.session(), "the reaper panicked, going on");
                     AFTER_PANIC
                 });
-                self.put(Due { at: Instant::now() + again, ticket, outbox });
-            }
+                due.at = Instant::now() + again;
+                true
+            });
         }
     }
 }
@@ -189,5 +202,43 @@ impl PartialOrd for Due {
 impl Ord for Due {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.at.cmp(&other.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::Beats;
+    use crate::outbox::tests::BOUNDS;
+    use crate::stomp::Version;
+
+    #[test]
+    fn a_session_is_in_the_list_also_while_it_is_looked_at_and_watched_anew() {
+        let reaper = Reaper::start(Arc::new(Metrics::new())).unwrap();
+        // Nobody reads what they are owed, so that they are looked at all the time.
+        let beats = Beats { out_ms: 1, ..Beats::default() };
+        let sessions: Vec<Arc<Outbox>> =
+            (0..200).map(|number| Arc::new(Outbox::new(number, BOUNDS, None))).collect();
+        for outbox in &sessions {
+            outbox.connected(Version::V1_2, beats);
+            reaper.watch(outbox);
+        }
+        let until = Instant::now() + Duration::from_millis(500);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for outbox in sessions.iter().cycle() {
+                    reaper.watch(outbox);
+                    if Instant::now() > until {
+                        break;
+                    }
+                    std::thread::yield_now();
+                }
+            });
+            while Instant::now() < until {
+                assert_eq!(reaper.sessions().len(), sessions.len());
+            }
+        });
+        reaper.close_all(CloseReason::COME_BACK);
+        assert!(sessions.iter().all(|outbox| outbox.is_closing()));
     }
 }

@@ -40,12 +40,16 @@ impl Standing {
         let mut gauge = |name: &str, help: &str, gauge: &Family<Lane, Gauge>| {
             registry.register(name, help, gauge.clone());
         };
-        gauge("store_pool_connections", "Connections to the database", &all.connections);
+        gauge(
+            "store_pool_connections",
+            "Connections to the database that there may be",
+            &all.connections,
+        );
         gauge("store_pool_used", "Connections to the database that are in use", &all.used);
         gauge("store_pool_waiting", "Calls that wait for a connection", &all.waiting);
         registry.register(
             "store_pool_timeouts",
-            "Calls to the database without an answer in time",
+            "Calls to the database that got no answer in their caller's time",
             all.late.clone(),
         );
         registry.register(

@@ -152,9 +152,21 @@ impl Traces {
 
     /// Shows a step of the message there, if that is one of those that are shown.
     pub fn step(&self, step: Step, room: &RoomId, at: Position, from: SystemTime, to: SystemTime) {
+        self.show(step, None, (room, at), from, to);
+    }
+
+    fn show(
+        &self,
+        step: Step,
+        session: Option<u64>,
+        (room, at): (&RoomId, Position),
+        from: SystemTime,
+        to: SystemTime,
+    ) {
         let name = step.name();
-        tracing::debug!(step = name, room.id = %room, position = %at, trace.id = %id(room, at),
-            took = ?to.duration_since(from).unwrap_or_default(), "a message's step: {name}");
+        tracing::debug!(step = name, session.id = session, room.id = %room, position = %at,
+            trace.id = %id(room, at), took = ?to.duration_since(from).unwrap_or_default(),
+            "a message's step: {name}");
         let Some(Sink { processor, one_in, scope }) = &self.0 else { return };
         let Ids { trace, root, chance } = Ids::of(room, at);
         if chance % one_in != 0 {
@@ -205,21 +217,19 @@ impl Traces {
         }
     }
 
-    /// Shows that the RECEIPTs of these are given.
-    pub fn receipts(&self, envelopes: &[Arc<Envelope>]) {
+    /// Shows all of a message's way: a session's SEND of it is answered, which took so long.
+    pub fn receipt(&self, session: Option<u64>, room: &RoomId, at: Position, took: Duration) {
         if self.are_on() {
             let to = SystemTime::now();
-            for envelope in envelopes {
-                let from = time_of(envelope.sent_at);
-                self.step(Step::Send, &envelope.room, envelope.position, from, to);
-            }
+            let from = to.checked_sub(took).unwrap_or(to);
+            self.show(Step::Send, session, (room, at), from, to);
         }
     }
 
-    /// Says which session's SEND it was that is durable now.
+    /// Says whose SEND it was that is answered with the place of an earlier one.
     pub fn answered(&self, session: Option<u64>, room: &RoomId, at: Position) {
         tracing::debug!(session.id = session, room.id = %room, position = %at,
-            trace.id = %id(room, at), "a SEND is answered");
+            trace.id = %id(room, at), "a SEND that was sent before is answered");
     }
 
     /// Sends what waits.

@@ -28,7 +28,6 @@ pub async fn metrics(routes: web::Data<Routes>) -> HttpResponse {
         gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
     };
     let outboxes = sessions.reaper.sessions();
-    set(&now.subscriptions, outboxes.iter().map(|outbox| outbox.subscriptions()).sum());
     set(&now.outbox_bytes, outboxes.iter().map(|outbox| outbox.bytes()).sum());
     drop(outboxes);
     set(&now.mailboxes, sessions.hub.waiting());

@@ -129,6 +129,8 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::new(self.status);
+        // By which the refusal is counted.
+        response.extensions_mut().insert(self.refusal.code);
         self.put_headers(response.headers_mut());
         response.set_body(actix_web::body::BoxBody::new(self.body()))
     }

@@ -55,9 +55,9 @@ pub async fn secured(
     } else {
         with_document(next.call(request).await?.map_into_boxed_body())
     };
-    let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
-    if let (Some(problem), Some(routes)) = (problem, &routes) {
-        routes.metrics.refused(problem.refusal().code);
+    let refused = response.response().extensions().get::<Code>().copied();
+    if let (Some(code), Some(routes)) = (refused, &routes) {
+        routes.metrics.refusals.count(code);
     }
     if routes.is_some_and(|routes| routes.health.is_draining()) {
         // The next one is for another node.
@@ -139,11 +139,14 @@ fn with_document(response: ServiceResponse) -> ServiceResponse {
         || status.canonical_reason().unwrap_or("refused").to_ascii_lowercase(),
         ToString::to_string,
     );
-    let problem = Problem::new(status, Refusal::new(code(status), detail));
-    response.map_body(|head, _| {
+    let code = code(status);
+    let problem = Problem::new(status, Refusal::new(code, detail));
+    let mut response = response.map_body(|head, _| {
         problem.put_headers(&mut head.headers);
         BoxBody::new(problem.body())
-    })
+    });
+    response.response_mut().extensions_mut().insert(code);
+    response
 }
 
 fn code(status: StatusCode) -> Code {

@@ -53,6 +53,7 @@ async fn open(
     let (response, upgrade) = match answered {
         Ok(accepted) => accepted,
         Err(refused) => {
+            listener.routes.metrics.refusals.count(refused.refusal().code);
             refuse(framed, secure, &refused).await?;
             return Ok(None);
         }
@@ -63,7 +64,8 @@ async fn open(
     let sessions = listener.routes.sessions.clone();
     let socket = Socket::new(parts.io, listener.setup);
     let session = sessions.next_session();
-    let outbox = Arc::new(socket.outbox(session, sessions.outbox));
+    let outbox = socket.outbox(session, sessions.outbox);
+    let outbox = Arc::new(outbox.counted_by(sessions.metrics.refusals.clone()));
     sessions.reaper.watch(&outbox);
     let inflow = socket.inflow(&parts.read_buf, outbox.clone());
     let metrics = sessions.metrics.clone();

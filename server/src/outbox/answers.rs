@@ -28,14 +28,20 @@ impl Outbox {
     /// ends the session.
     pub fn refuse(&self, receipt: Option<&str>, refusal: &Refusal) {
         let errors = self.state.lock().errors.clone();
-        // Either way, a closing session has nothing more to be told.
-        let _ = match errors {
-            Some(subscription) => self.refuse_softly(&subscription, receipt, refusal),
-            None => {
-                self.fail(receipt, refusal);
-                Ok(())
+        match errors {
+            Some(subscription) => {
+                let told = self.refuse_softly(&subscription, receipt, refusal);
+                self.count(told, refusal.code);
             }
-        };
+            None => self.fail(receipt, refusal),
+        }
+    }
+
+    /// Counts a refusal if the client is told it: a closing session has nothing more to be told.
+    fn count(&self, told: Result<(), Closed>, code: Code) {
+        if let (Ok(()), Some(refusals)) = (told, &self.refusals) {
+            refusals.count(code);
+        }
     }
 
     fn refuse_softly(
@@ -86,8 +92,7 @@ impl Outbox {
         refusal: &Refusal,
         more: impl for<'a> FnOnce(FrameWriter<'a>) -> FrameWriter<'a>,
     ) {
-        // A closing session has nothing more to be told.
-        let _ = self.frame(Command::Error, |frame| {
+        let told = self.frame(Command::Error, |frame| {
             let mut frame = more(frame)
                 .header("message", &refusal.detail)
                 .header("code", refusal.code.as_str())
@@ -100,6 +105,7 @@ impl Outbox {
             }
             frame.body(refusal.detail.as_bytes());
         });
+        self.count(told, refusal.code);
         self.close(CloseReason::PROTOCOL);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use moim_shared::ids::RoomId;
 use moim_shared::position::Position;
 use parking_lot::Mutex;
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::close::CloseReason;
 use crate::shape::Shape;
@@ -44,6 +45,8 @@ pub struct Subscription {
     told: Mutex<BTreeMap<RoomId, Position>>,
     /// The next message has to say `recovered:false`.
     unrecovered: AtomicBool,
+    /// Counts it until it is ended.
+    gauge: Option<Gauge>,
 }
 
 impl Subscription {
@@ -73,18 +76,32 @@ impl Subscription {
             given: Default::default(),
             told: Mutex::default(),
             unrecovered: AtomicBool::new(false),
+            gauge: None,
         }
     }
 
     /// The same with bodies of another shape.
     #[must_use]
-    pub fn shaped(self, shape: Shape) -> Self {
-        Self { shape, ..self }
+    pub fn shaped(mut self, shape: Shape) -> Self {
+        self.shape = shape;
+        self
+    }
+
+    /// The same, counted from now until it is ended, whoever ends it.
+    #[must_use]
+    pub fn counted_by(mut self, gauge: Gauge) -> Self {
+        gauge.inc();
+        self.gauge = Some(gauge);
+        self
     }
 
     /// Nothing is delivered from now on, not even what waits already.
     pub fn end(&self) {
-        self.ended.store(true, Ordering::Relaxed);
+        if !self.ended.swap(true, Ordering::Relaxed)
+            && let Some(gauge) = &self.gauge
+        {
+            gauge.dec();
+        }
     }
 
     /// Whether it was ended.
@@ -133,6 +150,12 @@ impl Subscription {
             self.unrecovered.store(false, Ordering::Relaxed);
             out.extend_from_slice(b"recovered:false\n");
         }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -239,7 +239,6 @@ impl Room {
                     let traced = if traces.are_on() { envelopes.clone() } else { Vec::new() };
                     context.queue.publish(envelopes).await?;
                     traces.steps(Step::Enqueue, &traced, from);
-                    traces.receipts(&traced);
                     Ok(())
                 };
                 self.run(ctx, enqueue, move |state, confirmed| {

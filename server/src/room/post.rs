@@ -84,6 +84,9 @@ pub fn text_bytes(
 pub struct Reply {
     to: To,
     answered: bool,
+    /// The message has its place since an earlier SEND of it.
+    again: bool,
+    /// When the SEND was read.
     began: Instant,
     metrics: Arc<Metrics>,
     _permit: Permit,
@@ -98,28 +101,38 @@ enum To {
 }
 
 impl Reply {
-    /// The answer to a SEND that asked for `receipt`, as a part of `commit` or alone.
+    /// The answer to a SEND that was read at `began` and asked for `receipt`, as a part of `commit`
+    /// or alone.
     pub fn new(
         outbox: Arc<Outbox>,
         receipt: Option<Box<str>>,
         commit: Option<Arc<Commit>>,
+        began: Instant,
         metrics: Arc<Metrics>,
         permit: Permit,
     ) -> Self {
-        Self::to(To::Session { outbox: Owed::new(outbox), receipt, commit }, metrics, permit)
+        Self::to(To::Session { outbox: Owed::new(outbox), receipt, commit }, began, metrics, permit)
     }
 
     /// The answer to somebody who has no session: where it will be, or why it is not.
     pub fn to_caller(
+        began: Instant,
         metrics: Arc<Metrics>,
         permit: Permit,
     ) -> (Self, oneshot::Receiver<Result<Position, Refusal>>) {
         let (caller, answer) = oneshot::channel();
-        (Self::to(To::Caller(Some(caller)), metrics, permit), answer)
+        (Self::to(To::Caller(Some(caller)), began, metrics, permit), answer)
     }
 
-    fn to(to: To, metrics: Arc<Metrics>, permit: Permit) -> Self {
-        Self { to, answered: false, began: Instant::now(), metrics, _permit: permit }
+    fn to(to: To, began: Instant, metrics: Arc<Metrics>, permit: Permit) -> Self {
+        Self { to, answered: false, again: false, began, metrics, _permit: permit }
+    }
+
+    /// The same to one whose message has its place since an earlier SEND of it.
+    #[must_use]
+    pub fn again(mut self) -> Self {
+        self.again = true;
+        self
     }
 
     /// It is durable, and stands there.
@@ -128,8 +141,13 @@ impl Reply {
             return;
         }
         self.answered = true;
-        self.metrics.stored(self.began.elapsed());
-        self.metrics.traces.answered(self.session(), room, position);
+        let took = self.began.elapsed();
+        self.metrics.stored(took);
+        if self.again {
+            self.metrics.traces.answered(self.session(), room, position);
+        } else {
+            self.metrics.traces.receipt(self.session(), room, position, took);
+        }
         match &mut self.to {
             To::Session { outbox, receipt: Some(receipt), .. } => {
                 let mut text = [0; 48];
@@ -178,7 +196,6 @@ impl Reply {
             code = refusal.code.as_str(),
             "a SEND is refused"
         );
-        self.metrics.refused(refusal.code);
         match &mut self.to {
             To::Session { outbox, receipt, commit } => {
                 outbox.refuse(receipt.as_deref(), refusal);
@@ -268,7 +285,7 @@ mod tests {
 
     fn reply() -> (Reply, oneshot::Receiver<Result<Position, Refusal>>) {
         let permit = Arc::new(Gate::new(10)).enter(1).unwrap();
-        Reply::to_caller(Arc::new(Metrics::new()), permit)
+        Reply::to_caller(Instant::now(), Arc::new(Metrics::new()), permit)
     }
 
     fn lobby() -> RoomId {

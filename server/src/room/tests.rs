@@ -7,6 +7,7 @@ mod interleavings;
 mod life;
 mod members;
 mod people;
+mod traces;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,7 +97,8 @@ impl Client {
     fn reply(&self, receipt: &str, commit: Option<Arc<Commit>>) -> Reply {
         let permit = self.gate.enter(1).unwrap();
         let metrics = Arc::new(Metrics::new());
-        Reply::new(self.outbox.clone(), Some(receipt.into()), commit, metrics, permit)
+        let (outbox, began) = (self.outbox.clone(), Instant::now());
+        Reply::new(outbox, Some(receipt.into()), commit, began, metrics, permit)
     }
 
     /// A SEND whose body and receipt are `name`.

@@ -242,15 +242,12 @@ impl Session {
     fn on_frame(&mut self, frame: Frame, ctx: &mut WebsocketContext<Self>) {
         let receipt: Option<Box<str>> = frame.headers.get("receipt").map(Into::into);
         let binary = self.inbound.binary;
-        let SessionContext { limits, destinations, .. } = &*self.context;
-        match self.protocol.on_frame(frame, binary, &Rules { limits, destinations }) {
-            Ok(action) => {
-                self.outbox.reads(self.protocol.subscriptions());
-                self.carry_out(action, ctx);
-            }
+        let SessionContext { limits, destinations, metrics, .. } = &*self.context;
+        let rules = Rules { limits, destinations, subscriptions: &metrics.subscriptions };
+        match self.protocol.on_frame(frame, binary, &rules) {
+            Ok(action) => self.carry_out(action, ctx),
             Err(Violation::Fatal(refusal)) => self.fail(receipt.as_deref(), &refusal),
             Err(Violation::Refused(refusal)) => {
-                self.context.metrics.refused(refusal.code);
                 self.outbox.refuse(receipt.as_deref(), &refusal);
             }
         }
@@ -343,7 +340,6 @@ impl Session {
     }
 
     fn fail(&self, receipt: Option<&str>, refusal: &Refusal) {
-        self.context.metrics.refused(refusal.code);
         self.outbox.fail(receipt, refusal);
     }
 

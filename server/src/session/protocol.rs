@@ -6,6 +6,7 @@ use std::sync::Arc;
 use moim_shared::ids::{OriginId, RoomId};
 use moim_shared::position::Position;
 use moim_shared::signal::Topic;
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::Limits;
 use super::destination::{Destinations, Source};
@@ -68,6 +69,8 @@ pub struct Rules<'a> {
     pub limits: &'a Limits,
     /// Where to.
     pub destinations: &'a Destinations,
+    /// Counts the subscriptions that there are.
+    pub subscriptions: &'a Gauge,
 }
 
 /// The state of a session's protocol.
@@ -102,11 +105,6 @@ impl Protocol {
     /// Rooms of which messages came in; see [`Subscriptions::take_proved`].
     pub fn take_proved(&mut self) -> impl Iterator<Item = (RoomId, Position)> {
         self.subscriptions.take_proved()
-    }
-
-    /// How many subscriptions there are.
-    pub fn subscriptions(&self) -> usize {
-        self.subscriptions.len()
     }
 
     /// Every subscription, taken out.
@@ -246,6 +244,7 @@ impl Protocol {
             .add(
                 Wanted { id, destination, source: &source, ack, version, shape },
                 limits.subscriptions,
+                rules.subscriptions,
             )
             .map_err(fatal_from)?;
         Ok(match source {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use moim_shared::ids::RoomId;
 use moim_shared::position::Position;
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::destination::Source;
 use crate::outbox::{AckMode, Subscription};
@@ -51,8 +52,13 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Adds one, within `most`.
-    pub fn add(&mut self, wanted: Wanted<'_>, most: usize) -> Result<Arc<Subscription>, Refusal> {
+    /// Adds one, within `most`, which `gauge` counts as long as it has not ended.
+    pub fn add(
+        &mut self,
+        wanted: Wanted<'_>,
+        most: usize,
+        gauge: &Gauge,
+    ) -> Result<Arc<Subscription>, Refusal> {
         let Wanted { id, destination, source, ack, version, shape } = wanted;
         if id.is_some() && self.entries.iter().any(|entry| entry.id.as_deref() == id) {
             return Err(Refusal::new(Code::BadRequest, "a subscription has this id already"));
@@ -61,7 +67,7 @@ impl Subscriptions {
             return Err(Refusal::new(Code::TooLarge, "the session has too many subscriptions"));
         }
         let subscription = Subscription::new(self.next, id, destination, ack, version);
-        let subscription = Arc::new(subscription.shaped(shape));
+        let subscription = Arc::new(subscription.shaped(shape).counted_by(gauge.clone()));
         self.next = self.next.wrapping_add(1);
         self.entries.push(Entry {
             id: id.map(Into::into),
@@ -135,11 +141,6 @@ impl Subscriptions {
     pub fn to(&self, source: &Source) -> Option<Arc<Subscription>> {
         let entry = self.entries.iter().find(|entry| entry.source == *source)?;
         Some(entry.subscription.clone())
-    }
-
-    /// How many.
-    pub const fn len(&self) -> usize {
-        self.entries.len()
     }
 
     /// All of them, taken out.

@@ -19,6 +19,7 @@ mod http_answers;
 mod inbox;
 mod limits;
 mod members;
+mod metrics;
 mod names;
 mod process;
 mod public_keys;

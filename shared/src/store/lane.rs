@@ -21,6 +21,9 @@ const PLACE: Duration = Duration::from_secs(5);
 /// How long it waits for its answer after that: a slow disk, never a healthy one.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// A caller that leaves before that (a client that hangs up) does not do so since it waits.
+const LONG: Duration = Duration::from_millis(200);
+
 /// How often it is said that there was none.
 const TOLD: Duration = Duration::from_secs(10);
 
@@ -55,11 +58,12 @@ pub(super) struct Lane<J> {
     jobs: Option<mpsc::Sender<J>>,
     place: Duration,
     answer: Duration,
+    long: Duration,
     threads: Vec<JoinHandle<()>>,
     inbox: Arc<Inbox<J>>,
     /// How long its threads are waited for at the end; `None`: until they end.
     farewell: Option<Duration>,
-    /// Calls that got none in time.
+    /// Calls that got none in time: in the lane's, or in their caller's.
     late: AtomicU64,
     /// When that was last said.
     told: Mutex<Option<Instant>>,
@@ -85,6 +89,7 @@ impl<J: Send + 'static> Lane<J> {
             jobs: Some(jobs),
             place,
             answer,
+            long: LONG,
             threads: Vec::new(),
             inbox: inbox.clone(),
             farewell: None,
@@ -112,13 +117,19 @@ impl<J: Send + 'static> Lane<J> {
 
     /// Hands over a job and waits for its answer.
     pub(super) async fn call<T>(&self, job: impl FnOnce(Reply<T>) -> J) -> Result<T, StoreError> {
+        let waits = Waits { lane: self, since: Instant::now() };
         let (reply, answer) = oneshot::channel();
-        self.hand_over(job(reply)).await?;
-        match timeout(self.answer, answer).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_gone)) => Err(self.away("failed while it worked on this")),
-            Err(_elapsed) => Err(self.too_late("does not answer in time")),
-        }
+        let answered = match self.hand_over(job(reply)).await {
+            Ok(()) => match timeout(self.answer, answer).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(_gone)) => Err(self.away("failed while it worked on this")),
+                Err(_elapsed) => Err(self.too_late("does not answer in time")),
+            },
+            Err(error) => Err(error),
+        };
+        // Whatever it is, it was waited for.
+        std::mem::forget(waits);
+        answered
     }
 
     /// How busy it is.
@@ -147,6 +158,11 @@ impl<J: Send + 'static> Lane<J> {
     }
 
     fn too_late(&self, what: &str) -> StoreError {
+        self.count_late();
+        self.away(what)
+    }
+
+    fn count_late(&self) {
         self.late.fetch_add(1, Ordering::Relaxed);
         let mut told = self.told.lock();
         if told.is_none_or(|told| told.elapsed() >= TOLD) {
@@ -161,11 +177,24 @@ impl<J: Send + 'static> Lane<J> {
                  they are used for does not end"
             );
         }
-        self.away(what)
     }
 
     fn away(&self, what: &str) -> StoreError {
         StoreError::Unavailable(format!("the thread {} {what}", self.name))
+    }
+}
+
+/// A call that waits. Dropped, it is one whose caller has less patience than the lane.
+struct Waits<'a, J: Send + 'static> {
+    lane: &'a Lane<J>,
+    since: Instant,
+}
+
+impl<J: Send + 'static> Drop for Waits<'_, J> {
+    fn drop(&mut self) {
+        if self.since.elapsed() >= self.lane.long {
+            self.lane.count_late();
+        }
     }
 }
 
@@ -228,5 +257,34 @@ mod tests {
             assert!(answer.is_err_and(|error| error.retryable()));
         }
         drop(release);
+        // One was taken by the thread, which dropped it.
+        assert_eq!(lane.load().late, 2);
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_caller_gives_up_first_is_counted_once_and_an_answered_one_never() {
+        let (release, stuck) = std::sync::mpsc::channel::<()>();
+        let stuck = Arc::new(Mutex::new(stuck));
+        let mut lane = Lane::start("test", 1, 1, move |inbox: &Inbox<Job>| {
+            while let Some(Job(_, reply)) = inbox.wait() {
+                let _ = stuck.lock().recv();
+                let _ = reply.send(Ok(7));
+            }
+        })
+        .unwrap();
+        lane.long = Duration::from_secs(60);
+        let gone = timeout(Duration::from_millis(1), lane.call(|reply| Job(false, reply))).await;
+        let at_once = lane.load().late;
+        lane.long = Duration::from_millis(10);
+        // The first keeps the thread, the second waits for it, the third for a place in the queue.
+        let call = || timeout(Duration::from_millis(20), lane.call(|reply| Job(false, reply)));
+        let (a, b, c) = tokio::join!(call(), call(), call());
+        let late = lane.load().late;
+        // First: the lane waits for its thread when something of this fails.
+        drop(release);
+        assert!(gone.is_err() && a.is_err() && b.is_err() && c.is_err());
+        assert_eq!((at_once, late), (0, 3), "whoever leaves at once did not wait in vain");
+        assert_eq!(lane.call(|reply| Job(false, reply)).await, Ok(7));
+        assert_eq!(lane.load().late, 3);
     }
 }

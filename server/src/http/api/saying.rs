@@ -90,9 +90,7 @@ pub async fn say(
     saying: Saying,
 ) -> Result<Position, Refusal> {
     let begin = Instant::now();
-    let metrics = &api.sessions.metrics;
     if let Err(wait) = api.rates.take(&who.user, begin) {
-        metrics.refused(Code::RateLimited);
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
         return Err(Refusal::later(Code::RateLimited, "more messages than you may send", wait_ms));
     }
@@ -103,10 +101,10 @@ pub async fn say(
         let handle = api.hub.room(room).ok_or_else(Refusal::unavailable)?;
         match handle.gate.enter(weight) {
             Some(permit) => break permit,
-            None => hold.on().await.inspect_err(|refusal| metrics.refused(refusal.code))?,
+            None => hold.on().await?,
         }
     };
-    let (reply, answer) = Reply::to_caller(metrics.clone(), permit);
+    let (reply, answer) = Reply::to_caller(begin, api.sessions.metrics.clone(), permit);
     let Saying { body, content_type, binary } = saying;
     let mut ask = Post {
         who,

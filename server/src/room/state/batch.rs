@@ -142,10 +142,12 @@ impl State {
                 }
                 // Queued and confirmed again: the first one's confirm may never have come.
                 Placed::Duplicate { position, pending: Some(envelope) } => {
-                    replies.push((position, deadline, Some(reply)));
+                    replies.push((position, deadline, Some(reply.again())));
                     envelopes.push(envelope);
                 }
-                Placed::Duplicate { position, pending: None } => reply.stored(&self.room, position),
+                Placed::Duplicate { position, pending: None } => {
+                    reply.again().stored(&self.room, position);
+                }
                 Placed::NameReused => reply.refused(&Refusal::name_reused()),
             }
         }

@@ -12,7 +12,6 @@ use moim_shared::ids::{InstallationId, UserId};
 use super::super::connect::{self, Credentials, Rejected, Upgrade};
 use super::Session;
 use crate::outbox::{Beats, CloseReason};
-use crate::refusal::Code;
 use crate::room::Identity;
 use crate::stomp::{Command, Headers, Version};
 use crate::token::{Claims, Grant, Proof, TokenError};
@@ -34,10 +33,7 @@ impl Session {
         match self.offer(headers, &upgrade) {
             Ok((connecting, shown)) => self.prove(connecting, shown, ctx),
             Err(Rejected::Refused(refusal)) => self.fail(receipt, &refusal),
-            Err(Rejected::Version) => {
-                self.context.metrics.refused(Code::BadRequest);
-                self.outbox.fail_version(receipt);
-            }
+            Err(Rejected::Version) => self.outbox.fail_version(receipt),
         }
     }
 

@@ -76,6 +76,8 @@ fn unheard(error: &BrokerError) -> Refusal {
 pub(super) struct Sending {
     pub(super) draft: Draft,
     pub(super) commit: Option<Arc<Commit>>,
+    /// When it was read; one of a transaction, when its COMMIT was.
+    began: Instant,
     deadline: Instant,
     /// It was counted against the rate.
     counted: bool,
@@ -89,8 +91,8 @@ impl Sending {
         commit: Option<Arc<Commit>>,
         deadline: Instant,
     ) -> Work {
-        let owed = Owed::new(outbox.clone());
-        Work::Send(Box::new(Self { draft, commit, deadline, counted: false, _owed: owed }))
+        let (began, owed) = (Instant::now(), Owed::new(outbox.clone()));
+        Work::Send(Box::new(Self { draft, commit, began, deadline, counted: false, _owed: owed }))
     }
 }
 
@@ -248,7 +250,6 @@ impl Session {
             let wish = Wish { user, outbox: outbox.clone(), subscription: to, since, receipt };
             let Err(refusal) = context.inboxes.enter(wish, patience).await else { return };
             if !subscription.is_ended() {
-                context.metrics.refused(refusal.code);
                 subscription.end();
                 outbox.refuse(asked.as_deref(), &refusal);
             } else if let Some(asked) = asked {
@@ -419,7 +420,6 @@ impl Session {
     }
 
     pub(super) fn refuse_send(&self, sending: &Sending, refusal: &Refusal) -> Tried {
-        self.context.metrics.refused(refusal.code);
         self.outbox.refuse(sending.draft.receipt.as_deref(), refusal);
         if let Some(commit) = &sending.commit {
             commit.fail(refusal);
@@ -439,9 +439,9 @@ impl Session {
         let Some(permit) = handle.gate.enter(POST_OVERHEAD + draft.bytes()) else {
             return Err(sending);
         };
-        let Sending { draft, commit, deadline, .. } = *sending;
-        let metrics = self.context.metrics.clone();
-        let reply = Reply::new(self.outbox.clone(), draft.receipt, commit, metrics, permit);
+        let Sending { draft, commit, began, deadline, .. } = *sending;
+        let (outbox, metrics) = (self.outbox.clone(), self.context.metrics.clone());
+        let reply = Reply::new(outbox, draft.receipt, commit, began, metrics, permit);
         let post = Post {
             who,
             origin: draft.origin.unwrap_or_else(|| OriginId::made_by(&self.context.node)),
