@@ -220,6 +220,8 @@ impl Inner {
         if let Some(Listening { ears, watched, .. }) = &self.listening
             && watched.begin(room)
             && let Err(error) = ears.hear(self.channel(room)).await
+            // Else the log is read again and again, until it is heard.
+            && !ears.are_deaf_to(&self.channel(room))
         {
             if watched.end(room) {
                 ears.leave(&self.channel(room));

@@ -108,6 +108,13 @@ impl<J: Send + 'static> Lane<J> {
         Ok(lane)
     }
 
+    /// Its calls wait so long for their answers.
+    #[must_use]
+    pub(super) fn answers_within(mut self, answer: Duration) -> Self {
+        self.answer = answer;
+        self
+    }
+
     /// At the end its threads are waited for so long, and left to themselves after that.
     #[must_use]
     pub(super) fn leaves_after(mut self, farewell: Duration) -> Self {

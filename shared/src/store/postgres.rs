@@ -132,7 +132,9 @@ impl PostgresStore {
         let store = Self {
             inserts: lane("store-insert", quarter, "")?,
             writers: lane("store-write", quarter, "")?,
-            readers: lane("store-read", connections - 2 * quarter, READER)?,
+            // Somebody waits for it: no longer than for a statement that begins at once.
+            readers: lane("store-read", connections - 2 * quarter, READER)?
+                .answers_within(server.options.statement_timeout + link::GRACE),
             server: server.clone(),
             grace: Grace::unset(),
         };

@@ -125,7 +125,8 @@ impl Ear {
             desk.waiting.entry(channel.clone()).or_default().push(heard);
         }
         self.changed.notify_one();
-        if let Ok(Ok(())) = timeout(ANSWER, wait).await {
+        let deaf = self.hearing() == Hearing::Deaf;
+        if !deaf && matches!(timeout(ANSWER, wait).await, Ok(Ok(()))) {
             return Ok(());
         }
         Err(RedisAway(format!("its channels cannot be heard: {:?}", self.hearing())))
@@ -179,9 +180,7 @@ impl Ear {
 
     /// A Redis that answers others and does not let the ear listen is not away.
     async fn seems_deaf(&self, ended: &Hearing) -> bool {
-        matches!(ended, Hearing::Away(_))
-            && self.silent() > DEAF
-            && self.links.ping().await.is_ok()
+        matches!(ended, Hearing::Away(_)) && self.silent() > DEAF && self.links.ping().await.is_ok()
     }
 
     /// How long it has heard nothing.

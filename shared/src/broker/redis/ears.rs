@@ -37,6 +37,11 @@ impl Ears {
         self.0[number_of(&channel)].hear(channel).await
     }
 
+    /// Whether what is said there cannot be heard for now, and Redis answers.
+    pub(super) fn are_deaf_to(&self, channel: &str) -> bool {
+        self.0[number_of(channel)].hearing() == Hearing::Deaf
+    }
+
     /// See [`Ear::leave`].
     pub(super) fn leave(&self, channel: &str) {
         self.0[number_of(channel)].leave(channel);

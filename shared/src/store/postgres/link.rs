@@ -19,7 +19,7 @@ use crate::store::StoreError;
 /// For how long work is tried again when others come in between.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// How much longer than one statement an attempt may take.
-const GRACE: Duration = Duration::from_secs(3);
+pub(super) const GRACE: Duration = Duration::from_secs(3);
 /// How often work is tried again when its connection was lost, and when nobody knows what is wrong
 /// with it.
 const LOST: u32 = 2;
