@@ -221,9 +221,9 @@ impl Load {
     async fn ended(mut self, gone: u32) {
         assert!(self.process.try_wait().unwrap().is_none(), "nobody chatted at the end of it");
         kill(pid(&self.process), Signal::SIGINT).unwrap();
-        let ended = spawn_blocking(move || (self.process.wait().unwrap(), self.report));
-        let (status, report) = ended.await.unwrap();
-        let report = std::fs::read_to_string(report).unwrap();
+        let ended = spawn_blocking(move || (self.process.wait().unwrap(), self));
+        let (status, load) = ended.await.unwrap();
+        let report = std::fs::read_to_string(&load.report).unwrap();
         eprintln!("{report}");
         assert!(status.success(), "something was lost, doubled or out of order");
         let report: Value = serde_json::from_str(report.lines().last().unwrap()).unwrap();
@@ -236,6 +236,14 @@ impl Load {
         let kinds = report["interruptions"].as_object().unwrap().keys();
         let others: Vec<&String> = kinds.filter(|kind| !kind.contains("1012")).collect();
         assert!(others.is_empty(), "{others:?}");
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
