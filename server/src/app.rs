@@ -322,9 +322,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     if tokio::time::timeout_at(until.into(), end).await.is_err() {
         tracing::error!("not everything ended within drain_bound; nothing acknowledged is lost");
     }
-    if Instant::now() < until {
-        metrics.traces.end();
-    }
+    metrics.traces.end(until);
     tracing::info!("stopped");
     Ok(())
 }

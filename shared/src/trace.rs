@@ -232,10 +232,12 @@ impl Traces {
             trace.id = %id(room, at), "a SEND that was sent before is answered");
     }
 
-    /// Sends what waits.
-    pub fn end(&self) {
+    /// Sends what waits, and is done by `until`.
+    pub fn end(&self, until: Instant) {
+        let left = until.saturating_duration_since(Instant::now()).min(LAST);
         if let Some(Sink { processor, .. }) = &self.0
-            && let Err(error) = processor.shutdown_with_timeout(LAST)
+            && !left.is_zero()
+            && let Err(error) = processor.shutdown_with_timeout(left)
         {
             tracing::debug!(%error, "the last spans were not sent");
         }

@@ -1,6 +1,7 @@
 //! The composition root of a worker.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use moim_shared::broker::redis::RedisBroker;
 use moim_shared::cluster;
@@ -15,7 +16,7 @@ use moim_shared::store::postgres::PostgresStore;
 use moim_shared::store::pushes::Pushes;
 use moim_shared::task::keep_running;
 use moim_shared::trace::Traces;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use crate::chores::Chores;
 use crate::http::{self, Asked};
@@ -99,6 +100,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     tidying.abort();
     telling.abort();
     let bound = config.drain_bound.get();
+    let until = Instant::now() + bound;
     // Noting what is given back comes after it.
     let last = bound.mul_f64(0.6);
     let persisted = async {
@@ -117,10 +119,10 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         queue.ended().await;
         http.stop(false).await;
     };
-    if timeout(bound, end).await.is_err() {
+    if timeout_at(until.into(), end).await.is_err() {
         tracing::error!("not everything ended within drain_bound; others take what is left");
     }
-    metrics.traces.end();
+    metrics.traces.end(until);
     tracing::info!("stopped");
     Ok(())
 }
