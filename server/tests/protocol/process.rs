@@ -164,6 +164,19 @@ async fn told_to_stop_it_tells_its_clients_to_come_back_and_exits_0() {
 }
 
 #[tokio::test]
+async fn as_many_may_come_as_the_system_grants_files_not_as_many_as_it_begins_with() {
+    let few = Program::server().by(&["sh", "-c", "ulimit -Sn 64; exec \"$0\""]);
+    let server = Server::run(few, Vec::new());
+    let mut people = Vec::new();
+    for _ in 0..100 {
+        people.push(Client::connect(&server, "ann").await);
+    }
+    for client in &mut people {
+        client.sync().await;
+    }
+}
+
+#[tokio::test]
 async fn told_to_stop_twice_it_ends_at_once() {
     let server = Server::with(&[("MOIM_DRAIN_SPREAD", "30s"), ("MOIM_DRAIN_BOUND", "120s")]);
     let mut people = Vec::new();
