@@ -6,6 +6,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime;
@@ -152,13 +153,11 @@ impl Stop {
             };
             next().await;
             if !up.load(Ordering::Acquire) {
-                tracing::info!("told to stop before it was up");
-                std::process::exit(0);
+                end_at_once(|| tracing::info!("told to stop before it was up"));
             }
             told.notify_one();
             next().await;
-            tracing::warn!("told to stop twice, ending at once");
-            std::process::exit(0);
+            end_at_once(|| tracing::warn!("told to stop twice, ending at once"));
         };
         let thread = std::thread::Builder::new().name("signals".into());
         thread.spawn(move || runtime.block_on(hear)).map_err(no_signal)?;
@@ -170,6 +169,18 @@ impl Stop {
         self.up.store(true, Ordering::Release);
         self.told.notified().await;
     }
+}
+
+/// Ends the process, with a word if that can be said: standard error may be a pipe that nobody reads.
+fn end_at_once(say: impl FnOnce() + Send + 'static) -> ! {
+    let (said, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        say();
+        said.send(())
+    });
+    // Either is an end.
+    let _ = wait.recv_timeout(Duration::from_millis(200));
+    std::process::exit(0)
 }
 
 /// Signals are not heard.

@@ -182,9 +182,10 @@ async fn a_resolver_of_names_that_hangs_keeps_nobody_from_ending() {
 async fn a_deaf_node_takes_people_again_when_the_last_one_that_hears_goes() {
     let mut cluster = Cluster::start(1, 1).await;
     let (listener, of_all) = Listener::of(&mut cluster).await;
+    // From its beginning on.
+    listener.deafen().await;
     let deaf = cluster.add_server().await;
     cluster.replace_setting("MOIM_REDIS_URL", &of_all);
-    listener.deafen().await;
     until("it is deaf", LONG, async || cluster.readyz(deaf).await.status == 503).await;
     cluster.terminate_server(0).await;
     // A node that said nothing would count for 10 s and more.
@@ -196,6 +197,8 @@ async fn a_deaf_node_takes_people_again_when_the_last_one_that_hears_goes() {
     bob.send_room(&room("alone"), "x").await;
     listener.heal().await;
     until("it hears", LONG, async || cluster.readyz(deaf).await.json()["status"] == "ok").await;
+    let log = &cluster.server(deaf).log;
+    log.wait_for(BRIEF, |line| line.contains("is heard again")).expect("it says so");
     cluster.end().await;
     listener.end().await;
 }

@@ -200,9 +200,15 @@ fn told_to_stop_before_it_is_up_it_ends_at_once() {
         ("MOIM_AMQP_URL", "amqp://127.0.0.1:1"),
         ("MOIM_DATABASE_URL", &database),
     ];
+    silent.set_nonblocking(true).unwrap();
     let mut connected = None;
     let output = Program::server().command_and(&[], &settings, |process| {
-        connected = Some(silent.accept().unwrap());
+        let end = Instant::now() + SOON;
+        while connected.is_none() {
+            assert!(Instant::now() < end, "it does not connect");
+            connected = silent.accept().ok();
+            std::thread::yield_now();
+        }
         kill(process, Signal::SIGTERM).unwrap();
     });
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -243,7 +249,7 @@ fn requests_that_are_under_way_are_answered_before_it_ends() {
     for answer in &answers {
         assert!(answer.starts_with("http/1.1 401"), "{answer}");
     }
-    assert!(answers[ASKED - 1].contains("connection: close"), "{answers:?}");
+    assert!(answers.iter().any(|answer| answer.contains("connection: close")), "{answers:?}");
     assert_eq!(server.ended(SOON).code(), Some(0));
 }
 

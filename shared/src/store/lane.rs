@@ -21,7 +21,7 @@ const PLACE: Duration = Duration::from_secs(5);
 /// How long it waits for its answer after that: a slow disk, never a healthy one.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// A caller that leaves before that (a client that hangs up, a probe) does not do so since it waits.
+/// A caller that leaves before that (a session that closes, a probe) does not do so since it waits.
 const LONG: Duration = Duration::from_secs(2);
 
 /// How often it is said that there was none.

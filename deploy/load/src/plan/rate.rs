@@ -173,17 +173,17 @@ async fn send(args: &args::Rate, phase: &watch::Sender<Phase>, stats: &Recorder)
     (receipts() - before) / began.elapsed().as_secs_f64()
 }
 
-/// Waits until then, or until somebody has seen enough (SIGINT); the second SIGINT ends the process.
+/// Waits until then, or until somebody has seen enough (SIGINT); from then on SIGINT ends the process.
 async fn enough(until: Instant) -> bool {
-    tokio::select! {
-        () = sleep_until(until) => return false,
-        _ = ctrl_c() => {}
-    }
+    let enough = tokio::select! {
+        () = sleep_until(until) => false,
+        _ = ctrl_c() => true,
+    };
     tokio::spawn(async {
         let _ = ctrl_c().await;
         std::process::exit(130);
     });
-    true
+    enough
 }
 
 async fn settle(rooms: &[Arc<Room>], patience: Duration) {

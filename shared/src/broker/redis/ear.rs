@@ -173,6 +173,8 @@ impl Ear {
             } else if backoff.tries() == 0 {
                 tracing::warn!("what other nodes say is not heard ({ended:?}), trying on");
             }
+            // Rooms may be open that nothing was heard for, also when it never heard at all.
+            first &= ended != Hearing::Deaf;
             *self.hearing.lock() = ended;
             tokio::time::sleep(if at_once { AGAIN } else { backoff.wait() }).await;
         }
