@@ -133,7 +133,10 @@ NODE = {
         graph(
             "Connections",
             "none",
-            [(f"moim_connections{ONE}", "{{instance}}")],
+            [
+                (f"moim_connections{ONE}", "WebSockets {{instance}}"),
+                (f"moim_requests{ONE}", "HTTP requests {{instance}}"),
+            ],
             note="limits.connections_max is 16,000 unless it is set.",
         ),
         graph("Sessions", "none", [(f"moim_sessions{ONE}", "{{instance}}")]),
