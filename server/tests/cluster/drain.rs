@@ -276,12 +276,7 @@ async fn nodes_that_are_all_deaf_keep_their_people_and_stay_ready() {
     listener.deafen().await;
     // Well after one that is alone would have sent them away.
     until("they have heard nothing for long", LONG, async || {
-        let silent = |server: &Server| {
-            let text = server.get("/metrics").body;
-            let age = text.lines().find_map(|line| line.strip_prefix("moim_canary_age_seconds "));
-            age.unwrap().parse::<f64>().unwrap() > 15.0
-        };
-        cluster.servers().all(silent)
+        cluster.servers().all(|server| server.metric("moim_canary_age_seconds").unwrap() > 15.0)
     })
     .await;
     for number in 0..2 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::support::*;
-use crate::{metric, until};
+use crate::until;
 
 const MIB: u64 = 1 << 20;
 /// More than that is not owed to a client that is held back.
@@ -71,7 +71,7 @@ async fn a_frame_that_is_none_costs_no_more_than_its_answer() {
     }
     // They stay until they are cut, which takes two seconds.
     until("they are cut", Duration::from_secs(10), || {
-        metric(&server, "moim_connections") == Some(0.0)
+        server.metric("moim_connections") == Some(0.0)
     })
     .await;
     let used = ticks(&server) - before;
@@ -90,7 +90,7 @@ async fn a_stranger_leaves_no_rooms_behind() {
         client.next_refusal().await;
     }
     until("the rooms are gone", Duration::from_secs(10), || {
-        metric(&server, "moim_rooms") == Some(0.0)
+        server.metric("moim_rooms") == Some(0.0)
     })
     .await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::*;
 use crate::table::{Other, Row, Table, assert_dense};
-use crate::{metric, until};
+use crate::until;
 
 fn named(room: &str, n: usize) -> Frame {
     to_room(room, format!("message {n}")).header("origin-id", n).header("receipt", n)
@@ -131,7 +131,7 @@ async fn what_waits_for_a_held_database_is_bounded_and_held_not_refused() {
     // 30 MB, of which the node takes 8 MiB for one room; the rest stays where it comes from.
     let sends = (0..COUNT).map(|n| to_room("room", &body).header("receipt", n));
     let sending = ann.send_all(sends, Duration::from_secs(30));
-    let pending = || metric(&server, "moim_pending_bytes").unwrap();
+    let pending = || server.metric("moim_pending_bytes").unwrap();
     let releasing = async {
         until("as much waits as may", Duration::from_secs(10), || {
             let waits = pending();

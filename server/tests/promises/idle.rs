@@ -7,7 +7,7 @@ use moim_shared::position::Position;
 
 use crate::inside::Node;
 use crate::support::*;
-use crate::{metric, until};
+use crate::until;
 
 #[tokio::test]
 async fn idle_rooms_leave_memory_and_continue_where_they_were() {
@@ -20,10 +20,8 @@ async fn idle_rooms_leave_memory_and_continue_where_they_were() {
         ann.send_room(&room(n), "one").await;
         last.push(ann.send_room(&room(n), "two").await);
     }
-    until("no room is left", Duration::from_secs(10), || {
-        metric(&server, "moim_rooms") == Some(0.0)
-    })
-    .await;
+    until("no room is left", Duration::from_secs(10), || server.metric("moim_rooms") == Some(0.0))
+        .await;
 
     for (n, last) in last.iter().enumerate() {
         let last: Position = last.parse().unwrap();
@@ -38,10 +36,8 @@ async fn idle_rooms_leave_memory_and_continue_where_they_were() {
     // The names are remembered too.
     let again = |frame: Frame| frame.header("origin-id", "name");
     let first = ann.send_room_with("room-0", "named", again).await;
-    until("no room is left", Duration::from_secs(10), || {
-        metric(&server, "moim_rooms") == Some(0.0)
-    })
-    .await;
+    until("no room is left", Duration::from_secs(10), || server.metric("moim_rooms") == Some(0.0))
+        .await;
     assert_eq!(ann.send_room_with("room-0", "named", again).await, first);
 }
 
@@ -53,7 +49,7 @@ async fn a_room_with_a_subscriber_stays() {
     for round in 0..3 {
         ann.send_room("left", "x").await;
         until("only the used room is left", Duration::from_secs(5), || {
-            metric(&server, "moim_rooms") == Some(1.0)
+            server.metric("moim_rooms") == Some(1.0)
         })
         .await;
         let mut bob = Client::connect(&server, "bob").await;

@@ -28,16 +28,6 @@ mod table;
 
 use std::time::{Duration, Instant};
 
-use support::Server;
-
-/// One number of `/metrics`, if it is there.
-fn metric(server: &Server, name: &str) -> Option<f64> {
-    let answer = server.get("/metrics");
-    assert_eq!(answer.status, 200);
-    let line = answer.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map(|value| value.parse().unwrap())
-}
-
 /// Waits until something is seen that nobody tells of.
 async fn until(what: &str, within: Duration, mut seen: impl FnMut() -> bool) {
     let end = Instant::now() + within;

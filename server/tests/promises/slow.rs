@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::reader::{Reader, numbered};
 use crate::support::*;
-use crate::{metric, until};
+use crate::until;
 
 const MIB: u64 = 1 << 20;
 
@@ -98,7 +98,7 @@ async fn one_that_stops_reading_among_sixty_costs_a_bound_and_resumes_without_a_
 
     // It is told, and if it does not hear, cut: itself and the 59 are no longer there then.
     until("the stopped one is cut", Duration::from_secs(10), || {
-        metric(&server, "moim_connections") == Some(1.0)
+        server.metric("moim_connections") == Some(1.0)
     })
     .await;
     stopped.read_to_end().await;
@@ -121,7 +121,7 @@ async fn one_that_stops_reading_is_told_4008_by_age_alone_and_resumes() {
     let sending = async { send(&mut ann, "room", 0..COUNT, LENGTH).await };
     let (last, ()) = tokio::join!(sending, good.read_up_to(COUNT - 1));
     until("the reader is found to be slow", Duration::from_secs(5), || {
-        metric(&server, "moim_drops_total{reason=\"too_slow\"}") == Some(1.0)
+        server.metric("moim_drops_total{reason=\"too_slow\"}") == Some(1.0)
     })
     .await;
     stopped.read_to_end().await;

@@ -5,13 +5,6 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 
-/// The value of one of its lines.
-fn metric(server: &Server, name: &str) -> f64 {
-    let text = server.get("/metrics").body;
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
-}
-
 /// Refusals by their code, without those that never were.
 fn refusals(server: &Server) -> BTreeMap<String, u64> {
     let text = server.get("/metrics").body;
@@ -121,17 +114,17 @@ async fn subscriptions_are_those_that_were_not_refused_and_have_not_ended() {
     ann.subscribe_errors().await;
     ann.subscribe_room("room").await;
     ann.subscribe("topic", "/topic/open").await;
-    assert_eq!(metric(&server, "moim_subscriptions"), 3.0);
+    assert_eq!(server.metric("moim_subscriptions").unwrap(), 3.0);
     let other = frame("SUBSCRIBE").header("id", "other");
     ann.send(other.header("destination", "/topic/rooms/other")).await;
     ann.next_refusal().await;
-    assert_eq!(metric(&server, "moim_subscriptions"), 3.0);
+    assert_eq!(server.metric("moim_subscriptions").unwrap(), 3.0);
     ann.send(frame("UNSUBSCRIBE").header("id", "topic")).await;
     ann.sync().await;
-    assert_eq!(metric(&server, "moim_subscriptions"), 2.0);
+    assert_eq!(server.metric("moim_subscriptions").unwrap(), 2.0);
     ann.close().await;
     let gone = Instant::now() + DEADLINE;
-    while metric(&server, "moim_subscriptions") != 0.0 {
+    while server.metric("moim_subscriptions").unwrap() != 0.0 {
         assert!(Instant::now() < gone, "a session that has ended is counted");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -147,8 +140,8 @@ async fn the_time_of_a_send_has_that_for_which_it_was_held() {
     for n in 0..4 {
         ann.receipt(&n.to_string()).await;
     }
-    assert_eq!(metric(&server, "moim_send_stored_seconds_count"), 4.0);
+    assert_eq!(server.metric("moim_send_stored_seconds_count").unwrap(), 4.0);
     // Three were held for a quarter of a second each.
-    let sum = metric(&server, "moim_send_stored_seconds_sum");
+    let sum = server.metric("moim_send_stored_seconds_sum").unwrap();
     assert!((0.7..10.0).contains(&sum), "{sum}");
 }

@@ -230,13 +230,9 @@ fn requests_that_are_under_way_are_answered_before_it_ends() {
             stream
         })
         .collect();
-    let under_way = |text: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix("moim_requests ")).unwrap();
-        line.parse::<usize>().unwrap()
-    };
     let end = Instant::now() + SOON;
     // With the one that asks.
-    while under_way(&server.get("/metrics").body) < 3 {
+    while server.metric("moim_requests").unwrap() < 3.0 {
         assert!(Instant::now() < end, "they are not under way");
     }
     server.signal(Signal::SIGTERM);

@@ -197,6 +197,14 @@ impl Server {
         self.request(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.address))
     }
 
+    /// One number of `/metrics`, by its name and labels as they stand there, if it is there.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let answer = self.get("/metrics");
+        assert_eq!(answer.status, 200);
+        let line = answer.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map(|value| value.parse().unwrap())
+    }
+
     /// A request's lines, up to the blank one.
     pub fn request(&self, lines: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).unwrap();

@@ -182,12 +182,9 @@ impl Ear {
 
     /// A Redis that answers others and does not let the ear listen is not away.
     async fn seems_deaf(&self, ended: &Hearing) -> bool {
-        matches!(ended, Hearing::Away(_)) && self.silent() > DEAF && self.links.ping().await.is_ok()
-    }
-
-    /// How long it has heard nothing.
-    fn silent(&self) -> Duration {
-        Duration::from_millis(self.now().saturating_sub(self.heard.load(Ordering::Relaxed)))
+        matches!(ended, Hearing::Away(_))
+            && self.silence() > DEAF
+            && self.links.ping().await.is_ok()
     }
 
     async fn connect(
